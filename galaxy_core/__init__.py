@@ -1,0 +1,157 @@
+"""Galaxy runs plans over devices. This is its façade: every public name, and nothing else.
+
+Names that need pydantic are imported when they are first used, so that embedding the kernel stays cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from galaxy_core.errors import (AssignmentError, ConditionError, CycleError, DeviceError, DeviceLostError, DocumentError, DuplicateIdError, GalaxyError, HookError, ImmutableError, InputError, InvalidPlanError, NoDevicesError, NoFittingDeviceError, NotConnectedError, OutcomeUnknownError, PlanError, PluginConflictError, PluginError, PluginLoadError, RequestError, RunError, RunRefusedError, SecretError, SettingsError, StrategyError, TaskCancelledError, TaskError, TaskFailedError, TaskRefusedError, TaskSkippedError, TaskTimeoutError, TransitionError, UnknownDeviceError, UnknownStrategyError, UnknownTaskError, UnknownTransportError)
+from galaxy_core.extension.hookspecs import (hookimpl)
+from galaxy_core.extension.interfaces import (AssignmentStrategy, Attempt, Completed, DeviceLoad, IEventObserver, Journal, JournalWriter, Placement, Refused, RunInfo, Session, TaskToPlace, Transport, Unknown)
+from galaxy_core.extension.registry import (PluginInfo, PluginRegistry)
+from galaxy_core.extension.secrets import (resolve_secret)
+from galaxy_core.model.condition import (Expression)
+from galaxy_core.model.constellation import (ConstellationState, TaskConstellation)
+from galaxy_core.model.dependency import (DependencyType, TaskStarLine)
+from galaxy_core.model.device import (Device, DeviceStatus, DeviceType, SecretRef)
+from galaxy_core.model.events import (AgentEvent, ConstellationEvent, DeviceEvent, Event, EventType, TaskEvent)
+from galaxy_core.model.policy import (Effect, RetryPolicy, TaskConfiguration, TaskPriority)
+from galaxy_core.model.request import (Action, Call, Command, Reference)
+from galaxy_core.model.result import (ExecutionResult, TaskStatus)
+from galaxy_core.model.task import (TaskStar)
+from galaxy_core.runtime.bus import (EventBus, get_event_bus)
+from galaxy_core.runtime.clock import (Clock)
+from galaxy_core.runtime.devices import (ConstellationDeviceManager)
+from galaxy_core.runtime.explain import (Why)
+from galaxy_core.runtime.manager import (ConstellationManager)
+from galaxy_core.runtime.orchestrator import (TaskConstellationOrchestrator)
+from galaxy_core.runtime.plans import (run_constellation)
+from galaxy_core.runtime.synchronizer import (ConstellationModificationSynchronizer)
+
+if TYPE_CHECKING:
+    from galaxy_core.model.schema import (Inventory, Plan, TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema, inventory_json_schema, load_inventory, load_plan, parse_plan, plan_json_schema)
+
+__all__ = [
+    "Action",
+    "AgentEvent",
+    "AssignmentError",
+    "AssignmentStrategy",
+    "Attempt",
+    "Call",
+    "Clock",
+    "Command",
+    "Completed",
+    "ConditionError",
+    "ConstellationDeviceManager",
+    "ConstellationEvent",
+    "ConstellationManager",
+    "ConstellationModificationSynchronizer",
+    "ConstellationState",
+    "CycleError",
+    "DependencyType",
+    "Device",
+    "DeviceError",
+    "DeviceEvent",
+    "DeviceLoad",
+    "DeviceLostError",
+    "DeviceStatus",
+    "DeviceType",
+    "DocumentError",
+    "DuplicateIdError",
+    "Effect",
+    "Event",
+    "EventBus",
+    "EventType",
+    "ExecutionResult",
+    "Expression",
+    "GalaxyError",
+    "HookError",
+    "IEventObserver",
+    "ImmutableError",
+    "InputError",
+    "InvalidPlanError",
+    "Inventory",
+    "Journal",
+    "JournalWriter",
+    "NoDevicesError",
+    "NoFittingDeviceError",
+    "NotConnectedError",
+    "OutcomeUnknownError",
+    "Placement",
+    "Plan",
+    "PlanError",
+    "PluginConflictError",
+    "PluginError",
+    "PluginInfo",
+    "PluginLoadError",
+    "PluginRegistry",
+    "Reference",
+    "Refused",
+    "RequestError",
+    "RetryPolicy",
+    "RunError",
+    "RunInfo",
+    "RunRefusedError",
+    "SecretError",
+    "SecretRef",
+    "Session",
+    "SettingsError",
+    "StrategyError",
+    "TaskCancelledError",
+    "TaskConfiguration",
+    "TaskConstellation",
+    "TaskConstellationOrchestrator",
+    "TaskConstellationSchema",
+    "TaskError",
+    "TaskEvent",
+    "TaskFailedError",
+    "TaskPriority",
+    "TaskRefusedError",
+    "TaskSkippedError",
+    "TaskStar",
+    "TaskStarLine",
+    "TaskStarLineSchema",
+    "TaskStarSchema",
+    "TaskStatus",
+    "TaskTimeoutError",
+    "TaskToPlace",
+    "TransitionError",
+    "Transport",
+    "Unknown",
+    "UnknownDeviceError",
+    "UnknownStrategyError",
+    "UnknownTaskError",
+    "UnknownTransportError",
+    "Why",
+    "get_event_bus",
+    "hookimpl",
+    "inventory_json_schema",
+    "load_inventory",
+    "load_plan",
+    "parse_plan",
+    "plan_json_schema",
+    "resolve_secret",
+    "run_constellation",
+]
+
+_LAZY = {
+    "Inventory": "galaxy_core.model.schema",
+    "Plan": "galaxy_core.model.schema",
+    "TaskConstellationSchema": "galaxy_core.model.schema",
+    "TaskStarLineSchema": "galaxy_core.model.schema",
+    "TaskStarSchema": "galaxy_core.model.schema",
+    "inventory_json_schema": "galaxy_core.model.schema",
+    "load_inventory": "galaxy_core.model.schema",
+    "load_plan": "galaxy_core.model.schema",
+    "parse_plan": "galaxy_core.model.schema",
+    "plan_json_schema": "galaxy_core.model.schema",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

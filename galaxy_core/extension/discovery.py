@@ -1,0 +1,117 @@
+"""Lists installed plugins from the metadata of their distributions, without importing any of them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from attrs import field, frozen
+
+from galaxy_core.errors import PluginLoadError
+from galaxy_core.extension.hookimpls import said
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution, EntryPoint
+
+#: The entry-point group in which distributions announce their plugins.
+GROUP = "galaxy_core"
+
+_log = logging.getLogger(__name__)
+
+
+@frozen
+class InstalledPlugin:
+    """One entry point. `name` is unique in a listing; `value` is where it leads, such as "package.module:object"."""
+
+    name: str
+    value: str
+    distribution: str | None
+    version: str | None
+    entry_point: EntryPoint = field(repr=False, eq=False)
+
+    def is_among(self, names: Iterable[str]) -> bool:
+        """Whether one of `names` means it: its own, its distribution's, or both joined as "distribution:name"."""
+        mine = {self.name, self.entry_point.name}
+        distribution = None if self.distribution is None else canonical(self.distribution)
+        for name in names:
+            owner, _, rest = name.partition(":")
+            if name in mine or (canonical(owner) == distribution and rest in {"", self.entry_point.name}):
+                return True
+        return False
+
+
+def canonical(distribution: str) -> str:
+    """A distribution's name as pip compares it."""
+    return re.sub(r"[-_.]+", "-", distribution).lower()
+
+
+def installed_plugins(
+    source: Callable[[], Iterable[EntryPoint]] | None,
+) -> tuple[list[InstalledPlugin], list[PluginLoadError]]:
+    """The installed plugins, by name, and an error for each distribution whose announcement cannot be read.
+
+    `source` yields entry points; None reads those of the installed distributions. An entry point whose name is taken
+    by another distribution's is listed as "distribution:name".
+    """
+    entry_points, problems = _read(source)
+    plugins: dict[str, InstalledPlugin] = {}
+    described = [(_description(entry_point), entry_point) for entry_point in entry_points]
+    described.sort(key=lambda pair: (pair[1].name, pair[0][0] or ""))
+    for (distribution, version), entry_point in described:
+        name = entry_point.name
+        if name in plugins and distribution is not None:
+            name = f"{canonical(distribution)}:{name}"
+        name = unique(name, plugins)
+        plugins[name] = InstalledPlugin(name, entry_point.value, distribution, version, entry_point)
+    return list(plugins.values()), problems
+
+
+def unique(name: str, taken: Iterable[str]) -> str:
+    """`name`, or `name#2` and so on when it is taken."""
+    names = frozenset(taken)
+    found, number = name, 1
+    while found in names:
+        number += 1
+        found = f"{name}#{number}"
+    return found
+
+
+def _read(source: Callable[[], Iterable[EntryPoint]] | None) -> tuple[list[EntryPoint], list[PluginLoadError]]:
+    from importlib.metadata import distributions, entry_points
+
+    try:
+        return list(entry_points(group=GROUP) if source is None else source()), []
+    except Exception as error:  # `problems` receives it, below or as found distribution by distribution
+        if source is not None:
+            return [], [_unreadable(None, error)]
+    found: dict[tuple[str, str], EntryPoint] = {}
+    problems = []
+    for distribution in distributions():
+        try:
+            for entry_point in distribution.entry_points:
+                if entry_point.group == GROUP:  # of a distribution that is there twice, the first on the path counts
+                    found.setdefault((canonical(distribution.name), entry_point.name), entry_point)
+        except Exception as error:  # `problems` receives it: one broken distribution does not hide the others' plugins
+            problems.append(_unreadable(distribution, error))
+    return list(found.values()), problems
+
+
+def _unreadable(distribution: Distribution | None, error: Exception) -> PluginLoadError:
+    name = None if distribution is None else _name_and_version(distribution)[0]
+    problem = PluginLoadError("(entry points)", name, f"the list of entry points cannot be read: {said(error)}")
+    problem.__cause__ = error
+    return problem
+
+
+def _description(entry_point: EntryPoint) -> tuple[str | None, str | None]:
+    return (None, None) if entry_point.dist is None else _name_and_version(entry_point.dist)
+
+
+def _name_and_version(distribution: Distribution) -> tuple[str | None, str | None]:
+    try:
+        return distribution.name, distribution.version
+    except Exception as error:  # the plugin may work all the same; its distribution is shown as unknown
+        _log.debug("the metadata of a distribution cannot be read", exc_info=error)
+        return None, None

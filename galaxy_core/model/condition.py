@@ -1,0 +1,82 @@
+"""Conditions of links: a callable, or an expression in a safe language."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from typing import Any
+
+from galaxy_core.model.result import ExecutionResult
+from galaxy_core.model.serial import plain
+
+#: Called with the prerequisite's payload, or with payload and ExecutionResult when it takes two arguments.
+Evaluator = Callable[..., Any]
+
+
+class Expression:
+    """A condition as text: JMESPath over ``{status, exit_code, stdout, stderr, value, json, error}`` of the prerequisite.
+
+    JMESPath has no loops, no regular expressions and no way to Python objects. `json` is the parsed standard output,
+    null when it is not JSON. The result counts as JMESPath counts: empty strings, lists and objects, false and null are
+    not met. Literals stand in back-ticks: ``exit_code == `0```.
+
+    Raises:
+        ValueError: the text is not JMESPath.
+    """
+
+    MAX_LENGTH = 1000
+
+    __slots__ = ("_compiled", "text")
+
+    def __init__(self, text: str) -> None:
+        import jmespath  # loaded with the first plan that has a condition
+
+        if len(text) > self.MAX_LENGTH:
+            raise ValueError(f"a condition may have {self.MAX_LENGTH} characters, this one has {len(text)}")
+        try:
+            self._compiled = jmespath.compile(text)
+        except (jmespath.exceptions.JMESPathError, RecursionError) as error:
+            raise ValueError(f"not a JMESPath expression: {text!r}: {error}") from error
+        self.text = text
+
+    def __call__(self, payload: Any, outcome: ExecutionResult | None = None) -> bool:
+        found = self._compiled.search(outcome_document(payload, outcome))
+        return found is not None and found is not False and found not in ("", [], {})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Expression) and other.text == self.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        return f"Expression({self.text!r})"
+
+
+def outcome_document(payload: Any, outcome: ExecutionResult | None) -> dict[str, Any]:
+    """What an `Expression` is evaluated on."""
+    document: dict[str, Any] = {"value": plain(payload), "status": None, "exit_code": None, "error": None}
+    document |= {"stdout": None, "stderr": None, "json": plain(payload)}
+    if outcome is not None:
+        document |= {"status": str(outcome.status), "exit_code": outcome.exit_code}
+        document |= {"stdout": outcome.stdout, "stderr": outcome.stderr}
+        document["error"] = None if outcome.error is None else str(outcome.error)
+        if outcome.stdout is not None:
+            try:
+                document["json"] = json.loads(outcome.stdout)
+            except (ValueError, RecursionError):
+                document["json"] = None
+    return document
+
+
+def takes_outcome(evaluator: Evaluator) -> bool:
+    """Whether it is to be called with payload and outcome: it takes two positional arguments and insists on both."""
+    if isinstance(evaluator, Expression):
+        return True
+    try:
+        parameters = inspect.signature(evaluator).parameters.values()
+    except (TypeError, ValueError):  # some builtins have no signature: they get the payload alone
+        return False
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len([p for p in positional if p.default is p.empty]) >= 2

@@ -1,0 +1,329 @@
+"""TaskStarLine: one link of a plan, and what decides whether it lets its target run."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from galaxy_core.errors import ConditionError, ImmutableError, TaskSkippedError
+from galaxy_core.model.condition import Evaluator, takes_outcome
+from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime
+from galaxy_core.model.serial import Document
+
+if TYPE_CHECKING:
+    from galaxy_core.model.task import TaskStar
+
+
+class DependencyType(Enum):
+    """Which ends of the prerequisite let the dependent run."""
+
+    UNCONDITIONAL = "unconditional"
+    CONDITIONAL = "conditional"
+    SUCCESS_ONLY = "success_only"
+    COMPLETION_ONLY = "completion_only"
+
+
+_UNCONDITIONAL, _COMPLETION_ONLY = DependencyType.UNCONDITIONAL, DependencyType.COMPLETION_ONLY
+_SUCCESS_ONLY, _CONDITIONAL = DependencyType.SUCCESS_ONLY, DependencyType.CONDITIONAL
+_COMPLETED = TaskStatus.COMPLETED
+#: Ends of a prerequisite that never ran to an outcome, which a condition could judge.
+_NO_OUTCOME = frozenset({TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UNKNOWN})
+
+
+class TaskStarLine(Document):
+    """One link: `to_task_id` waits for `from_task_id`. Owned by at most one constellation; setters guard I3."""
+
+    __slots__ = (
+        "_condition_description",
+        "_created_at",
+        "_dependency_type",
+        "_evaluated_at",
+        "_evaluation",
+        "_evaluator",
+        "_from",
+        "_line_id",
+        "_metadata",
+        "_open",
+        "_satisfied",
+        "_source",
+        "_target",
+        "_to",
+        "_updated_at",
+    )
+
+    SCHEMA: ClassVar = "TaskStarLineSchema"
+
+    def __init__(
+        self,
+        from_task_id: str,
+        to_task_id: str,
+        dependency_type: DependencyType = DependencyType.UNCONDITIONAL,
+        condition_description: str | None = None,
+        condition_evaluator: Evaluator | None = None,
+        line_id: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._from = from_task_id
+        self._to = to_task_id
+        self._dependency_type = dependency_type
+        self._condition_description = condition_description
+        self._evaluator = condition_evaluator
+        self._line_id = line_id
+        self._metadata = dict(metadata) if metadata else None
+        self._satisfied = False
+        self._evaluation: Any = None
+        self._evaluated_at: float | None = None
+        self._created_at = self._updated_at = time.time()
+        # What follows belongs to the constellation that owns the line.
+        self._source: TaskStar | None = None
+        self._target: TaskStar | None = None
+        self._open = True  # whether its source has not ended, so that it counts among what the target waits for
+
+    @classmethod
+    def create_unconditional(
+        cls, from_task_id: str, to_task_id: str, description: str = "Unconditional dependency"
+    ) -> TaskStarLine:
+        """A link that any end of the prerequisite satisfies."""
+        return cls(from_task_id, to_task_id, _UNCONDITIONAL, description)
+
+    @classmethod
+    def create_success_only(
+        cls, from_task_id: str, to_task_id: str, description: str = "Success-only dependency"
+    ) -> TaskStarLine:
+        """A link that only success of the prerequisite satisfies."""
+        return cls(from_task_id, to_task_id, _SUCCESS_ONLY, description)
+
+    @classmethod
+    def create_conditional(
+        cls,
+        from_task_id: str,
+        to_task_id: str,
+        condition_description: str,
+        condition_evaluator: Evaluator | None = None,
+    ) -> TaskStarLine:
+        """A link that is satisfied when `condition_evaluator` says so."""
+        return cls(from_task_id, to_task_id, _CONDITIONAL, condition_description, condition_evaluator)
+
+    def __repr__(self) -> str:
+        return f"<TaskStarLine {self._from!r} -> {self._to!r} {self._dependency_type.value}>"
+
+    @property
+    def line_id(self) -> str:
+        """Unique in its constellation; made when first asked for, because most links are never named."""
+        if self._line_id is None:
+            self._line_id = str(uuid.uuid4())
+            if self._source is not None and self._source._owner is not None:
+                self._source._owner._lines_by_id[self._line_id] = self
+        return self._line_id
+
+    @property
+    def from_task_id(self) -> str:
+        """The prerequisite."""
+        return self._from
+
+    @property
+    def source_task_id(self) -> str:
+        """The prerequisite, under its other name."""
+        return self._from
+
+    @property
+    def to_task_id(self) -> str:
+        """The dependent."""
+        return self._to
+
+    @property
+    def target_task_id(self) -> str:
+        """The dependent, under its other name."""
+        return self._to
+
+    @property
+    def dependency_type(self) -> DependencyType:
+        """Which ends of the prerequisite satisfy it. Setting it resets the satisfaction."""
+        return self._dependency_type
+
+    @dependency_type.setter
+    def dependency_type(self, dependency_type: DependencyType) -> None:
+        self._guard()
+        self._dependency_type = dependency_type
+        self._changed()
+
+    @property
+    def condition_description(self) -> str | None:
+        """The condition, in words."""
+        return self._condition_description
+
+    @condition_description.setter
+    def condition_description(self, description: str | None) -> None:
+        self._guard()
+        self._condition_description = description
+        self._updated_at = time.time()
+        if self._target is not None and self._target._owner is not None:
+            self._target._owner._edited()
+
+    @property
+    def condition_evaluator(self) -> Evaluator | None:
+        """What decides a CONDITIONAL link. Setting it resets the satisfaction."""
+        return self._evaluator
+
+    @condition_evaluator.setter
+    def condition_evaluator(self, evaluator: Evaluator | None) -> None:
+        self.set_condition_evaluator(evaluator)
+
+    def set_condition_evaluator(self, evaluator: Evaluator | None) -> None:
+        """Set what decides a CONDITIONAL link, and reset the satisfaction."""
+        self._guard()
+        self._evaluator = evaluator
+        self._changed()
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """A copy of whatever was noted beside the link."""
+        return dict(self._metadata) if self._metadata else {}
+
+    def update_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Merge `metadata` into what is noted."""
+        self._metadata = {**(self._metadata or {}), **metadata}
+        self._updated_at = time.time()
+
+    @property
+    def last_evaluation_result(self) -> Any:
+        """What the last evaluation returned; None before the first."""
+        return self._evaluation
+
+    @property
+    def last_evaluation_time(self) -> datetime | None:
+        """When it was last evaluated, in UTC."""
+        return as_datetime(self._evaluated_at)
+
+    @property
+    def created_at(self) -> datetime:
+        """When the object was made, in UTC."""
+        return as_datetime(self._created_at)  # type: ignore[return-value]
+
+    @property
+    def updated_at(self) -> datetime:
+        """When it last changed, in UTC."""
+        return as_datetime(self._updated_at)  # type: ignore[return-value]
+
+    def is_satisfied(self, completed_tasks: Iterable[Any] | None = None) -> bool:
+        """Whether it is satisfied; with `completed_tasks` (ids or tasks), whether the prerequisite is among them."""
+        if completed_tasks is None:
+            return self._satisfied
+        return any(self._from == getattr(task, "task_id", task) for task in completed_tasks)
+
+    def mark_satisfied(self) -> None:
+        """Declare it satisfied, whatever was evaluated."""
+        self._satisfied = True
+        self._updated_at = time.time()
+
+    def reset_satisfaction(self) -> None:
+        """Forget what was evaluated."""
+        self._satisfied = False
+        self._evaluation = None
+        self._evaluated_at = None
+        self._updated_at = time.time()
+
+    def evaluate_condition(self, prerequisite_result: Any) -> bool:
+        """Judge a payload by itself, and note the answer. An evaluator that raises counts as not met here."""
+        try:
+            answer = self._judge(prerequisite_result, None)
+        except Exception:  # the API document: whoever calls this by hand gets False; runs use `outcome_satisfies`
+            answer = False
+        self._note(answer)
+        return answer  # type: ignore[no-any-return]
+
+    def _judge(self, payload: Any, outcome: ExecutionResult | None) -> Any:
+        kind = self._dependency_type
+        if kind is _UNCONDITIONAL or kind is _COMPLETION_ONLY:
+            return True
+        if kind is _SUCCESS_ONLY or self._evaluator is None:
+            return payload is not None
+        if takes_outcome(self._evaluator):
+            return self._evaluator(payload, outcome)
+        return self._evaluator(payload)
+
+    def outcome_satisfies(self, status: TaskStatus, payload: Any, outcome: ExecutionResult | None) -> bool:
+        """Whether an end of the prerequisite lets the dependent run, and note the answer.
+
+        Success is decided by `status` alone. A condition judges only tasks that ran to an outcome.
+
+        Raises:
+            ConditionError: the evaluator raised; its error is chained, and the link counts as not met.
+        """
+        kind = self._dependency_type
+        if kind is _UNCONDITIONAL or kind is _COMPLETION_ONLY:
+            answer = True
+        elif kind is _SUCCESS_ONLY or self._evaluator is None:
+            answer = status is _COMPLETED
+        elif status in _NO_OUTCOME:
+            answer = False
+        else:
+            try:
+                answer = bool(self._judge(payload, outcome))
+            except Exception as error:  # the dependent receives it, as the cause of its being skipped
+                self._note(False)
+                raise ConditionError(self._to, self._from, f"{type(error).__name__}: {error}") from error
+        self._note(answer)
+        return answer
+
+    def refusal(self, source: TaskStar) -> TaskSkippedError | ConditionError | None:
+        """Why the link does not let its target run now that `source` has ended; None when it does. Notes the answer."""
+        outcome = source._result
+        if isinstance(outcome, ExecutionResult):
+            payload = outcome.result
+        else:  # ended by hand
+            payload = source._error if source._status is TaskStatus.FAILED else outcome
+            outcome = ExecutionResult(source._task_id, source._status, outcome, source._error)
+        try:
+            if self.outcome_satisfies(source._status, payload, outcome):
+                return None
+        except ConditionError as error:
+            return error
+        wanted = "it had to succeed"
+        if self._dependency_type is _CONDITIONAL:
+            wanted = f"condition not met: {self._condition_description or 'success'}"
+        why = f"prerequisite {source._task_id!r} ended {source._status.value} ({wanted})"
+        return TaskSkippedError(self._to, source._task_id, why)
+
+    def _note(self, answer: Any) -> None:
+        self._evaluation = answer
+        self._evaluated_at = time.time()
+        self._satisfied = bool(answer)
+
+    def _guard(self) -> None:
+        if self._target is not None and not self._target.is_modifiable:
+            raise ImmutableError("dependency", self._to, self._target.status.value)
+
+    def _changed(self) -> None:
+        self.reset_satisfaction()
+        if self._target is not None and self._target._owner is not None:
+            self._target._owner._line_changed(self)
+
+    def copy(self) -> TaskStarLine:
+        """A link that says the same, of no constellation, with the same id."""
+        return TaskStarLine(
+            self._from,
+            self._to,
+            self._dependency_type,
+            self._condition_description,
+            self._evaluator,
+            self._line_id,
+            self._metadata,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, with the keys of the API document. An evaluator is kept only when it is an `Expression`."""
+        from galaxy_core.model.documents import line_to_dict
+
+        return line_to_dict(self)
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> TaskStarLine:
+        """The inverse of `to_dict`."""
+        from galaxy_core.model.documents import line_from_dict
+
+        return line_from_dict(document)

@@ -1,0 +1,94 @@
+"""What a device is: its type, its capabilities, its settings (secrets by reference), its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import field, frozen
+
+
+class DeviceType(Enum):
+    """The platform of a device, as a task may ask for it."""
+
+    WINDOWS = "windows"
+    MACOS = "macos"
+    LINUX = "linux"
+    ANDROID = "android"
+    IOS = "ios"
+    WEB = "web"
+    API = "api"
+
+
+class DeviceStatus(Enum):
+    """Where the connection to a device stands. CONNECTED, IDLE and BUSY are available."""
+
+    DISCONNECTED = "disconnected"
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    FAILED = "failed"
+    REGISTERING = "registering"
+    BUSY = "busy"
+    IDLE = "idle"
+
+
+AVAILABLE = frozenset({DeviceStatus.CONNECTED, DeviceStatus.IDLE, DeviceStatus.BUSY})
+
+
+@frozen
+class SecretRef:
+    """Where a secret is to be found; never the secret itself.
+
+    Exactly one of `env` (name of an environment variable), `file` (path of a file, whose last newline is dropped) and
+    `keyring` ("service/user") is set.
+    """
+
+    env: str | None = None
+    file: str | None = None
+    keyring: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if sum(part is not None for part in (self.env, self.file, self.keyring)) != 1:
+            raise ValueError("a secret is referred to by exactly one of env, file and keyring")
+
+    def __str__(self) -> str:
+        for kind in ("env", "file", "keyring"):
+            if (where := getattr(self, kind)) is not None:
+                return f"{kind}:{where}"
+        raise AssertionError("unreachable: exactly one is set")
+
+
+def device_type_name(kind: DeviceType | str | None) -> str | None:
+    """The lower-case name of a device type, however it was given; None stays None."""
+    if kind is None:
+        return None
+    return kind.value if isinstance(kind, DeviceType) else str(kind).lower()
+
+
+@frozen
+class Device:
+    """One device of an inventory. `device_type` is a lower-case name or None (not known), `max_concurrency` ≥ 1."""
+
+    device_id: str
+    transport: str = "local"
+    settings: Mapping[str, Any] = field(factory=dict)
+    device_type: str | None = field(default=None, converter=device_type_name)
+    capabilities: frozenset[str] = field(factory=frozenset, converter=frozenset)
+    metadata: Mapping[str, Any] = field(factory=dict)
+    max_concurrency: int = 1
+
+    def __attrs_post_init__(self) -> None:
+        if not self.device_id:
+            raise ValueError("a device needs an id")
+        if self.max_concurrency < 1:
+            raise ValueError(f"max_concurrency of device {self.device_id!r} is {self.max_concurrency}; it must be at least 1")
+
+    def lacks(self, device_type: str | None, requires: frozenset[str]) -> str | None:
+        """What this device is missing for such a task, in words; None when it fits."""
+        lacking = []
+        if device_type is not None and device_type != self.device_type:
+            lacking.append(f"is {self.device_type or 'of unknown type'}, not {device_type}")
+        if missing := requires - self.capabilities:
+            lacking.append("lacks " + ", ".join(sorted(missing)))
+        return " and ".join(lacking) or None

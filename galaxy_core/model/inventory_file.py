@@ -1,0 +1,99 @@
+"""Inventory files: `load_inventory`, `parse_inventory`, and the `Inventory` that they give.
+
+See docs/reference/inventory-files.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from galaxy_core.model.device import Device, SecretRef
+from galaxy_core.model.places import Findings
+from galaxy_core.model.schema_files import validated_inventory
+from galaxy_core.model.source import MAX_BYTES, Source, find_foreign, parse, read_source, text_source
+
+_SECRET_KEYS = frozenset({"env", "file", "keyring"})
+
+
+def _this_machine() -> list[Device]:
+    capabilities: Any = {"posix"} if os.name == "posix" else {"windows"}  # Any: mypy cannot read the converter's type
+    return [Device("here", capabilities=capabilities, max_concurrency=os.cpu_count() or 1)]
+
+
+@frozen
+class Inventory:
+    """The devices that plans run on, in the order of the file.
+
+    By default one, `here`: this machine, which does as many things at a time as it has processors.
+    """
+
+    devices: list[Device] = field(factory=_this_machine)
+
+
+def parse_inventory(
+    data: Mapping[str, Any] | str, format: str = "yaml", source: str = "<text>", *, max_bytes: int = MAX_BYTES
+) -> Inventory:
+    """The inventory of a text in `format` ("yaml", "json", "toml"), or of data that has been parsed already.
+
+    `source` names it in errors.
+
+    Raises:
+        DocumentError: it is not an inventory; all that is wrong with it is listed, with places.
+    """
+    if isinstance(data, str):
+        return _checked(text_source(data, format, source, max_bytes), None)
+    return _checked(Source(source, format), dict(data))
+
+
+def load_inventory(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Inventory:
+    """The inventory of a YAML, JSON or TOML file.
+
+    Raises:
+        DocumentError: it is not an inventory; all that is wrong with it is listed, with places.
+        OSError: it cannot be read; FileNotFoundError when there is none.
+    """
+    return _checked(read_source(path, max_bytes), None)
+
+
+def _checked(source: Source, data: dict[str, Any] | None) -> Inventory:
+    if data is None:
+        data = parse(source, "an inventory")
+    findings = Findings()
+    document = validated_inventory(data, findings)
+    devices = data.get("devices")
+    for device_id, keys in devices.items() if isinstance(devices, dict) else ():
+        for key in ("settings", "metadata"):
+            if isinstance(keys, dict) and key in keys:
+                find_foreign(("devices", device_id, key), keys[key], findings)
+    if document is None or findings:
+        raise source.refuse(findings)
+    return Inventory([_device(device_id, keys) for device_id, keys in document["devices"].items()])
+
+
+def _device(device_id: str, keys: Mapping[str, Any]) -> Device:
+    return Device(
+        device_id,
+        keys.get("transport", "local"),
+        {name: _with_references(value) for name, value in keys.get("settings", {}).items()},
+        keys.get("device_type"),
+        frozenset(keys.get("capabilities", ())),
+        dict(keys.get("metadata", {})),
+        keys.get("max_concurrency", 1),
+    )
+
+
+def _with_references(value: Any) -> Any:
+    """A setting with references to secrets as what they are, at whatever depth they stand."""
+    if isinstance(value, dict):
+        if len(value) == 1:
+            ((kind, where),) = value.items()
+            if kind in _SECRET_KEYS and isinstance(where, str):
+                return SecretRef(**{kind: where})
+        return {name: _with_references(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_references(inner) for inner in value]
+    return value

@@ -1,0 +1,159 @@
+"""Plan files: `load_plan`, `parse_plan`, and the `Plan` that they give. See docs/reference/plan-files.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.dependency import TaskStarLine
+from galaxy_core.model.device import DeviceType
+from galaxy_core.model.places import Findings
+from galaxy_core.model.plan_links import COMMAND_KEYS, Link, LinkReader, find_cycles
+from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskPriority
+from galaxy_core.model.request import Command, Request, request_from_dict
+from galaxy_core.model.schema_files import validated_plan
+from galaxy_core.model.source import MAX_BYTES, Source, collector_paused, parse, read_source, text_source
+from galaxy_core.model.task import TaskStar
+
+#: Tasks of a plan, unless the caller says otherwise.
+MAX_TASKS: Final = 250_000
+
+_PRIORITIES: Final = {priority.name.lower(): priority for priority in TaskPriority}
+_EFFECTS: Final = {effect.value: effect for effect in Effect}
+_DEVICE_TYPES: Final = {kind.value: kind for kind in DeviceType}
+_COMMAND_KEYS: Final = frozenset(COMMAND_KEYS)
+
+
+@frozen
+class Plan:
+    """A plan document that has been checked. `tasks` has the keys of the file, and is not to be changed."""
+
+    tasks: Mapping[str, Mapping[str, Any]]
+    name: str | None = None
+    strategy: str | None = None
+    description: str | None = None
+    _links: list[Link] = field(factory=list, repr=False)
+
+    def to_constellation(self, constellation_id: str | None = None) -> TaskConstellation:
+        """A new constellation of the plan. Its metadata has the plan's strategy and description, if there are any."""
+        metadata = {"strategy": self.strategy, "description": self.description}
+        with collector_paused():
+            reader = _TaskReader()
+            return TaskConstellation.build(
+                [reader.task(task_id, keys) for task_id, keys in self.tasks.items()],
+                [
+                    TaskStarLine(source, target, kind, None if condition is None else condition.text, condition)
+                    for source, target, kind, condition in self._links
+                ],
+                constellation_id=constellation_id,
+                name=self.name,
+                metadata={key: value for key, value in metadata.items() if value is not None},
+            )
+
+
+class _TaskReader:
+    """Makes tasks of documents; equal retry policies and sets of capabilities are one object."""
+
+    def __init__(self) -> None:
+        self._retries: dict[tuple[Any, ...], RetryPolicy] = {}
+        self._capabilities: dict[tuple[str, ...], frozenset[str]] = {}
+
+    def task(self, task_id: str, keys: Mapping[str, Any]) -> TaskStar:
+        get = keys.get
+        device_type = get("device_type")
+        retry = get("retry")
+        requires = get("requires")
+        return TaskStar(
+            task_id,
+            get("name", task_id),
+            get("description", ""),
+            get("tips"),
+            get("device"),
+            None if device_type is None else _DEVICE_TYPES[device_type],
+            _PRIORITIES[get("priority", "medium")],
+            get("timeout_s"),
+            0 if retry is None else retry["count"],
+            get("data"),
+            request=_request(keys),
+            requires=() if requires is None else self._capability_set(requires),
+            effect=_EFFECTS[get("effect", "once")],
+            retry=DEFAULT_RETRY if retry is None else self._retry(retry),
+            estimate_s=get("estimate_s"),
+        )
+
+    def _capability_set(self, names: list[str]) -> frozenset[str]:
+        key = tuple(names)
+        if key not in self._capabilities:
+            self._capabilities[key] = frozenset(names)
+        return self._capabilities[key]
+
+    def _retry(self, keys: Mapping[str, Any]) -> RetryPolicy:
+        chosen = {name: value for name, value in keys.items() if name != "count"}
+        if not chosen:
+            return DEFAULT_RETRY
+        key = tuple((name, tuple(value) if isinstance(value, list) else value) for name, value in chosen.items())
+        if key not in self._retries:
+            policy = RetryPolicy(**chosen)
+            self._retries[key] = DEFAULT_RETRY if policy == DEFAULT_RETRY else policy
+        return self._retries[key]
+
+
+def _request(keys: Mapping[str, Any]) -> Request | None:
+    run = keys.get("run")
+    # Most requests are plain argument lists, and are worth a shorter way.
+    if run is not None and dict not in map(type, run) and _COMMAND_KEYS.isdisjoint(keys):
+        return Command(run)
+    return request_from_dict(keys) if run is not None or "shell" in keys or "action" in keys else None
+
+
+def parse_plan(
+    data: Mapping[str, Any] | str,
+    format: str = "yaml",
+    source: str = "<text>",
+    *,
+    max_bytes: int = MAX_BYTES,
+    max_tasks: int = MAX_TASKS,
+) -> Plan:
+    """The plan of a text in `format` ("yaml", "json", "toml"), or of data that has been parsed already.
+
+    `source` names it in errors.
+
+    Raises:
+        DocumentError: it is not a plan; all that is wrong with it is listed, with places.
+    """
+    if isinstance(data, str):
+        return _checked(text_source(data, format, source, max_bytes), None, max_tasks)
+    return _checked(Source(source, format), dict(data), max_tasks)
+
+
+def load_plan(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, max_tasks: int = MAX_TASKS) -> Plan:
+    """The plan of a YAML, JSON or TOML file.
+
+    Raises:
+        DocumentError: it is not a plan; all that is wrong with it is listed, with places.
+        OSError: it cannot be read; FileNotFoundError when there is none.
+    """
+    return _checked(read_source(path, max_bytes), None, max_tasks)
+
+
+def _checked(source: Source, data: dict[str, Any] | None, max_tasks: int) -> Plan:
+    if data is None:
+        data = parse(source, "a plan")
+    tasks = data.get("tasks")
+    if isinstance(tasks, dict) and len(tasks) > max_tasks:
+        raise source.refuse_whole(
+            f"has {len(tasks):,} tasks, more than the {max_tasks:,} that are read; raise max_tasks if it is meant to"
+        )
+    findings = Findings()
+    with collector_paused():
+        document = validated_plan(data, findings)
+        links = LinkReader(tasks, findings).read() if isinstance(tasks, dict) else []
+        if isinstance(tasks, dict):
+            find_cycles(tasks, links, findings)
+    if document is None or findings:
+        raise source.refuse(findings)
+    return Plan(document["tasks"], document.get("name"), document.get("strategy"), document.get("description"), links)

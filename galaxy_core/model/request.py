@@ -1,0 +1,277 @@
+"""What a task asks of its device, and how it takes other tasks' outputs: by reference, never by text substitution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from galaxy_core.errors import InputError
+from galaxy_core.model.result import ExecutionResult
+
+#: What a reference may name, apart from ``json.PATH`` (a JMESPath expression) and ``file.NAME``.
+REFERENCE_VALUES = ("stdout", "stderr", "exit_code", "status", "value", "json")
+
+
+@frozen
+class Reference:
+    """Another task's output.
+
+    `value` is "stdout", "stderr", "exit_code", "status", "value" (the payload), "json" (standard output, parsed),
+    "json." and a JMESPath expression into it, or "file." and the name of a collected output file (its path).
+    """
+
+    task_id: str
+    value: str = "stdout"
+
+    def __str__(self) -> str:
+        return f"{self.value} of task {self.task_id!r}"
+
+    def read(self, result: ExecutionResult | None) -> Any:
+        """What this refers to in `result`.
+
+        Raises:
+            InputError: there is no result, it is not JSON, the path leads nowhere, or there is no such file.
+        """
+        if result is None:
+            raise InputError(str(self), "that task has no result")
+        kind, _, rest = self.value.partition(".")
+        if kind == "json":
+            return self._json(result, rest)
+        if kind == "file":
+            files = result.files or {}
+            if rest not in files:
+                known = ", ".join(repr(name) for name in files) or "none"
+                raise InputError(str(self), f"it left no file {rest!r}; collected: {known}")
+            return files[rest]
+        if kind not in REFERENCE_VALUES or rest:
+            raise InputError(str(self), f"allowed are {', '.join(REFERENCE_VALUES)}, json.PATH and file.NAME")
+        found = getattr(result, kind)
+        if found is None and kind != "value":
+            raise InputError(str(self), f"that task has no {kind}")
+        return str(found) if kind == "status" else found
+
+    def _json(self, result: ExecutionResult, path: str) -> Any:
+        text = result.stdout
+        if text is None:
+            document = result.result  # a call's return value is a document already
+        else:
+            try:
+                document = json.loads(text)
+            except ValueError as error:
+                raise InputError(str(self), f"its standard output is not JSON: {error}") from error
+        if not path:
+            return document
+        import jmespath  # loaded with the first plan that needs it
+
+        try:
+            found = jmespath.search(path, document)
+        except (jmespath.exceptions.JMESPathError, RecursionError) as error:
+            raise InputError(str(self), f"{path!r} cannot be evaluated: {error}") from error
+        if found is None:
+            raise InputError(str(self), f"{path!r} leads nowhere in its output")
+        return found
+
+
+Lookup = Callable[[Reference], Any]
+
+
+def as_text(value: Any) -> str:
+    """A value as an argument or environment entry: text as it is, everything else as JSON would write it."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _argv(argv: Sequence[str | Reference] | None) -> tuple[str | Reference, ...] | None:
+    if isinstance(argv, str):
+        raise TypeError(f"argv is a list of arguments, not the string {argv!r}; a shell line is Command(shell=...)")
+    return None if argv is None else tuple(argv)
+
+
+@frozen
+class Command:
+    """Run a program.
+
+    Exactly one of `argv` (an argument list, quoted by the transport for its far side) and `shell` (text for the far
+    side's shell, in which nothing is ever substituted) is given. `files` are put into the working directory before
+    the start, `outputs` are collected from it afterwards; both are names inside that directory. Where a value may be
+    a Reference, it is replaced when the task starts: in arguments and environment without trailing newlines, as in a
+    shell; on standard input unchanged.
+    """
+
+    argv: tuple[str | Reference, ...] | None = field(default=None, converter=_argv)
+    shell: str | None = None
+    cwd: str | None = None
+    env: Mapping[str, str | Reference] = field(factory=dict)
+    stdin: str | Reference | None = None
+    files: Mapping[str, Reference | str] = field(factory=dict)
+    outputs: tuple[str, ...] = field(default=(), converter=tuple)
+
+    def __attrs_post_init__(self) -> None:
+        if (self.argv is None) == (self.shell is None):
+            raise ValueError("a command is either an argument list or a shell text: give exactly one")
+        if self.argv is not None and not self.argv:
+            raise ValueError("a command needs at least the program to run")
+
+    @property
+    def references(self) -> Iterator[Reference]:
+        """Every reference in it."""
+        for value in (*(self.argv or ()), *self.env.values(), self.stdin, *self.files.values()):
+            if isinstance(value, Reference):
+                yield value
+
+    @property
+    def has_references(self) -> bool:
+        """Whether there is any reference in it."""
+        return next(self.references, None) is not None
+
+    def resolve(self, lookup: Lookup) -> Command:
+        """The command with each reference replaced by what `lookup` finds."""
+        if not self.has_references:
+            return self
+
+        def short(value: str | Reference) -> str:
+            return as_text(lookup(value)).rstrip("\r\n") if isinstance(value, Reference) else value
+
+        return evolve(
+            self,
+            argv=None if self.argv is None else [short(part) for part in self.argv],
+            env={name: short(value) for name, value in self.env.items()},
+            stdin=as_text(lookup(self.stdin)) if isinstance(self.stdin, Reference) else self.stdin,
+            files={
+                name: as_text(lookup(value)) if isinstance(value, Reference) else value
+                for name, value in self.files.items()
+            },
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys of a plan file."""
+        found: dict[str, Any] = {}
+        if self.argv is not None:
+            found["run"] = [_reference_to_dict(part) for part in self.argv]
+        if self.shell is not None:
+            found["shell"] = self.shell
+        if self.cwd is not None:
+            found["cwd"] = self.cwd
+        if self.env:
+            found["env"] = {name: _reference_to_dict(value) for name, value in self.env.items()}
+        if self.stdin is not None:
+            found["stdin"] = _reference_to_dict(self.stdin)
+        if self.files:
+            found["files"] = {name: _reference_to_dict(value) for name, value in self.files.items()}
+        if self.outputs:
+            found["outputs"] = list(self.outputs)
+        return found
+
+
+@frozen
+class Action:
+    """A request of a transport's own, by name; `arguments` are checked by the transport's model for it."""
+
+    name: str
+    arguments: Mapping[str, Any] = field(factory=dict)
+
+    @property
+    def references(self) -> Iterator[Reference]:
+        """Every reference among the arguments (not inside nested values)."""
+        return (value for value in self.arguments.values() if isinstance(value, Reference))
+
+    @property
+    def has_references(self) -> bool:
+        """Whether there is any reference in it."""
+        return next(self.references, None) is not None
+
+    def resolve(self, lookup: Lookup) -> Action:
+        """The action with each reference replaced by what `lookup` finds."""
+        if not self.has_references:
+            return self
+        return evolve(
+            self,
+            arguments={
+                name: lookup(value) if isinstance(value, Reference) else value for name, value in self.arguments.items()
+            },
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The keys of a plan file."""
+        return {"action": {self.name: {name: _reference_to_dict(value) for name, value in self.arguments.items()}}}
+
+
+@frozen
+class Call:
+    """Call a Python function of the embedding program, in its event loop: ``Call(fetch, ("https://…",))``.
+
+    `function` may be `def` (it must not block for long) or `async def`. Cannot be written to a file.
+    """
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...] = field(default=(), converter=tuple)
+    kwargs: Mapping[str, Any] = field(factory=dict)
+
+    @property
+    def references(self) -> Iterator[Reference]:
+        """Every reference among the arguments (not inside nested values)."""
+        return (value for value in (*self.args, *self.kwargs.values()) if isinstance(value, Reference))
+
+    @property
+    def has_references(self) -> bool:
+        """Whether there is any reference in it."""
+        return next(self.references, None) is not None
+
+    def resolve(self, lookup: Lookup) -> Call:
+        """The call with each reference replaced by what `lookup` finds."""
+        if not self.has_references:
+            return self
+
+        def found(value: Any) -> Any:
+            return lookup(value) if isinstance(value, Reference) else value
+
+        return evolve(
+            self,
+            args=[found(value) for value in self.args],
+            kwargs={name: found(value) for name, value in self.kwargs.items()},
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The function's name, for people; it is not enough to build the call again."""
+        name = getattr(self.function, "__qualname__", None) or repr(self.function)
+        return {"call": f"{getattr(self.function, '__module__', '?')}:{name}"}
+
+
+Request = Command | Action | Call
+
+
+def _reference_to_dict(value: Any) -> Any:
+    return {"from": value.task_id, "value": value.value} if isinstance(value, Reference) else value
+
+
+def _reference_from(value: Any) -> Any:
+    if isinstance(value, Mapping) and "from" in value and set(value) <= {"from", "value"}:
+        return Reference(value["from"], value.get("value", "stdout"))
+    return value
+
+
+def request_from_dict(keys: Mapping[str, Any]) -> Request | None:
+    """The inverse of the requests' ``to_dict``; None for a call, which no document can hold.
+
+    Raises:
+        ValueError: neither `run`, `shell`, `action` nor `call` is there, or two of them are.
+    """
+    if "call" in keys:
+        return None
+    if "action" in keys:
+        ((name, arguments),) = keys["action"].items()
+        return Action(name, {key: _reference_from(value) for key, value in (arguments or {}).items()})
+    run = keys.get("run")
+    return Command(
+        argv=None if run is None else [_reference_from(part) for part in run],
+        shell=keys.get("shell"),
+        cwd=keys.get("cwd"),
+        env={name: _reference_from(value) for name, value in keys.get("env", {}).items()},
+        stdin=_reference_from(keys.get("stdin")),
+        files={name: _reference_from(value) for name, value in keys.get("files", {}).items()},
+        outputs=keys.get("outputs", ()),
+    )

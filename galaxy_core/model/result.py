@@ -1,0 +1,210 @@
+"""How a task stands and what came of it: TaskStatus, ExecutionResult."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands. Members compare equal to their lower-case names."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    WAITING_DEPENDENCY = "waiting_dependency"
+    SKIPPED = "skipped"
+    UNKNOWN = "unknown"
+
+
+#: Statuses that never change again within a run.
+TERMINAL = frozenset(
+    {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UNKNOWN}
+)
+#: Statuses of a task that has not started: only these may be edited (I3).
+UNSTARTED = frozenset({TaskStatus.PENDING, TaskStatus.WAITING_DEPENDENCY})
+
+
+def as_datetime(moment: float | datetime | None) -> datetime | None:
+    """A moment in UTC; seconds since the epoch are what the kernel keeps, because they cost half as much."""
+    if moment is None or isinstance(moment, datetime):
+        return moment
+    return datetime.fromtimestamp(moment, UTC)
+
+
+class ExecutionResult:
+    """What came of a task.
+
+    `result` is the payload (`value` is the same): the standard output of a command, the return value of a call.
+    `stdout` and `stderr` are text, undecodable bytes replaced; `exit_code`, `stdout` and `stderr` are None for what
+    has none. `files` maps the names of collected output files to where they lie. `attempts` counts the starts.
+    """
+
+    __slots__ = (
+        "_end",
+        "_metadata",
+        "_start",
+        "attempts",
+        "device_id",
+        "error",
+        "exit_code",
+        "files",
+        "result",
+        "status",
+        "stderr",
+        "stdout",
+        "task_id",
+    )
+
+    #: The keys of `to_dict`.
+    KEYS: ClassVar = frozenset(
+        {
+            "task_id",
+            "status",
+            "result",
+            "error",
+            "metadata",
+            "start_time",
+            "end_time",
+            "stdout",
+            "stderr",
+            "exit_code",
+            "device_id",
+            "attempts",
+            "files",
+        }
+    )
+
+    def __init__(
+        self,
+        task_id: str,
+        status: TaskStatus | str,
+        result: Any = None,
+        error: BaseException | str | None = None,
+        metadata: dict[str, Any] | None = None,
+        start_time: float | datetime | None = None,
+        end_time: float | datetime | None = None,
+        *,
+        stdout: str | None = None,
+        stderr: str | None = None,
+        exit_code: int | None = None,
+        device_id: str | None = None,
+        attempts: int = 1,
+        files: Mapping[str, str] | None = None,
+    ) -> None:
+        self.task_id = task_id
+        self.status = status
+        self.result = result
+        self.error = error
+        self._metadata = metadata
+        self._start = start_time
+        self._end = end_time
+        self.stdout = stdout
+        self.stderr = stderr
+        self.exit_code = exit_code
+        self.device_id = device_id
+        self.attempts = attempts
+        self.files = files
+
+    @property
+    def value(self) -> Any:
+        """The payload, under the name that plan files use."""
+        return self.result
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What else the device or the kernel had to say; made when first asked for."""
+        if self._metadata is None:
+            self._metadata = {}
+        return self._metadata
+
+    @metadata.setter
+    def metadata(self, metadata: dict[str, Any]) -> None:
+        self._metadata = metadata
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When the last attempt started, in UTC."""
+        return as_datetime(self._start)
+
+    @start_time.setter
+    def start_time(self, moment: float | datetime | None) -> None:
+        self._start = moment
+
+    @property
+    def end_time(self) -> datetime | None:
+        """When the last attempt ended, in UTC."""
+        return as_datetime(self._end)
+
+    @end_time.setter
+    def end_time(self, moment: float | datetime | None) -> None:
+        self._end = moment
+
+    @property
+    def execution_time(self) -> float | None:
+        """Seconds of the last attempt; None while either end is missing."""
+        start, end = self.start_time, self.end_time
+        return None if start is None or end is None else (end - start).total_seconds()
+
+    @property
+    def is_successful(self) -> bool:
+        """Whether it completed, without an error."""
+        return self.status in ("completed", "success") and self.error is None
+
+    def __repr__(self) -> str:
+        error = f", error={self.error!r}" if self.error is not None else ""
+        return f"<ExecutionResult {self.task_id!r} {self.status!s}{error}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ExecutionResult):
+            return NotImplemented
+        return self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, and compared by value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data. Payloads that JSON cannot hold are described, not followed (see `model.serial.plain`)."""
+        from galaxy_core.model.serial import plain  # a cycle otherwise: serial describes results too
+
+        start, end = self.start_time, self.end_time
+        return {
+            "task_id": self.task_id,
+            "status": str(self.status),
+            "result": plain(self.result),
+            "error": None if self.error is None else str(self.error),
+            "metadata": plain(self.metadata),
+            "start_time": start.isoformat() if start else None,
+            "end_time": end.isoformat() if end else None,
+            "stdout": self.stdout,
+            "stderr": self.stderr,
+            "exit_code": self.exit_code,
+            "device_id": self.device_id,
+            "attempts": self.attempts,
+            "files": dict(self.files) if self.files else {},
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> ExecutionResult:
+        """The inverse of `to_dict`; an error comes back as an Exception of the same text."""
+        from galaxy_core.model.serial import parse_moment
+
+        status, error = str(document["status"]), document.get("error")
+        return cls(
+            document["task_id"],
+            TaskStatus(status) if status in set(TaskStatus) else status,
+            document.get("result"),
+            None if error is None else Exception(error),
+            document.get("metadata"),
+            parse_moment(document.get("start_time")),
+            parse_moment(document.get("end_time")),
+            stdout=document.get("stdout"),
+            stderr=document.get("stderr"),
+            exit_code=document.get("exit_code"),
+            device_id=document.get("device_id"),
+            attempts=document.get("attempts", 1),
+            files=document.get("files"),
+        )

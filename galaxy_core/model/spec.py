@@ -1,0 +1,352 @@
+"""What a task asks for, and the guard on changing it."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from galaxy_core.errors import ImmutableError
+from galaxy_core.model.device import DeviceType
+from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskConfiguration, TaskPriority
+from galaxy_core.model.request import Request
+from galaxy_core.model.result import UNSTARTED, TaskStatus
+from galaxy_core.model.serial import Document
+
+if TYPE_CHECKING:
+    from galaxy_core.model.dependency import TaskStarLine
+    from galaxy_core.model.graph import Graph
+
+_PENDING = TaskStatus.PENDING
+_NO_CAPABILITIES: frozenset[str] = frozenset()
+
+
+class TaskSpec(Document):
+    """The part of a `TaskStar` that its author writes. Setters guard I3: what has started cannot be changed."""
+
+    __slots__ = (
+        "_attempts",
+        "_created_at",
+        "_current_retry",
+        "_description",
+        "_device_type",
+        "_effect",
+        "_ended_at",
+        "_error",
+        "_estimate_s",
+        "_expected_output_type",
+        "_in",
+        "_index",
+        "_name",
+        "_order",
+        "_out",
+        "_owner",
+        "_pending",
+        "_pinned",
+        "_priority",
+        "_request",
+        "_requires",
+        "_result",
+        "_retry",
+        "_retry_count",
+        "_started_at",
+        "_status",
+        "_target_device_id",
+        "_task_data",
+        "_task_id",
+        "_timeout",
+        "_tips",
+        "_updated_at",
+    )
+
+    def __init__(
+        self,
+        task_id: str | None = None,
+        name: str = "",
+        description: str = "",
+        tips: list[str] | None = None,
+        target_device_id: str | None = None,
+        device_type: DeviceType | None = None,
+        priority: TaskPriority = TaskPriority.MEDIUM,
+        timeout: float | None = None,
+        retry_count: int = 0,
+        task_data: Mapping[str, Any] | None = None,
+        expected_output_type: str | None = None,
+        config: TaskConfiguration | None = None,
+        *,
+        request: Request | None = None,
+        requires: Iterable[str] = (),
+        effect: Effect = Effect.ONCE,
+        retry: RetryPolicy = DEFAULT_RETRY,
+        estimate_s: float | None = None,
+    ) -> None:
+        self._task_id = str(uuid.uuid4()) if task_id is None else task_id
+        self._name = name
+        self._description = description
+        self._tips = list(tips) if tips else None
+        self._target_device_id = target_device_id
+        self._pinned = target_device_id is not None
+        self._device_type = device_type
+        self._priority = priority
+        self._timeout = timeout
+        self._retry_count = retry_count
+        self._task_data = dict(task_data) if task_data else None
+        self._expected_output_type = expected_output_type
+        self._request = request
+        self._requires = frozenset(requires) if requires else _NO_CAPABILITIES
+        self._effect = effect if type(effect) is Effect else Effect(effect)
+        self._retry = retry
+        self._estimate_s = estimate_s
+        self._status = _PENDING
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._current_retry = 0
+        self._attempts = 0
+        self._created_at = self._updated_at = time.time()
+        self._started_at: float | None = None
+        self._ended_at: float | None = None
+        # What follows belongs to the constellation that owns the task (see constellation.py).
+        self._owner: Graph | None = None
+        self._index = 0  # age in the plan
+        self._order = 0  # position in a topological order
+        self._pending = 0  # links into it whose source has not ended
+        self._in: list[TaskStarLine] = []
+        self._out: list[TaskStarLine] = []
+        if config is not None:
+            self._configure(config)
+
+    def _configure(self, config: TaskConfiguration) -> None:
+        self._timeout = config.timeout or self._timeout
+        self._retry_count = config.retry_count or self._retry_count
+        self._priority = config.priority or self._priority
+        if config.metadata:
+            self._task_data = {**(self._task_data or {}), **config.metadata}
+        if config.retry_count and self._retry is DEFAULT_RETRY:
+            self._retry = RetryPolicy(backoff_s=config.retry_delay)
+
+    @property
+    def task_id(self) -> str:
+        """Unique in its constellation."""
+        return self._task_id
+
+    @property
+    def name(self) -> str:
+        """By default ``task_`` and the first eight characters of the id."""
+        return self._name or f"task_{self._task_id[:8]}"
+
+    @name.setter
+    def name(self, name: str) -> None:
+        self._guard("name")
+        self._name = name
+        self._changed()
+
+    @property
+    def description(self) -> str:
+        """What to do, in words."""
+        return self._description
+
+    @description.setter
+    def description(self, description: str) -> None:
+        self._guard("description")
+        self._description = description
+        self._changed()
+
+    @property
+    def task_description(self) -> str:
+        """The description, under the name that devices know it by."""
+        return self._description
+
+    @task_description.setter
+    def task_description(self, description: str) -> None:
+        self.description = description
+
+    @property
+    def tips(self) -> list[str]:
+        """Hints for whoever does it."""
+        return list(self._tips) if self._tips else []
+
+    @tips.setter
+    def tips(self, tips: list[str] | None) -> None:
+        self._guard("tips")
+        self._tips = list(tips) if tips else None
+        self._changed()
+
+    @property
+    def target_device_id(self) -> str | None:
+        """The device it is pinned to, or was assigned to by a strategy (see `is_pinned`); None while it has none."""
+        return self._target_device_id
+
+    @target_device_id.setter
+    def target_device_id(self, device_id: str | None) -> None:
+        self._guard("device assignment")
+        self._target_device_id = device_id
+        self._pinned = device_id is not None
+        self._changed()
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether a person or program chose the device; strategies then leave it alone."""
+        return self._pinned
+
+    @property
+    def device_type(self) -> DeviceType | None:
+        """The platform that it needs; None when any will do."""
+        return self._device_type
+
+    @device_type.setter
+    def device_type(self, device_type: DeviceType | None) -> None:
+        self._guard("device type")
+        self._device_type = device_type
+        self._changed()
+
+    @property
+    def requires(self) -> frozenset[str]:
+        """Capabilities that its device must have."""
+        return self._requires
+
+    @requires.setter
+    def requires(self, capabilities: Iterable[str]) -> None:
+        self._guard("requirements")
+        self._requires = frozenset(capabilities)
+        self._changed()
+
+    @property
+    def priority(self) -> TaskPriority:
+        """Among ready tasks, higher ones start first."""
+        return self._priority
+
+    @priority.setter
+    def priority(self, priority: TaskPriority) -> None:
+        self._guard("priority")
+        self._priority = priority
+        self._changed()
+
+    @property
+    def effect(self) -> Effect:
+        """What a repetition would do."""
+        return self._effect
+
+    @effect.setter
+    def effect(self, effect: Effect) -> None:
+        self._guard("effect")
+        self._effect = Effect(effect)
+        self._changed()
+
+    @property
+    def request(self) -> Request | None:
+        """What the device is asked to do; None when the description is all there is."""
+        return self._request
+
+    @request.setter
+    def request(self, request: Request | None) -> None:
+        self._guard("request")
+        self._request = request
+        self._changed()
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """How long to wait between attempts, and after which ends."""
+        return self._retry
+
+    @property
+    def estimate_s(self) -> float | None:
+        """Expected duration in seconds; None when nothing is known."""
+        return self._estimate_s
+
+    @property
+    def expected_output_type(self) -> str | None:
+        """What kind of result is expected, in words of the plan's author."""
+        return self._expected_output_type
+
+    @property
+    def task_data(self) -> dict[str, Any]:
+        """A copy of the data that goes to the device with the description."""
+        return dict(self._task_data) if self._task_data else {}
+
+    @task_data.setter
+    def task_data(self, data: Mapping[str, Any] | None) -> None:
+        self._guard("task data")
+        self._task_data = dict(data) if data else None
+        self._changed()
+
+    def update_task_data(self, data: Mapping[str, Any]) -> None:
+        """Merge `data` into the task data."""
+        self._guard("task data")
+        self._task_data = {**(self._task_data or {}), **data}
+        self._changed()
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that one attempt may take; None when there is no limit."""
+        return self._timeout
+
+    @property
+    def retry_count(self) -> int:
+        """How often it may be tried again after its first attempt."""
+        return self._retry_count
+
+    @property
+    def is_modifiable(self) -> bool:
+        """I3: whether it, and the links into it, may be changed. A task between two attempts has started."""
+        return self._status in UNSTARTED and not self._attempts
+
+    def _guard(self, what: str) -> None:
+        if not self.is_modifiable:
+            status = "retried" if self._status in UNSTARTED else self._status.value
+            raise ImmutableError(what, self._task_id, status)
+
+    def _changed(self) -> None:
+        """A setter was used."""
+        self._updated_at = time.time()
+
+    def to_request_string(self) -> str:
+        """Description and tips as text, for devices that read."""
+        tips = "\n".join(f" - {tip}" for tip in self._tips) if self._tips else "No tips available."
+        return f"Task Description: {self._description}\nTips for Completion:\n{tips}"
+
+    def validate(self) -> bool:
+        """Whether `get_validation_errors` finds nothing."""
+        return not self.get_validation_errors()
+
+    def get_validation_errors(self) -> list[str]:
+        """What is wrong with the task by itself."""
+        problems = []
+        if not isinstance(self._task_id, str) or not self._task_id.strip():
+            problems.append("Task ID must be a non-empty string")
+        if not isinstance(self.name, str) or not self.name.strip():
+            problems.append("Task name must be a non-empty string")
+        if self._request is None and (not isinstance(self._description, str) or not self._description.strip()):
+            problems.append("Task description must be a non-empty string")
+        timeout = self._timeout
+        if timeout is not None and (
+            isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0
+        ):
+            problems.append("Timeout must be a positive number")
+        retries = self._retry_count
+        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+            problems.append("Retry count must be a non-negative integer")
+        if not isinstance(self._priority, TaskPriority):
+            problems.append("Priority must be a TaskPriority enum value")
+        return problems
+
+    def copy(self) -> Self:
+        """A task that says the same, not started, of no constellation."""
+        return type(self)(
+            self._task_id,
+            self._name,
+            self._description,
+            self._tips,
+            self._target_device_id if self._pinned else None,
+            self._device_type,
+            self._priority,
+            self._timeout,
+            self._retry_count,
+            self._task_data,
+            self._expected_output_type,
+            request=self._request,
+            requires=self._requires,
+            effect=self._effect,
+            retry=self._retry,
+            estimate_s=self._estimate_s,
+        )

@@ -1,0 +1,53 @@
+"""Where the files of a run are kept on this machine."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+
+from galaxy_core.extension.interfaces import Attempt
+
+#: One plain path component: no separators, no leading dot, nothing that a file system treats specially.
+NAME = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")
+
+
+class Artifacts:
+    """One folder per task below one folder per run; made when the first file is kept.
+
+    Without a `root` a temporary folder is made, which stays: results refer to files in it.
+    """
+
+    def __init__(self, run_id: str, root: Path | None = None) -> None:
+        self._run_id = run_id
+        self._root = root
+        self._folder: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of this run, readable by its owner alone."""
+        if self._folder is None:
+            if self._root is None:
+                self._folder = Path(tempfile.mkdtemp(prefix="galaxy-"))
+            else:
+                self._folder = self._root / plain_name(self._run_id)
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return self._folder
+
+    def __call__(self, attempt: Attempt, name: str) -> Path:
+        """See `Attempt.artifact_path`."""
+        if not NAME.match(name):
+            raise ValueError(
+                f"file name {name!r} of task {attempt.task_id!r} is not one plain path component: "
+                "letters, digits, '_', '-' and '.', not starting with a dot, at most 128 characters"
+            )
+        folder = self.folder / plain_name(attempt.task_id)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder / name
+
+
+def plain_name(text: str) -> str:
+    """`text` as one plain path component: unchanged if it is one, else with a mark for every other character."""
+    if NAME.match(text):
+        return text
+    return "_" + "".join(c if c.isalnum() and c.isascii() else f"-{ord(c):x}-" for c in text)[:100]

@@ -1,0 +1,62 @@
+"""Calling the hooks that decide and observe: one implementation at a time, each under a guard and a deadline."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import anyio
+
+from galaxy_core.errors import HookError
+from galaxy_core.extension.interfaces import RunInfo
+from galaxy_core.extension.registry import HookCall, PluginRegistry
+
+logger = logging.getLogger("galaxy_core.plugins")
+
+#: Seconds that one implementation of a hook may take.
+HOOK_TIMEOUT_S = 30.0
+
+
+async def review_run(plugins: PluginRegistry, run: RunInfo) -> list[tuple[str, str]]:
+    """Ask every `galaxy_review_run`; the refusals as (plugin, reason). One that cannot answer has refused."""
+    refusals: list[tuple[str, str]] = []
+    for call in plugins.implementations("galaxy_review_run"):
+        try:
+            answer = await _answer(call, "galaxy_review_run", run=run)
+        except HookError as error:
+            refusals.append((call.plugin, str(error)))
+            continue
+        if answer is not None:
+            reason = answer if isinstance(answer, str) else f"returned {answer!r} instead of None or a reason"
+            refusals.append((call.plugin, reason))
+    return refusals
+
+
+async def tell_finished(plugins: PluginRegistry, run: RunInfo, result: Mapping[str, Any]) -> None:
+    """Tell every `galaxy_run_finished`. One that breaks is logged under its name."""
+    for call in plugins.implementations("galaxy_run_finished"):
+        try:
+            await _answer(call, "galaxy_run_finished", run=run, result=result)
+        except HookError as error:
+            logger.error("%s", error, exc_info=error.__cause__)
+
+
+async def _answer(call: HookCall, hook: str, **arguments: Any) -> Any:
+    """What one implementation answers, awaited if it has to be.
+
+    Raises:
+        HookError: it raised, or took too long.
+    """
+    answer: Any = None
+    with anyio.CancelScope(deadline=anyio.current_time() + HOOK_TIMEOUT_S) as scope:
+        try:
+            answer = call.function(**arguments)
+            if inspect.isawaitable(answer):
+                answer = await answer
+        except Exception as error:  # the caller receives it as the cause: a plugin broke
+            raise HookError(call.plugin, hook, f"raised {type(error).__name__}: {error}") from error
+    if scope.cancelled_caught:
+        raise HookError(call.plugin, hook, f"did not answer within {HOOK_TIMEOUT_S:g} s")
+    return answer

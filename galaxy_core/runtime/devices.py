@@ -1,0 +1,471 @@
+"""ConstellationDeviceManager: the inventory, its sessions, their health.
+
+A session lives in a keeper: one background task per device that opens it, probes it, and opens it again with back-off
+when it broke. What a device can run at a time is its lane's business (lanes.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+from attrs import evolve
+
+from galaxy_core.errors import (
+    DeviceLostError,
+    DuplicateIdError,
+    GalaxyError,
+    NotConnectedError,
+    SettingsError,
+    UnknownDeviceError,
+)
+from galaxy_core.extension.interfaces import Session
+from galaxy_core.extension.registry import PluginRegistry
+from galaxy_core.extension.secrets import resolve_settings
+from galaxy_core.model.device import AVAILABLE, Device, DeviceStatus, DeviceType, SecretRef
+from galaxy_core.model.events import DeviceEvent, EventType
+from galaxy_core.model.policy import RetryPolicy
+from galaxy_core.model.request import Request
+from galaxy_core.model.result import ExecutionResult
+from galaxy_core.runtime.background import spawn
+from galaxy_core.runtime.bus import EventBus, get_event_bus
+from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
+from galaxy_core.runtime.lanes import Lane, LaneBook
+from galaxy_core.runtime.single import execute_on_lane
+
+#: Seconds that opening a session, and each probe of it, may take.
+CONNECT_TIMEOUT_S = 30.0
+PROBE_TIMEOUT_S = 10.0
+#: Seconds that closing a session may take before it is abandoned.
+CLOSE_TIMEOUT_S = 10.0
+
+
+class DeviceRegistry:
+    """What is known of each device, for callers of the API document."""
+
+    def __init__(self, book: LaneBook) -> None:
+        self._book = book
+
+    def get_device_info(self, device_id: str) -> Device | None:
+        """The device, or None when it is not registered."""
+        lane = self._book.lanes.get(device_id)
+        return lane.device if lane is not None else None
+
+    def get_all_devices(self) -> dict[str, Device]:
+        """All registered devices by id."""
+        return {device_id: lane.device for device_id, lane in self._book.lanes.items()}
+
+
+class Keeper:
+    """Keeps one device's session open, until `stop`."""
+
+    def __init__(self, lane: Lane, manager: ConstellationDeviceManager) -> None:
+        self.lane = lane
+        self._manager = manager
+        self._stopping = False
+        self._stirred = anyio.Event()
+        self.settled = anyio.Event()  # set after the first success or failure to connect
+        self.ended = anyio.Event()
+        self._broken: BaseException | None = None
+        self._attached = False  # whether this try came to a session
+        self._scope = anyio.CancelScope()
+        lane.lost = self.lost
+
+    def lost(self, error: BaseException) -> None:
+        """Somebody found the session broken."""
+        if self._broken is None:
+            self._broken = error
+            self._stirred.set()
+
+    def stop(self) -> None:
+        """Close the session and end."""
+        self._stopping = True
+        self._stirred.set()
+        if not self._attached:
+            self._scope.cancel()
+
+    async def run(self) -> None:
+        """Open, watch, reopen; until stopped, or `max_retries` times in a row in vain."""
+        manager, lane = self._manager, self.lane
+        failures = 0
+        try:
+            while not self._stopping:
+                self._broken = None
+                self._attached = False
+                self._stirred = anyio.Event()
+                manager._status(lane, DeviceStatus.CONNECTING)
+                try:
+                    await self._live()
+                    failures = 0
+                except Exception as error:  # the device's status and the events carry it to whoever asks
+                    failures = 1 if self._attached else failures + 1
+                    self._detach(error)
+                if self._stopping or failures > manager.max_retries:
+                    break
+                self.settled.set()
+                if failures:
+                    await self._pause(failures)
+        finally:
+            with anyio.CancelScope(shield=True):
+                self._end(failures)
+
+    async def _live(self) -> None:
+        lane, manager = self.lane, self._manager
+        transport, settings = manager._prepare(lane.device)
+        lane.transport = transport
+        now = anyio.current_time
+        with anyio.CancelScope(deadline=now() + CONNECT_TIMEOUT_S) as self._scope:
+            async with transport.open(lane.device, settings) as session:
+                self._scope.deadline = float("inf")
+                self._attach(session)
+                await self._watch(session)
+                self._detach(self._broken)
+                self._scope.deadline = now() + CLOSE_TIMEOUT_S
+        if self._scope.cancelled_caught and not self._stopping:
+            what = "closing took more than" if self._attached else "no connection within"
+            limit_s = CLOSE_TIMEOUT_S if self._attached else CONNECT_TIMEOUT_S
+            raise DeviceLostError(lane.device_id, f"{what} {limit_s:g} s")
+        if self._broken is not None and not self._stopping:
+            raise self._broken
+
+    async def _watch(self, session: Session) -> None:
+        """Return when stopped or lost; probe the device at each heartbeat."""
+        while not (self._stopping or self._broken):
+            with anyio.move_on_after(self._manager.heartbeat_interval):
+                await self._stirred.wait()
+                return
+            try:
+                with anyio.fail_after(PROBE_TIMEOUT_S):
+                    await session.probe()
+            except Exception as error:  # the keeper itself receives it: the session is closed and opened again
+                why = f"no answer within {PROBE_TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else str(error)
+                self._broken = DeviceLostError(self.lane.device_id, f"probe: {why}")
+
+    def _attach(self, session: Session) -> None:
+        lane, manager = self.lane, self._manager
+        self._attached = True
+        lane.session, lane.error, lane.gone = session, None, False
+        manager._status(lane, DeviceStatus.IDLE, EventType.DEVICE_CONNECTED)
+        lane.book.changed(lane)
+        lane.pump()
+        self.settled.set()
+
+    def _detach(self, error: BaseException | None) -> None:
+        lane, manager = self.lane, self._manager
+        had = lane.session is not None
+        lane.session = None
+        if error is not None:
+            lane.error = error
+        for worker in list(lane.active):
+            worker.interrupt("lost")
+        manager._status(lane, DeviceStatus.DISCONNECTED, EventType.DEVICE_DISCONNECTED if had else None)
+        lane.book.changed(lane)
+
+    async def _pause(self, failures: int) -> None:
+        manager = self._manager
+        wait_s = manager.backoff.wait_s(failures, manager.clock.random.random())
+        with anyio.move_on_after(wait_s):
+            await self._stirred.wait()
+
+    def _end(self, failures: int) -> None:
+        lane, manager = self.lane, self._manager
+        if lane.session is not None:
+            self._detach(DeviceLostError(lane.device_id, "disconnected"))
+        lane.gone = True
+        manager._keepers.pop(lane.device_id, None)
+        manager._status(lane, DeviceStatus.FAILED if failures else DeviceStatus.DISCONNECTED)
+        lane.book.changed(lane)
+        self.settled.set()
+        self.ended.set()
+
+
+class ConstellationDeviceManager:
+    """The devices of a host: registered, connected, watched, shared by all runs.
+
+    Devices stay connected between runs until `disconnect_all`; ``async with`` does that at its end. `heartbeat_interval`
+    is the time between two probes of a device, `reconnect_delay` the first wait before another try to connect (it
+    doubles, up to a minute), both in seconds; after `max_retries` tries in a row a device counts as failed.
+    """
+
+    def __init__(
+        self,
+        task_name: str = "test_task",
+        heartbeat_interval: float = 30.0,
+        reconnect_delay: float = 5.0,
+        *,
+        max_retries: int = 5,
+        plugins: PluginRegistry | Iterable[object] | None = None,
+        event_bus: EventBus | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        enable_logging: bool = True,
+    ) -> None:
+        self.task_name = task_name
+        self.heartbeat_interval = heartbeat_interval
+        self.reconnect_delay = reconnect_delay
+        self.max_retries = max_retries
+        self.backoff = RetryPolicy(backoff_s=reconnect_delay)
+        self.plugins = registry_of(plugins)
+        self.event_bus = event_bus or get_event_bus()
+        self.clock = clock
+        self.lane_book = LaneBook()
+        self.device_registry = DeviceRegistry(self.lane_book)
+        self._keepers: dict[str, Keeper] = {}
+        self._logger = component_logger("devices", enable_logging)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.disconnect_all()
+
+    # ------------------------------------------------------------------------------------------- inventory
+    def add_device(self, device: Device) -> None:
+        """Register a device without connecting it; runs connect what is registered.
+
+        Raises:
+            DuplicateIdError: there is one of that id.
+            UnknownTransportError, SettingsError: its transport is unknown, or refuses its settings.
+        """
+        if device.device_id in self.lane_book.lanes:
+            raise DuplicateIdError("Device", device.device_id)
+        transport = self.plugins.transport(device.transport, device.device_id)
+        check_settings(transport, device)
+        if device.device_type is None and transport.device_type is not None:
+            device = with_type(device, transport.device_type)
+        lane = self.lane_book.add(device)
+        lane.transport = transport
+
+    async def register_device(
+        self,
+        device_id: str,
+        transport: str = "local",
+        settings: Mapping[str, Any] | None = None,
+        os: str | None = None,
+        capabilities: Iterable[str] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        auto_connect: bool = True,
+        *,
+        device_type: DeviceType | str | None = None,
+        max_concurrency: int = 1,
+    ) -> bool:
+        """Register a device and, unless told not to, connect it. Whether it is connected (or was not asked to be).
+
+        Raises:
+            DuplicateIdError, UnknownTransportError, SettingsError: as `add_device`.
+        """
+        device = Device(
+            device_id,
+            transport,
+            settings or {},
+            device_type or os,
+            frozenset(capabilities or ()),
+            metadata or {},
+            max_concurrency,
+        )
+        self.add_device(device)
+        return await self.connect_device(device_id) if auto_connect else True
+
+    async def remove_device(self, device_id: str) -> bool:
+        """Disconnect and forget a device; False when it is not registered."""
+        if device_id not in self.lane_book.lanes:
+            return False
+        await self.disconnect_device(device_id)
+        self.lane_book.remove(device_id)
+        return True
+
+    # ------------------------------------------------------------------------------------------- connections
+    async def connect_device(self, device_id: str) -> bool:
+        """Connect a device, and keep it connected. Waits for the first success or failure; says which it was.
+
+        Raises:
+            UnknownDeviceError: it is not registered.
+        """
+        lane = self.lane_book.lane(device_id)
+        keeper = self._keepers.get(device_id)
+        if keeper is None:
+            lane.gone = False
+            keeper = self._keepers[device_id] = Keeper(lane, self)
+            spawn(keeper.run, f"galaxy device {device_id}")
+        await keeper.settled.wait()
+        return lane.session is not None
+
+    async def connect_all(self) -> list[str]:
+        """Connect every registered device that is not connected, at once; the ids of those that are now."""
+        async with anyio.create_task_group() as group:
+            for device_id, lane in self.lane_book.lanes.items():
+                if lane.session is None:
+                    group.start_soon(self.connect_device, device_id)
+        return self.get_connected_devices()
+
+    async def disconnect_device(self, device_id: str) -> None:
+        """Disconnect a device and wait until its session is closed. Attempts that run on it end as lost."""
+        keeper = self._keepers.get(device_id)
+        if keeper is not None:
+            keeper.stop()
+            await keeper.ended.wait()
+
+    async def disconnect_all(self) -> None:
+        """Disconnect every device and wait until all sessions are closed."""
+        async with anyio.create_task_group() as group:
+            for device_id in list(self._keepers):
+                group.start_soon(self.disconnect_device, device_id)
+
+    def _prepare(self, device: Device) -> tuple[Any, Any]:
+        transport = self.plugins.transport(device.transport, device.device_id)
+        return transport, check_settings(transport, device, secrets=True)
+
+    def _status(self, lane: Lane, status: DeviceStatus, event_type: EventType | None = None) -> None:
+        lane.status = status
+        if self.event_bus.wants(EventType.DEVICE_STATUS_CHANGED) or (event_type and self.event_bus.wants(event_type)):
+            info, everything = self._info(lane), self.get_all_devices()
+            now, source = self.clock.wall(), "device_manager"
+            error = {"error": str(lane.error)} if lane.error else {}
+            self.event_bus.post(
+                [
+                    DeviceEvent(kind, source, now, dict(error), lane.device_id, status.value, info, everything)
+                    for kind in (event_type, EventType.DEVICE_STATUS_CHANGED)
+                    if kind is not None
+                ]
+            )
+        level = logging.WARNING if lane.error and status is not DeviceStatus.IDLE else logging.DEBUG
+        self._logger.log(level, "device %s: %s%s", lane.device_id, status.value, f" ({lane.error})" if lane.error else "")
+
+    # ------------------------------------------------------------------------------------------- questions
+    def get_connected_devices(self) -> list[str]:
+        """Ids of the devices that have a session."""
+        return [lane.device_id for lane in self.lane_book.available()]
+
+    def get_all_devices(self, connected: bool = False) -> dict[str, dict[str, Any]]:
+        """Info of every device by id; with `connected`, only of those that are connected, idle or busy."""
+        return {
+            device_id: self._info(lane)
+            for device_id, lane in self.lane_book.lanes.items()
+            if not connected or lane.status in AVAILABLE
+        }
+
+    def _info(self, lane: Lane) -> dict[str, Any]:
+        device = lane.device
+        status = DeviceStatus.BUSY if lane.status in AVAILABLE and lane.active else lane.status
+        return {
+            "device_id": device.device_id,
+            "device_type": device.device_type,
+            "transport": device.transport,
+            "capabilities": sorted(device.capabilities),
+            "metadata": dict(device.metadata),
+            "status": status.value,
+            "max_concurrency": device.max_concurrency,
+            "error": str(lane.error) if lane.error else None,
+        }
+
+    def get_device_status(self, device_id: str) -> dict[str, Any]:
+        """Info of one device; ``{"error": …}`` when it is not registered."""
+        lane = self.lane_book.lanes.get(device_id)
+        return {"error": f"Device {device_id} not found"} if lane is None else self._info(lane)
+
+    def get_task_queue_status(self, device_id: str) -> dict[str, Any]:
+        """What runs on a device and what waits for it."""
+        lane = self.lane_book.lanes.get(device_id)
+        if lane is None:
+            return {"error": f"Device {device_id} not found"}
+        running = [worker.task.task_id for worker in lane.active if worker.task is not None]
+        queued = [entry[3].task_id for entry in sorted(lane.queue)]
+        return {
+            "device_id": device_id,
+            "is_busy": bool(running),
+            "current_task_id": running[0] if running else None,
+            "queue_size": len(queued),
+            "queued_task_ids": queued,
+            "pending_task_ids": running + queued,
+        }
+
+    # ------------------------------------------------------------------------------------------- single tasks
+    async def assign_task_to_device(
+        self,
+        task_id: str,
+        device_id: str,
+        task_description: str,
+        task_data: Mapping[str, Any] | None = None,
+        timeout: float = 1000.0,
+        *,
+        request: Request | None = None,
+    ) -> ExecutionResult:
+        """Run one task outside of any plan: wait for a slot, execute, and say how it ended.
+
+        A failing task is a FAILED result, whose `metadata` says in `error_category` whether the device was lost
+        ("connection_error"), the `timeout` seconds passed ("timeout_error") or it failed ("general_error").
+
+        Raises:
+            ValueError: the device is not registered, or not connected.
+        """
+        lane = self.lane_book.lanes.get(device_id)
+        if lane is None:
+            raise UnknownDeviceError(device_id, self.lane_book.lanes)
+        if lane.session is None:
+            raise NotConnectedError(device_id, lane.status.value)
+        return await execute_on_lane(lane, task_id, task_description, dict(task_data or {}), timeout, request, self.clock)
+
+
+def registry_of(plugins: PluginRegistry | Iterable[object] | None) -> PluginRegistry:
+    """The registry that is meant: a given one, one with these plugins beside the installed ones, or a fresh one."""
+    if isinstance(plugins, PluginRegistry):
+        return plugins
+    registry = PluginRegistry()
+    for plugin in plugins or ():
+        registry.register(plugin)
+    return registry
+
+
+def component_logger(component: str, enabled: bool) -> logging.Logger:
+    """The logger of a component; silent when logging is switched off, which changes nothing else."""
+    if enabled:
+        return logging.getLogger(f"galaxy_core.{component}")
+    silent = logging.Logger(f"galaxy_core.{component}.silent")
+    silent.disabled = True
+    return silent
+
+
+def check_settings(transport: Any, device: Device, *, secrets: bool = False) -> Any:
+    """A device's settings as its transport's model; None when the transport takes none.
+
+    Secrets are looked up only with `secrets`, that is when the device is connected; before, a text stands for each.
+
+    Raises:
+        SettingsError: the transport refuses them.
+        SecretError: a secret cannot be had.
+    """
+    settings = resolve_settings(device.settings) if secrets else _with_placeholders(device.settings)
+    model = transport.settings_model
+    if model is None:
+        if device.settings:
+            raise SettingsError(device.device_id, device.transport, [("", "this transport takes no settings")])
+        return None
+    try:
+        return model.model_validate(settings)
+    except GalaxyError:
+        raise
+    except ValueError as error:
+        found = getattr(error, "errors", None)
+        problems = (
+            [(".".join(map(str, one["loc"])), one["msg"]) for one in found(include_url=False, include_input=False)]
+            if callable(found)
+            else [("", str(error))]
+        )
+        raise SettingsError(device.device_id, device.transport, problems) from None
+
+
+def _with_placeholders(settings: Any) -> Any:
+    if isinstance(settings, SecretRef):
+        return str(settings)
+    if isinstance(settings, Mapping):
+        return {key: _with_placeholders(value) for key, value in settings.items()}
+    return settings
+
+
+def with_type(device: Device, device_type: str) -> Device:
+    """The same device, of a known type."""
+    return evolve(device, device_type=device_type)

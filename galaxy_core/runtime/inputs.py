@@ -1,0 +1,79 @@
+"""Making a request ready to be sent: references replaced by other tasks' outputs, and the transport's consent."""
+
+from __future__ import annotations
+
+from galaxy_core.errors import InputError, RequestError
+from galaxy_core.extension.interfaces import Transport
+from galaxy_core.model.graph import Graph
+from galaxy_core.model.request import Action, Call, Command, Reference, Request
+from galaxy_core.model.result import ExecutionResult
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.lanes import Lane
+
+
+def prepare_request(request: Request, task: TaskStar, lane: Lane, graph: Graph) -> Request:
+    """The request as the session is to get it.
+
+    Raises:
+        RequestError: the transport does not take it.
+        InputError: a reference leads nowhere.
+    """
+    if request.has_references:
+
+        def lookup(reference: Reference) -> object:
+            source = graph._tasks.get(reference.task_id)
+            if source is None:
+                raise InputError(str(reference), "there is no such task")
+            result = source._result
+            if result is not None and not isinstance(result, ExecutionResult):
+                result = ExecutionResult(source._task_id, source._status, result)
+            return reference.read(result)
+
+        request = request.resolve(lookup)
+    if lane.transport is not None:
+        check_request(lane.transport, request, task, lane.device_id)
+    return request
+
+
+def check_request(transport: Transport, request: Request | None, task: TaskStar, device_id: str) -> None:
+    """Whether a transport takes a request, as far as can be said without a connection.
+
+    Arguments that are references are not looked at: they have no value yet.
+
+    Raises:
+        RequestError: it does not.
+    """
+    kind = kind_of(request)
+    if kind != "action":
+        if kind not in transport.requests:
+            raise RequestError(device_id, task._task_id, _not_taken(transport, kind))
+        return
+    assert isinstance(request, Action)
+    model = transport.actions.get(request.name)
+    if model is None:
+        raise RequestError(device_id, task._task_id, _not_taken(transport, f"action {request.name!r}"))
+    if not request.has_references:
+        try:
+            model.model_validate(dict(request.arguments))
+        except ValueError as error:
+            raise RequestError(device_id, task._task_id, f"action {request.name!r}: {error}") from error
+
+
+def kind_of(request: Request | None) -> str:
+    """What kind of request it is, as transports name them."""
+    if isinstance(request, Command):
+        return "run" if request.argv is not None else "shell"
+    if isinstance(request, Call):
+        return "call"
+    return "none" if request is None else "action"
+
+
+def _not_taken(transport: Transport, kind: str) -> str:
+    taken = sorted(transport.requests) + [f"action {name!r}" for name in sorted(transport.actions)]
+    words = {
+        "run": "an argument list (run)",
+        "shell": "a shell text (shell)",
+        "call": "a Python call",
+        "none": "a task that only has a description",
+    }
+    return f"transport {transport.name!r} does not take {words.get(kind, kind)}; it takes: {', '.join(taken) or 'nothing'}"

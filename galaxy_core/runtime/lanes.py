@@ -1,0 +1,227 @@
+"""Lanes: what the scheduler knows of devices. A device is a counter of free slots and a queue, nothing more.
+
+Lanes are shared by all runs over the same devices. A slot is taken before a task becomes runnable; each attempt holds
+it under a lease, whose number no other attempt ever has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from heapq import heappop, heappush
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from galaxy_core.errors import UnknownDeviceError
+from galaxy_core.extension.interfaces import DeviceLoad, Session, Transport
+from galaxy_core.model.device import Device, DeviceStatus
+
+if TYPE_CHECKING:
+    from galaxy_core.model.task import TaskStar
+    from galaxy_core.runtime.run import Run, Worker
+
+#: Seconds that a task without an estimate counts for in a device's load.
+DEFAULT_ESTIMATE_S = 1.0
+
+_age = count()
+
+
+class Lane:
+    """One device: its session while it has one, its free slots, its queue.
+
+    `gone` means that nobody tries to reach the device any more; a lane without session that is not gone may come back.
+    """
+
+    __slots__ = (
+        "active",
+        "assigned",
+        "assigned_s",
+        "book",
+        "device",
+        "error",
+        "free",
+        "gone",
+        "lost",
+        "queue",
+        "session",
+        "status",
+        "transport",
+    )
+
+    def __init__(self, device: Device, book: LaneBook) -> None:
+        self.device = device
+        self.book = book
+        self.transport: Transport | None = None
+        self.session: Session | None = None
+        self.status = DeviceStatus.DISCONNECTED
+        self.error: BaseException | None = None
+        self.gone = False
+        self.lost: Callable[[BaseException], None] = _nobody_cares
+        self.free = device.max_concurrency
+        self.queue: list[tuple[int, int, Run, TaskStar]] = []
+        self.active: set[Worker] = set()
+        self.assigned = 0
+        self.assigned_s = 0.0
+
+    @property
+    def device_id(self) -> str:
+        """The device's id."""
+        return self.device.device_id
+
+    def offer(self, run: Run, task: TaskStar) -> None:
+        """Queue a task, or hand it to its run with a slot when one is free."""
+        if self.free and self.session is not None and not self.queue:
+            self.free -= 1
+            run.dispatch(task, self)
+        else:
+            heappush(self.queue, (-task._priority.value, next(_age), run, task))
+            if self.free:
+                self.pump()
+
+    def release(self) -> None:
+        """Give a slot back; the next in the queue gets it."""
+        self.free += 1
+        if self.queue:
+            self.pump()
+        if self.free and self.book.hungry:
+            for run in list(self.book.hungry):
+                run.placer.choose(run)
+
+    def pump(self) -> None:
+        """Hand out free slots to what is queued."""
+        queue = self.queue
+        while self.free and queue and self.session is not None:
+            _, _, run, task = heappop(queue)
+            if run.accepts(task, self):
+                self.free -= 1
+                run.dispatch(task, self)
+
+    def take_queue(self, run: Run) -> list[TaskStar]:
+        """Take a run's tasks out of the queue."""
+        taken = [entry[3] for entry in self.queue if entry[2] is run]
+        if taken:
+            self.queue = sorted(entry for entry in self.queue if entry[2] is not run)
+        return taken
+
+    def drop(self, task: TaskStar) -> None:
+        """Take one task out of the queue."""
+        self.queue = sorted(entry for entry in self.queue if entry[3] is not task)
+
+    def count_in(self, task: TaskStar) -> None:
+        """A task was assigned to this device."""
+        self.assigned += 1
+        self.assigned_s += DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s
+
+    def count_out(self, task: TaskStar) -> None:
+        """A task that was assigned ended, or went elsewhere."""
+        self.assigned -= 1
+        self.assigned_s -= DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s
+
+    def load(self) -> DeviceLoad:
+        """The device as a strategy sees it."""
+        device = self.device
+        return DeviceLoad(
+            device.device_id,
+            device.device_type,
+            device.capabilities,
+            dict(device.metadata),
+            device.max_concurrency,
+            len(self.active),
+            len(self.queue),
+            self.assigned,
+            max(0.0, self.assigned_s),
+        )
+
+
+def _nobody_cares(error: BaseException) -> None:
+    return None
+
+
+Requirements = tuple[str | None, frozenset[str]]
+
+
+class LaneBook:
+    """All lanes of a device manager, and which of them fit which requirements.
+
+    `fitting` is remembered per class of requirements until a device comes or goes, so that it is O(1) per task.
+    """
+
+    def __init__(self) -> None:
+        self.lanes: dict[str, Lane] = {}
+        self.runs: set[Run] = set()
+        self.hungry: set[Run] = set()  # runs with ready tasks that get their device only when a slot is free
+        self.next_lease = count(1).__next__
+        self._fitting: dict[Any, tuple[str, ...]] = {}
+
+    def add(self, device: Device) -> Lane:
+        """A lane for a new device."""
+        lane = self.lanes[device.device_id] = Lane(device, self)
+        self._fitting.clear()
+        return lane
+
+    def remove(self, device_id: str) -> Lane:
+        """Forget a device; whoever waits for it is told."""
+        lane = self.lanes.pop(device_id)
+        lane.gone = True
+        self.changed(lane)
+        return lane
+
+    def lane(self, device_id: str) -> Lane:
+        """The lane of a device.
+
+        Raises:
+            UnknownDeviceError: it is not registered.
+        """
+        lane = self.lanes.get(device_id)
+        if lane is None:
+            raise UnknownDeviceError(device_id, self.lanes)
+        return lane
+
+    def available(self) -> list[Lane]:
+        """Lanes with a session, in the order of registration."""
+        return [lane for lane in self.lanes.values() if lane.session is not None]
+
+    def fitting(self, needs: Requirements, *, available: bool = True) -> tuple[str, ...]:
+        """Ids of the devices that meet `needs`: those with a session, or all that may still come."""
+        key = (needs, available)
+        found = self._fitting.get(key)
+        if found is None:
+            device_type, requires = needs
+            found = self._fitting[key] = tuple(
+                device_id
+                for device_id, lane in self.lanes.items()
+                if (lane.session is not None if available else not lane.gone)
+                and lane.device.lacks(device_type, requires) is None
+            )
+        return found
+
+    def missing(self, needs: Requirements) -> dict[str, str]:
+        """For each device what it lacks for `needs`, in words."""
+        device_type, requires = needs
+        found = {}
+        for device_id, lane in self.lanes.items():
+            lack = lane.device.lacks(device_type, requires)
+            if lack is None and lane.session is None:
+                lack = f"fits, but is {lane.status.value}" + (f" ({lane.error})" if lane.error else "")
+            if lack is not None:
+                found[device_id] = lack
+        return found
+
+    def loads(self, device_ids: Iterable[str]) -> dict[str, DeviceLoad]:
+        """These devices as a strategy sees them."""
+        return {device_id: self.lanes[device_id].load() for device_id in device_ids}
+
+    def slots(self) -> int:
+        """All slots of all devices."""
+        return sum(lane.device.max_concurrency for lane in self.lanes.values())
+
+    def changed(self, lane: Lane) -> None:
+        """A device came, went or changed; runs that are under way look at what waits for it."""
+        self._fitting.clear()
+        for run in list(self.runs):
+            run.lane_changed(lane)
+
+
+def needs_of(task: TaskStar) -> Requirements:
+    """The class of requirements that a task belongs to."""
+    kind = task._device_type
+    return (None if kind is None else kind.value, task._requires)

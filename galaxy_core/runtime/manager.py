@@ -1,0 +1,275 @@
+"""ConstellationManager: assignment, and the constellations under management."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+from weakref import WeakSet
+
+from galaxy_core.errors import AssignmentError, NoDevicesError, UnknownDeviceError
+from galaxy_core.extension.registry import PluginRegistry
+from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.result import UNSTARTED
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.devices import component_logger, registry_of
+from galaxy_core.runtime.foreign import lanes_of
+from galaxy_core.runtime.lanes import DEFAULT_ESTIMATE_S, LaneBook, needs_of
+from galaxy_core.runtime.placing import ask, no_fit
+
+
+class ConstellationManager:
+    """Assigns devices to tasks by strategies that plugins bring, and keeps track of constellations.
+
+    `device_manager` may be any object with ``get_connected_devices()``, ``device_registry.get_device_info(id)`` and
+    ``assign_task_to_device(…)``. `plugins` is a registry, or plugin objects to use beside the installed ones.
+    """
+
+    def __init__(
+        self,
+        device_manager: Any = None,
+        enable_logging: bool = True,
+        *,
+        plugins: PluginRegistry | Iterable[object] | None = None,
+    ) -> None:
+        self.device_manager = device_manager
+        theirs = getattr(device_manager, "plugins", None)  # a foreign manager may have something else of that name
+        shared = theirs if plugins is None and isinstance(theirs, PluginRegistry) else plugins
+        self.plugins: PluginRegistry = registry_of(shared)
+        self._constellations: dict[str, TaskConstellation] = {}
+        self._metadata: dict[str, dict[str, Any]] = {}
+        self._assigned: WeakSet[TaskConstellation] = WeakSet()  # assigned here and not running: they hold devices, too
+        self._logger = component_logger("manager", enable_logging)
+
+    def set_device_manager(self, device_manager: Any) -> None:
+        """Use these devices from now on."""
+        self.device_manager = device_manager
+
+    def lanes(self) -> LaneBook:
+        """The lanes of the device manager.
+
+        Raises:
+            NoDevicesError: there is no device manager, or it raised.
+        """
+        if self.device_manager is None:
+            raise NoDevicesError("Device manager not available for device assignment")
+        return lanes_of(self.device_manager)
+
+    # ------------------------------------------------------------------------------------------- assignment
+    async def assign_devices_automatically(
+        self,
+        constellation: TaskConstellation,
+        strategy: str = "round_robin",
+        device_preferences: Mapping[str, str] | None = None,
+        *,
+        available: bool = True,
+    ) -> dict[str, str]:
+        """Assign a device to every task that has not started and is not pinned; all of them, or none.
+
+        Preferences are kept to the letter. With ``available=False`` devices count that are registered but not
+        connected, as for a preview. Returns the device id of every task that has one.
+
+        Raises:
+            ValueError: no device manager or device, an unknown strategy, a preference that is unavailable or does not
+                fit, a pin on an unknown device, or a task that fits nowhere.
+            StrategyError: the strategy raised, or returned what cannot be used.
+        """
+        book = self.lanes()
+        if not (book.available() if available else book.lanes):
+            raise NoDevicesError(
+                "No available devices for assignment: "
+                + ("; ".join(f"{k}: {v}" for k, v in book.missing((None, frozenset())).items()) or "none is registered")
+            )
+        chosen = self.plugins.strategy(strategy)
+        placed = self._preferred(constellation, book, device_preferences or {}, available)
+        open_tasks = []
+        for task in constellation._tasks.values():
+            if task._status in UNSTARTED and task._task_id not in placed:
+                if task._pinned:
+                    self._check_pin(task, book)
+                else:
+                    open_tasks.append(task)
+        extra = self._held_elsewhere(constellation, placed.values(), book)
+        if open_tasks:
+            placed.update(ask(chosen, book, open_tasks, constellation, extra, available=available))
+        for task_id, device_id in placed.items():
+            constellation._tasks[task_id]._target_device_id = device_id
+        self._assigned.add(constellation)
+        self._logger.info("assigned %d tasks of %s by %s", len(placed), constellation.constellation_id, strategy)
+        return {
+            task._task_id: task._target_device_id
+            for task in constellation._tasks.values()
+            if task._target_device_id is not None
+        }
+
+    def _preferred(
+        self, constellation: TaskConstellation, book: LaneBook, preferences: Mapping[str, str], available: bool
+    ) -> dict[str, str]:
+        placed = {}
+        for task_id, device_id in preferences.items():
+            task = constellation._known(task_id)
+            if task._status not in UNSTARTED:
+                continue
+            lane = book.lanes.get(device_id)
+            if lane is None:
+                raise UnknownDeviceError(device_id, book.lanes, f"Preference of task {task_id!r}: ")
+            lack = lane.device.lacks(*needs_of(task))
+            if lack is None and available and lane.session is None:
+                lack = f"is {lane.status.value}"
+            if lack is not None:
+                raise AssignmentError(
+                    f"Task {task_id!r} prefers device {device_id!r}, which {lack}. "
+                    "Drop the preference, or make the device available."
+                )
+            placed[task_id] = device_id
+        return placed
+
+    def _check_pin(self, task: TaskStar, book: LaneBook) -> None:
+        device_id = task._target_device_id or ""
+        lane = book.lanes.get(device_id)
+        if lane is None:
+            raise UnknownDeviceError(device_id, book.lanes, f"Task {task._task_id!r} is pinned to it: ")
+        if lane.device.lacks(*needs_of(task)) is not None:
+            raise no_fit(book, needs_of(task), [task])
+
+    def _held_elsewhere(
+        self, constellation: TaskConstellation, placed: Iterable[str], book: LaneBook
+    ) -> dict[str, tuple[int, float]]:
+        """Tasks and seconds by device that lanes do not count: assigned but not running, pinned, preferred."""
+        held: dict[str, tuple[int, float]] = {}
+
+        def add(device_id: str, seconds: float) -> None:
+            tasks, total = held.get(device_id, (0, 0.0))
+            held[device_id] = (tasks + 1, total + seconds)
+
+        running = {run.constellation for run in book.runs}
+        for other in {*self._assigned, *self._constellations.values(), constellation} - running:
+            for task in other._tasks.values():
+                if task._target_device_id and not task.is_terminal and (other is not constellation or task._pinned):
+                    add(task._target_device_id, DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s)
+        for device_id in placed:
+            add(device_id, DEFAULT_ESTIMATE_S)
+        return held
+
+    def reassign_task_device(self, constellation: TaskConstellation, task_id: str, new_device_id: str) -> bool:
+        """Pin a task to another device; False when there is no such task.
+
+        Raises:
+            ImmutableError: I3, it has started.
+        """
+        task = constellation.get_task(task_id)
+        if task is None:
+            return False
+        task.target_device_id = new_device_id
+        return True
+
+    def clear_device_assignments(self, constellation: TaskConstellation) -> int:
+        """Take the device of every task that has not started; how many had one."""
+        cleared = 0
+        for task in constellation.get_modifiable_tasks():
+            if task.target_device_id is not None:
+                task.target_device_id = None
+                cleared += 1
+        self._assigned.discard(constellation)
+        return cleared
+
+    def validate_constellation_assignments(self, constellation: TaskConstellation) -> tuple[bool, list[str]]:
+        """Whether every task has a device that is registered, and what is wrong."""
+        known = self.lanes().lanes if self.device_manager is not None else None
+        errors = []
+        for task in constellation.get_all_tasks():
+            if not task.target_device_id:
+                errors.append(f"Task '{task.task_id}' has no device assignment")
+            elif known is not None and task.target_device_id not in known and not task.is_terminal:
+                errors.append(f"Task '{task.task_id}' is assigned to unknown device '{task.target_device_id}'")
+        return not errors, errors
+
+    # ------------------------------------------------------------------------------------------- management
+    def register_constellation(
+        self, constellation: TaskConstellation, metadata: Mapping[str, Any] | None = None
+    ) -> str:
+        """Keep track of a constellation; its id."""
+        self._constellations[constellation.constellation_id] = constellation
+        self._metadata[constellation.constellation_id] = dict(metadata or {})
+        return constellation.constellation_id
+
+    def unregister_constellation(self, constellation_id: str) -> bool:
+        """Forget a constellation; False when it is not known."""
+        found = self._constellations.pop(constellation_id, None)
+        self._metadata.pop(constellation_id, None)
+        if found is not None:
+            self._assigned.discard(found)
+        return found is not None
+
+    def get_constellation(self, constellation_id: str) -> TaskConstellation | None:
+        """A managed constellation, or None."""
+        return self._constellations.get(constellation_id)
+
+    def list_constellations(self) -> list[dict[str, Any]]:
+        """Info of every managed constellation."""
+        return [
+            {
+                "constellation_id": constellation_id,
+                "name": constellation.name,
+                "state": constellation.state.value,
+                "task_count": constellation.task_count,
+                "dependency_count": constellation.dependency_count,
+                "metadata": dict(self._metadata[constellation_id]),
+            }
+            for constellation_id, constellation in self._constellations.items()
+        ]
+
+    async def get_constellation_status(self, constellation_id: str) -> dict[str, Any] | None:
+        """Where a managed constellation stands, with lists of task ids; None when it is not known."""
+        constellation = self._constellations.get(constellation_id)
+        if constellation is None:
+            return None
+        return {
+            "constellation_id": constellation_id,
+            "name": constellation.name,
+            "state": constellation.state.value,
+            "statistics": constellation.get_statistics(),
+            "ready_tasks": [task.task_id for task in constellation.get_ready_tasks()],
+            "running_tasks": [task.task_id for task in constellation.get_running_tasks()],
+            "completed_tasks": [task.task_id for task in constellation.get_completed_tasks()],
+            "failed_tasks": [task.task_id for task in constellation.get_failed_tasks()],
+            "metadata": dict(self._metadata[constellation_id]),
+        }
+
+    # ------------------------------------------------------------------------------------------- devices
+    async def get_available_devices(self) -> list[dict[str, Any]]:
+        """Info of every device that is connected; none without a device manager."""
+        if self.device_manager is None:
+            return []
+        return [
+            {
+                "device_id": lane.device_id,
+                "device_type": lane.device.device_type,
+                "capabilities": sorted(lane.device.capabilities),
+                "status": "connected",
+                "metadata": dict(lane.device.metadata),
+            }
+            for lane in lanes_of(self.device_manager).available()
+        ]
+
+    def get_device_utilization(self, constellation: TaskConstellation) -> dict[str, int]:
+        """The number of tasks of a constellation on each device that has any."""
+        counts: dict[str, int] = {}
+        for task in constellation.get_all_tasks():
+            if task.target_device_id:
+                counts[task.target_device_id] = counts.get(task.target_device_id, 0) + 1
+        return counts
+
+    def get_task_device_info(self, constellation: TaskConstellation, task_id: str) -> dict[str, Any] | None:
+        """Info of a task's device; None when the task, its device or the device manager is missing."""
+        task = constellation.get_task(task_id)
+        if task is None or not task.target_device_id or self.device_manager is None:
+            return None
+        lane = lanes_of(self.device_manager).lanes.get(task.target_device_id)
+        if lane is None:
+            return None
+        return {
+            "device_id": lane.device_id,
+            "device_type": lane.device.device_type,
+            "capabilities": sorted(lane.device.capabilities),
+            "metadata": dict(lane.device.metadata),
+        }

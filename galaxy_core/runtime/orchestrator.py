@@ -1,0 +1,422 @@
+"""TaskConstellationOrchestrator: checks a plan, runs it, and answers questions about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from galaxy_core.errors import (
+    AssignmentError,
+    GalaxyError,
+    InvalidPlanError,
+    NoDevicesError,
+    RunError,
+    RunRefusedError,
+    UnknownDeviceError,
+    UnknownTaskError,
+)
+from galaxy_core.extension.interfaces import RunInfo
+from galaxy_core.extension.registry import PluginRegistry
+from galaxy_core.model.constellation import ConstellationState, TaskConstellation
+from galaxy_core.model.events import EventType
+from galaxy_core.model.result import TERMINAL, UNSTARTED, ExecutionResult
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.artifacts import Artifacts
+from galaxy_core.runtime.bus import EventBus, get_event_bus
+from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
+from galaxy_core.runtime.deciding import review_run, tell_finished
+from galaxy_core.runtime.devices import ConstellationDeviceManager, component_logger
+from galaxy_core.runtime.explain import Why, explain
+from galaxy_core.runtime.inputs import check_request
+from galaxy_core.runtime.lanes import LaneBook, needs_of
+from galaxy_core.runtime.manager import ConstellationManager
+from galaxy_core.runtime.placing import Placer, no_fit
+from galaxy_core.runtime.run import Run
+from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
+
+_FINAL_EVENT = {
+    "completed": EventType.CONSTELLATION_COMPLETED,
+    "cancelled": EventType.CONSTELLATION_CANCELLED,
+    "failed": EventType.CONSTELLATION_FAILED,
+    "partially_failed": EventType.CONSTELLATION_FAILED,
+}
+
+
+class TaskConstellationOrchestrator:
+    """Runs constellations over devices.
+
+    Beside the API document's arguments: `plugins` is a registry, or plugin objects (strategies, transports, hook
+    implementations) to use beside the installed ones; `artifacts` the folder in which output files of tasks are kept
+    (by default a temporary one per run); `clock` the source of time and chance.
+    """
+
+    def __init__(
+        self,
+        device_manager: Any = None,
+        enable_logging: bool = True,
+        event_bus: EventBus | None = None,
+        *,
+        plugins: PluginRegistry | Iterable[object] | None = None,
+        artifacts: str | Path | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.event_bus = event_bus or get_event_bus()
+        self.clock = clock
+        self._device_manager = device_manager
+        self._manager = ConstellationManager(device_manager, enable_logging, plugins=plugins)
+        self.plugins = self._manager.plugins
+        self._artifacts = None if artifacts is None else Path(artifacts)
+        self._synchronizer: ConstellationModificationSynchronizer | None = None
+        self._runs: dict[str, Run] = {}
+        self._observing = False
+        self._logger = component_logger("orchestrator", enable_logging)
+
+    # ------------------------------------------------------------------------------------------- configuration
+    def set_device_manager(self, device_manager: Any) -> None:
+        """Use these devices from now on."""
+        self._device_manager = device_manager
+        self._manager.set_device_manager(device_manager)
+
+    def set_modification_synchronizer(self, synchronizer: ConstellationModificationSynchronizer) -> None:
+        """Have runs that start from now on wait for this synchronizer's editors."""
+        self._synchronizer = synchronizer
+
+    @property
+    def manager(self) -> ConstellationManager:
+        """The constellation manager that this orchestrator assigns with."""
+        return self._manager
+
+    # ------------------------------------------------------------------------------------------- running
+    async def orchestrate_constellation(
+        self,
+        constellation: TaskConstellation,
+        device_assignments: Mapping[str, str] | None = None,
+        assignment_strategy: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Run a constellation to its end.
+
+        `device_assignments` wins over `assignment_strategy`; with neither, every task needs a device of its own.
+        Returns ``{"results": {task id: ExecutionResult}, "status": …, "total_tasks": …, "statistics": …}``, status
+        being "completed", "partially_failed", "failed" or "cancelled". Failed tasks are results, not exceptions.
+
+        Raises:
+            ValueError: there is no device manager, the plan is invalid, or tasks and devices do not come together.
+            RuntimeError: a plugin broke, a policy refused the run, or the constellation runs already.
+        """
+        if self._device_manager is None:
+            raise NoDevicesError("ConstellationDeviceManager not set. Use set_device_manager() first.")
+        constellation_id = constellation.constellation_id
+        if constellation_id in self._runs:
+            raise RunError(f"constellation {constellation_id!r} runs already; wait for it, or run a copy")
+        self._observe()
+        _check_tasks(constellation)
+        book = await self._connected_book(constellation)
+        placer = await self._assign(constellation, book, device_assignments, assignment_strategy)
+        _check_requests(constellation, book)
+        run = Run(
+            constellation,
+            book,
+            placer,
+            self.event_bus,
+            self.clock,
+            editing=self._synchronizer,
+            artifacts=Artifacts(constellation_id, self._artifacts),
+            logger=self._logger,
+        )
+        assignments = {
+            task_id: task._target_device_id
+            for task_id, task in constellation._tasks.items()
+            if task._target_device_id is not None
+        }
+        info = RunInfo(constellation_id, constellation.name, constellation.get_all_tasks(), assignments, dict(metadata or {}))
+        refusals = await review_run(self.plugins, info)
+        if refusals:
+            raise RunRefusedError(constellation_id, refusals)
+        self._runs[constellation_id] = run
+        was_managed = self._manager.get_constellation(constellation_id) is not None
+        if not was_managed:
+            self._manager.register_constellation(constellation, metadata)
+        try:
+            result = await self._execute(run, assignment_strategy, assignments, metadata or {})
+        finally:
+            run.over.set()
+            del self._runs[constellation_id]
+            if not was_managed:
+                self._manager.unregister_constellation(constellation_id)
+        await tell_finished(self.plugins, info, result)
+        return result
+
+    async def _execute(
+        self, run: Run, strategy: str | None, assignments: Mapping[str, str], metadata: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        constellation = run.constellation
+        constellation.start_execution()
+        started = {
+            **metadata,
+            "total_tasks": constellation.task_count,
+            "assignment_strategy": strategy,
+            "device_assignments": dict(assignments),
+            "constellation": constellation,
+            "metadata": dict(metadata),
+        }
+        run.reports.constellation(EventType.CONSTELLATION_STARTED, "executing", started)
+        self._logger.info("run of %s started: %d tasks", constellation.constellation_id, constellation.task_count)
+        try:
+            await run.execute()
+        finally:
+            constellation.complete_execution()
+            result = _as_result(run)
+            ended = {
+                "total_tasks": constellation.task_count,
+                "statistics": result["statistics"],
+                "execution_duration": constellation.execution_duration,
+                "constellation": constellation,
+            }
+            run.reports.constellation(_FINAL_EVENT[result["status"]], result["status"], ended)
+            self._logger.info("run of %s ended: %s", constellation.constellation_id, result["status"])
+        await self.event_bus.drain()
+        return result
+
+    def _observe(self) -> None:
+        """Subscribe the observers that plugins bring; once, and only when something runs."""
+        if not self._observing:
+            self._observing = True
+            for observer in self.plugins.observers:
+                self.event_bus.subscribe(observer)
+
+    async def _connected_book(self, constellation: TaskConstellation) -> LaneBook:
+        manager = self._device_manager
+        if isinstance(manager, ConstellationDeviceManager) and constellation.task_count:
+            if any(lane.session is None for lane in manager.lane_book.lanes.values()):
+                await manager.connect_all()
+            return manager.lane_book
+        return self._manager.lanes() if constellation.task_count else LaneBook()
+
+    # ------------------------------------------------------------------------------------------- assignment
+    async def _assign(
+        self,
+        constellation: TaskConstellation,
+        book: LaneBook,
+        device_assignments: Mapping[str, str] | None,
+        strategy_name: str | None,
+    ) -> Placer:
+        """Give every task that has not started its device, or say why it cannot be."""
+        if not constellation.task_count:
+            return Placer(None)
+        if device_assignments:
+            _check_assignments(constellation, book, device_assignments)
+            for task_id, device_id in device_assignments.items():
+                task = constellation._tasks[task_id]
+                if task._status in UNSTARTED:
+                    task._target_device_id, task._pinned = device_id, True
+        strategy = self.plugins.strategy(strategy_name) if strategy_name is not None else None
+        placer = Placer(strategy, book.lanes)
+        if strategy is None:
+            _check_all_assigned(constellation, book)
+        elif placer.binds_late:
+            _check_fits(constellation, book)
+        else:
+            await self._manager.assign_devices_automatically(constellation, strategy_name or "")
+        return placer
+
+    async def assign_devices_automatically(
+        self,
+        constellation: TaskConstellation,
+        strategy: str = "round_robin",
+        device_preferences: Mapping[str, str] | None = None,
+    ) -> dict[str, str]:
+        """See `ConstellationManager.assign_devices_automatically`."""
+        return await self._manager.assign_devices_automatically(constellation, strategy, device_preferences)
+
+    # ------------------------------------------------------------------------------------------- cancelling
+    async def cancel_execution(self, constellation_id: str) -> bool:
+        """Cancel a run and wait until it is over; False when no constellation of that id runs."""
+        run = self._runs.get(constellation_id)
+        if run is None:
+            return False
+        run.cancel()
+        await run.over.wait()
+        return True
+
+    async def cancel_all(self) -> list[str]:
+        """Cancel every run and wait until all are over; their constellation ids."""
+        ids = list(self._runs)
+        async with anyio.create_task_group() as group:
+            for constellation_id in ids:
+                group.start_soon(self.cancel_execution, constellation_id)
+        return ids
+
+    def cancel_task(self, task_id: str, constellation_id: str | None = None) -> bool:
+        """Cancel one task of a run; False when it does not run there, or has ended.
+
+        Raises:
+            RunError: no constellation is named, and not exactly one runs.
+        """
+        run = self._one_run(constellation_id)
+        return run is not None and run.cancel_task(task_id)
+
+    # ------------------------------------------------------------------------------------------- questions
+    def run_of(self, constellation_id: str) -> Run | None:
+        """The run of a constellation while it runs; for synchronizers."""
+        return self._runs.get(constellation_id)
+
+    def runs(self) -> list[Run]:
+        """Everything that runs now; for synchronizers."""
+        return list(self._runs.values())
+
+    def _one_run(self, constellation_id: str | None) -> Run | None:
+        if constellation_id is not None:
+            return self._runs.get(constellation_id)
+        if len(self._runs) != 1:
+            raise RunError(f"{len(self._runs)} constellations run ({', '.join(self._runs) or 'none'}): name one")
+        return next(iter(self._runs.values()))
+
+    def why(self, task_id: str, constellation_id: str | None = None) -> Why:
+        """Why a task stands where it stands: the link, the lane, the edit or the back-off that holds it.
+
+        Raises:
+            UnknownTaskError: there is no such task.
+            RunError: no constellation is named, and not exactly one runs; or the named one is not known.
+        """
+        run = self._one_run(constellation_id)
+        if run is not None:
+            return explain(run.constellation, task_id, run)
+        constellation = self._manager.get_constellation(constellation_id or "")
+        if constellation is None:
+            raise RunError(f"constellation {constellation_id!r} neither runs nor is registered")
+        return explain(constellation, task_id, None)
+
+    async def execute_single_task(self, task: TaskStar, target_device_id: str | None = None) -> Any:
+        """Run one task outside of any plan; its payload (None when it failed: see `TaskStar.execute`).
+
+        Raises:
+            ValueError: there is no device.
+        """
+        if self._device_manager is None:
+            raise NoDevicesError("No available devices for task execution")
+        manager = self._device_manager
+        if isinstance(manager, ConstellationDeviceManager) and not manager.get_connected_devices():
+            await manager.connect_all()
+        if target_device_id is None and task.target_device_id is None:
+            fitting = self._manager.lanes().fitting(needs_of(task))
+            if not fitting:
+                raise NoDevicesError("No available devices for task execution")
+            target_device_id = fitting[0]
+        if target_device_id is not None:
+            task.target_device_id = target_device_id
+        result = await task.execute(manager)
+        return result.result
+
+    async def get_constellation_status(self, constellation: TaskConstellation) -> dict[str, Any] | None:
+        """See `ConstellationManager.get_constellation_status`; runs are registered while they last."""
+        return await self._manager.get_constellation_status(constellation.constellation_id)
+
+    async def get_available_devices(self) -> list[dict[str, Any]]:
+        """See `ConstellationManager.get_available_devices`."""
+        return await self._manager.get_available_devices()
+
+
+def _as_result(run: Run) -> dict[str, Any]:
+    constellation = run.constellation
+    state = constellation.state
+    status = "completed" if state is ConstellationState.CREATED else state.value
+    results = {}
+    for task_id, task in constellation._tasks.items():
+        result = task._result
+        if type(result) is not ExecutionResult:
+            result = ExecutionResult(task_id, task._status, result, task._error, attempts=task._attempts)
+        results[task_id] = result
+    return {
+        "results": results,
+        "status": status,
+        "total_tasks": constellation.task_count,
+        "statistics": constellation.get_statistics(),
+    }
+
+
+def _check_tasks(constellation: TaskConstellation) -> None:
+    """What the graph's invariants do not cover: numbers of single tasks, and what they take from each other."""
+    problems = []
+    for task_id, task in constellation._tasks.items():
+        timeout, retries, request = task._timeout, task._retry_count, task._request
+        if timeout is not None or retries != 0 or type(retries) is not int:
+            problems += [
+                f"task {task_id!r}: {problem}"
+                for problem in task.get_validation_errors()
+                if problem.startswith(("Timeout", "Retry"))
+            ]
+        if request is not None and request.has_references and task._status not in TERMINAL:
+            sources = {line._from for line in task._in}
+            problems += [
+                f"task {task_id!r} takes {reference} without waiting for it: add a dependency on {reference.task_id!r}"
+                for reference in request.references
+                if reference.task_id not in sources
+            ]
+    if problems:
+        raise InvalidPlanError(problems)
+
+
+def _check_assignments(
+    constellation: TaskConstellation, book: LaneBook, device_assignments: Mapping[str, str]
+) -> None:
+    for task_id, device_id in device_assignments.items():
+        task = constellation._tasks.get(task_id)
+        if task is None:
+            raise UnknownTaskError(task_id, constellation._tasks)
+        lane = book.lanes.get(device_id)
+        if lane is None:
+            raise UnknownDeviceError(device_id, book.lanes, f"Device assignment of task {task_id!r}: ")
+        if lane.device.lacks(*needs_of(task)) is not None:
+            raise no_fit(book, needs_of(task), [task])
+
+
+def _check_all_assigned(constellation: TaskConstellation, book: LaneBook) -> None:
+    without, invalid = [], []
+    for task_id, task in constellation._tasks.items():
+        if task._status in UNSTARTED:
+            if task._target_device_id is None:
+                without.append(task_id)
+            elif task._target_device_id not in book.lanes:
+                invalid.append(f"{task_id} -> {task._target_device_id}")
+            elif book.lanes[task._target_device_id].device.lacks(*needs_of(task)) is not None:
+                raise no_fit(book, needs_of(task), [task])
+    if without or invalid:
+        raise AssignmentError(
+            "Device assignment validation failed:\n"
+            + (f"Tasks without device assignment: {without}\n" if without else "")
+            + (f"Tasks with invalid device IDs: {invalid}\n" if invalid else "")
+            + f"Available devices: {list(book.lanes)}\n"
+            "Please provide either 'device_assignments' or 'assignment_strategy' parameter."
+        )
+
+
+def _check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
+    """For strategies that bind late: every task must fit somewhere before anything starts."""
+    by_needs: dict[Any, list[TaskStar]] = {}
+    for task in constellation._tasks.values():
+        if task._status in UNSTARTED:
+            if task._pinned and task._target_device_id not in book.lanes:
+                raise UnknownDeviceError(task._target_device_id or "", book.lanes, f"Task {task._task_id!r} is pinned to it: ")
+            by_needs.setdefault(needs_of(task), []).append(task)
+    for needs, tasks in by_needs.items():
+        if not book.fitting(needs, available=False):
+            raise no_fit(book, needs, tasks)
+
+
+def _check_requests(constellation: TaskConstellation, book: LaneBook) -> None:
+    """Before anything runs: the transport of each task's device takes its request."""
+    problems: list[GalaxyError] = []
+    for task in constellation._tasks.values():
+        lane = book.lanes.get(task._target_device_id or "")
+        if lane is None or lane.transport is None or task._status not in UNSTARTED:
+            continue
+        try:
+            check_request(lane.transport, task._request, task, lane.device_id)
+        except GalaxyError as error:
+            problems.append(error)
+    if problems:
+        raise InvalidPlanError([str(problem) for problem in problems[:50]])

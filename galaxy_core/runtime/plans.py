@@ -1,0 +1,76 @@
+"""Running a constellation from a synchronous program, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from galaxy_core.extension.interfaces import IEventObserver
+from galaxy_core.extension.registry import PluginRegistry
+from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.device import Device
+from galaxy_core.runtime.bus import EventBus
+from galaxy_core.runtime.devices import ConstellationDeviceManager, registry_of
+from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
+
+#: What a plan runs on when nobody says anything else: this machine.
+HERE = Device("here", "local", max_concurrency=4)
+
+
+async def arun_constellation(
+    constellation: TaskConstellation,
+    devices: Iterable[Device] = (HERE,),
+    *,
+    strategy: str = "load_balance",
+    plugins: PluginRegistry | Iterable[object] | None = None,
+    observers: Iterable[IEventObserver] = (),
+    artifacts: str | Path | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Connect the devices, run the constellation, disconnect; the result of `orchestrate_constellation`."""
+    registry, bus = registry_of(plugins), EventBus()
+    for observer in observers:
+        bus.subscribe(observer)
+    async with ConstellationDeviceManager(plugins=registry, event_bus=bus) as manager:
+        for device in devices:
+            manager.add_device(device)
+        orchestrator = TaskConstellationOrchestrator(manager, event_bus=bus, plugins=registry, artifacts=artifacts)
+        return await orchestrator.orchestrate_constellation(
+            constellation, assignment_strategy=strategy, metadata=metadata
+        )
+
+
+def run_constellation(
+    constellation: TaskConstellation,
+    devices: Iterable[Device] = (HERE,),
+    *,
+    strategy: str = "load_balance",
+    plugins: PluginRegistry | Iterable[object] | None = None,
+    observers: Iterable[IEventObserver] = (),
+    artifacts: str | Path | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    backend: str = "asyncio",
+) -> dict[str, Any]:
+    """Run a constellation to its end, from a program without an event loop.
+
+    By default on this machine, four tasks at a time. Returns and raises what `orchestrate_constellation` does.
+    `backend` is "asyncio" or "trio".
+
+    Raises:
+        RuntimeError: an event loop runs already; await `TaskConstellationOrchestrator` there.
+    """
+    run = partial(
+        arun_constellation,
+        constellation,
+        devices,
+        strategy=strategy,
+        plugins=plugins,
+        observers=observers,
+        artifacts=artifacts,
+        metadata=metadata,
+    )
+    return anyio.run(run, backend=backend)

@@ -1,0 +1,118 @@
+"""Reports: the events of one run, gathered and posted in batches. No event is made that nobody hears."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from galaxy_core.extension.interfaces import Attempt, OutputSink
+from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.events import ConstellationEvent, Event, EventType, TaskEvent
+from galaxy_core.model.result import ExecutionResult, TaskStatus
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.bus import EventBus
+from galaxy_core.runtime.clock import Clock
+
+_STARTED = EventType.TASK_STARTED
+_TYPES = {
+    TaskStatus.COMPLETED: EventType.TASK_COMPLETED,
+    TaskStatus.FAILED: EventType.TASK_FAILED,
+    TaskStatus.CANCELLED: EventType.TASK_CANCELLED,
+    TaskStatus.SKIPPED: EventType.TASK_SKIPPED,
+    TaskStatus.UNKNOWN: EventType.TASK_UNKNOWN,
+}
+
+
+class Reports:
+    """Tells the bus what happens in a run."""
+
+    def __init__(self, constellation: TaskConstellation, bus: EventBus, clock: Clock) -> None:
+        self._constellation = constellation
+        self._bus = bus
+        self._clock = clock
+        self._events: list[Event] = []
+        self.source_id = f"orchestrator_{constellation.constellation_id}"
+        self._about = {"constellation_id": constellation.constellation_id}
+
+    def flush(self) -> None:
+        """Post what was gathered."""
+        if self._events:
+            events, self._events = self._events, []
+            self._bus.post(events)
+
+    def started(self, task: TaskStar, at: float) -> None:
+        """An attempt started."""
+        if self._bus.wants(_STARTED):
+            self._events.append(TaskEvent(_STARTED, self.source_id, at, self._about, task._task_id, "running"))
+
+    def ended(
+        self,
+        task: TaskStar,
+        status: TaskStatus,
+        result: ExecutionResult | None,
+        error: BaseException | None,
+        ready: Sequence[TaskStar],
+        at: float,
+    ) -> TaskEvent | None:
+        """A task ended; `ready` are the tasks that became ready by it."""
+        kind = _TYPES[status]
+        if not self._bus.wants(kind):
+            return None
+        data = {
+            "constellation_id": self._constellation._id,
+            "newly_ready_tasks": [freed._task_id for freed in ready],
+            "constellation": self._constellation,
+        }
+        event = TaskEvent(kind, self.source_id, at, data, task._task_id, status._value_, result, error)
+        self._events.append(event)
+        return event
+
+    def skipped(self, task: TaskStar, at: float) -> None:
+        """A task is skipped; its error says why."""
+        self._task(EventType.TASK_SKIPPED, task, "skipped", at, {"cause": str(task._error)}, task._error)
+
+    def retrying(
+        self, task: TaskStar, device_id: str, wait_s: float, kind: str, error: BaseException, at: float
+    ) -> None:
+        """A task will be tried again after `wait_s` seconds."""
+        more = {"device_id": device_id, "wait_s": wait_s, "reason": kind, "attempts": task._attempts}
+        self._task(EventType.TASK_RETRYING, task, "pending", at, more, error)
+
+    def assigned(self, task: TaskStar, device_id: str, at: float) -> None:
+        """A task got a device while its run was under way."""
+        self._task(EventType.TASK_ASSIGNED, task, "pending", at, {"device_id": device_id}, None)
+
+    def _task(
+        self,
+        kind: EventType,
+        task: TaskStar,
+        status: str,
+        at: float,
+        more: Mapping[str, Any],
+        error: BaseException | None,
+    ) -> None:
+        if self._bus.wants(kind):
+            data = {**more, **self._about}
+            self._events.append(TaskEvent(kind, self.source_id, at, data, task._task_id, status, None, error))
+
+    def output_sink(self) -> OutputSink | None:
+        """Where sessions pass their output on to; None when nobody listens, so that they need not bother."""
+        if not self._bus.wants(EventType.TASK_OUTPUT):
+            return None
+
+        def sink(attempt: Attempt, stream: str, text: str) -> None:
+            data = {**self._about, "stream": stream, "text": text, "device_id": attempt.device_id}
+            at = self._clock.wall()
+            event = TaskEvent(EventType.TASK_OUTPUT, self.source_id, at, data, attempt.task_id, "running")
+            self._events.append(event)
+            self.flush()
+
+        return sink
+
+    def constellation(self, kind: EventType, state: str, data: Mapping[str, Any]) -> None:
+        """The run started or ended."""
+        if self._bus.wants(kind):
+            now = self._clock.wall()
+            constellation_id = self._constellation.constellation_id
+            self._events.append(ConstellationEvent(kind, self.source_id, now, data, constellation_id, state))
+        self.flush()

@@ -1,0 +1,66 @@
+"""Sessions that call Python functions. The first is what the benchmarks measure the kernel with: keep it short."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from inspect import iscoroutinefunction
+
+from anyio import CapacityLimiter, to_thread
+
+from galaxy_core import Call
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
+
+
+class PythonSession:
+    """Calls functions in the event loop, and awaits what they return if it can be awaited."""
+
+    __slots__ = ()
+
+    async def execute(self, attempt: Attempt, /) -> Outcome:
+        call = attempt.request
+        if not isinstance(call, Call):
+            return Refused(f"transport 'python' takes calls, not {type(call).__name__}")
+        try:
+            value = call.function(*call.args, **call.kwargs)
+            if hasattr(type(value), "__await__"):  # a tenth of what inspect.isawaitable costs
+                value = await value
+        except (Exception, SystemExit) as error:  # the kernel receives it, as the error of the task
+            return Completed(error=error)
+        return Completed(value)
+
+    async def probe(self) -> Mapping[str, str]:
+        return {"python": platform.python_version(), "implementation": platform.python_implementation()}
+
+
+class ThreadSession(PythonSession):
+    """Calls functions that are not `async def` in worker threads, at most `max_concurrency` at once.
+
+    A thread cannot be stopped: after a cancellation the function runs on to its end, and what it returns is dropped.
+    """
+
+    __slots__ = ("_limiter",)
+
+    def __init__(self, max_concurrency: int) -> None:
+        # Its own limiter: the default one is shared with everybody else in the process, and has forty places.
+        self._limiter = CapacityLimiter(max_concurrency)
+
+    async def execute(self, attempt: Attempt, /) -> Outcome:
+        call = attempt.request
+        if not isinstance(call, Call) or iscoroutinefunction(call.function):
+            return await super().execute(attempt)
+        outcome = await to_thread.run_sync(_result_of, call, abandon_on_cancel=True, limiter=self._limiter)
+        if hasattr(type(outcome.value), "__await__"):
+            try:
+                outcome.value = await outcome.value
+            except (Exception, SystemExit) as error:  # as above
+                return Completed(error=error)
+        return outcome
+
+
+def _result_of(call: Call) -> Completed:
+    """In a worker thread, which hands on neither a coroutine nor a StopIteration unharmed: so they are wrapped here."""
+    try:
+        return Completed(call.function(*call.args, **call.kwargs))
+    except (Exception, SystemExit) as error:  # as above
+        return Completed(error=error)

@@ -1,0 +1,128 @@
+"""One subprocess from its start to its end, whichever way it ends."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+
+from anyio import CancelScope, Event, create_task_group, move_on_after, open_process
+from anyio.abc import Process
+from anyio.lowlevel import checkpoint
+from attrs import define
+
+from galaxy_core_local.launch import Launch
+from galaxy_core_local.settings import LocalSettings
+from galaxy_core_local.streams import Capture, feed
+from galaxy_core_local.tree import Tree
+
+_log = logging.getLogger(__name__)
+
+
+async def start(launch: Launch) -> Process:
+    """Start it as the leader of a session of its own, so that signals of our terminal do not reach it.
+
+    Does not stop for cancellation once it has begun: half-way there is a process that nobody could end.
+
+    Raises:
+        OSError: it could not be started.
+    """
+    await checkpoint()
+    with CancelScope(shield=True):
+        process = await _open(launch, subprocess.PIPE if launch.stdin else subprocess.DEVNULL)
+    return process  # noqa: RET504  a return inside would do, but mypy holds that a CancelScope may swallow errors
+
+
+if sys.platform == "win32":
+
+    async def _open(launch: Launch, stdin: int) -> Process:
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP
+        return await open_process(launch.command, stdin=stdin, cwd=launch.cwd, env=launch.env, creationflags=flags)
+
+else:
+
+    async def _open(launch: Launch, stdin: int) -> Process:
+        return await open_process(launch.command, stdin=stdin, cwd=launch.cwd, env=launch.env, start_new_session=True)
+
+
+@define
+class Run:
+    """A started process and what reads its output. `background` says that something outlived it, None when not."""
+
+    process: Process
+    tree: Tree
+    stdout: Capture
+    stderr: Capture
+    settings: LocalSettings
+    background: str | None = None
+
+    async def to_its_end(self, stdin: bytes | None) -> int:
+        """The exit code. When cancelled, ends the process and all its descendants first."""
+        try:
+            await self._converse(stdin)
+        except BaseException:
+            await self._abandon()
+            raise
+        finally:
+            await self._release()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    async def _converse(self, stdin: bytes | None) -> None:
+        async with create_task_group() as tasks:
+            if stdin and self.process.stdin is not None:
+                tasks.start_soon(feed, self.process.stdin, stdin)
+            silent = Event()
+            tasks.start_soon(self._read, silent)
+            await self.process.wait()
+            await self._let_go(silent)
+            tasks.cancel_scope.cancel()
+
+    async def _read(self, silent: Event | None = None) -> None:
+        """Both streams until nobody holds them any more, then set `silent`."""
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        async with create_task_group() as tasks:
+            tasks.start_soon(self.stdout.read, self.process.stdout)
+            tasks.start_soon(self.stderr.read, self.process.stderr)
+        if silent is not None:
+            silent.set()
+
+    async def _let_go(self, silent: Event) -> None:
+        """The command has ended. Its output ends with it, unless it left somebody behind who holds on to that."""
+        with move_on_after(self.settings.drain_s):
+            await silent.wait()
+        if silent.is_set():
+            return
+        await self.tree.end(self.settings.kill_grace_s, group_only=True)
+        with move_on_after(self.settings.drain_s):
+            await silent.wait()
+        if self.tree.found:
+            self.background = "background processes that held the output open after the command were ended"
+        if not silent.is_set():
+            self.background = "background processes in a session of their own held the output open, and were left alone"
+
+    async def _abandon(self) -> None:
+        with CancelScope(shield=True):
+            async with create_task_group() as tasks:
+                # A process that is asked to end may have something to say, and must not block on saying it.
+                tasks.start_soon(self._read)
+                await self.tree.end(self.settings.kill_grace_s)
+                tasks.cancel_scope.cancel()
+        left = {*self.tree.untouchable, *([self.process.pid] if self.process.returncode is None else [])}
+        if left:
+            _log.warning(
+                "processes %s could not be ended: they are another user's, or hang in the system", sorted(left)
+            )
+
+    async def _release(self) -> None:
+        process = self.process
+        with CancelScope(shield=True):
+            await self.stdout.aclose()
+            await self.stderr.aclose()
+            if process.returncode is not None:
+                await process.aclose()
+            else:  # it could not be ended, and would be waited for
+                for stream in (process.stdin, process.stdout, process.stderr):
+                    if stream is not None:
+                        await stream.aclose()

@@ -1,0 +1,104 @@
+"""A session of transport `local`: each attempt is one subprocess."""
+
+from __future__ import annotations
+
+import os
+import platform
+import secrets
+import signal
+import socket
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from anyio import CapacityLimiter, to_thread
+
+from galaxy_core import Command
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
+from galaxy_core_local.exchange import Exchange
+from galaxy_core_local.launch import prepare, why_not_started
+from galaxy_core_local.run import Run, start
+from galaxy_core_local.settings import LocalSettings
+from galaxy_core_local.streams import Capture
+from galaxy_core_local.tree import Tree
+
+#: Worker threads of one session: for files, for looking into /proc, for explaining what could not be started.
+THREADS = 8
+
+
+class LocalSession:
+    """Runs commands in `root`. Holds nothing open between attempts."""
+
+    def __init__(self, settings: LocalSettings, root: Path) -> None:
+        self._settings = settings
+        self._root = root
+        self._threads = CapacityLimiter(THREADS)
+
+    async def execute(self, attempt: Attempt, /) -> Outcome:
+        command = attempt.request
+        if not isinstance(command, Command):
+            return Refused(f"transport 'local' takes commands, not {type(command).__name__}")
+        mark = secrets.token_hex(16)  # a lease is unique to one device manager, and a machine may run several
+        try:
+            launch = prepare(command, self._settings, self._root, mark)
+            exchange = Exchange(attempt, command, self._root, launch.cwd, self._threads)
+            await exchange.put()
+        except ValueError as error:
+            return Refused(str(error))
+        try:
+            process = await start(launch)
+        except OSError as error:
+            return Refused(await to_thread.run_sync(why_not_started, error, launch, limiter=self._threads))
+        tree = Tree(process, mark, self._threads)
+        stdout, stderr = (self._capture(attempt, exchange, stream) for stream in ("stdout", "stderr"))
+        run = Run(process, tree, stdout, stderr, self._settings)
+        exit_code = await run.to_its_end(launch.stdin)
+        await exchange.collect()
+        return _outcome(run, exit_code, exchange)
+
+    async def probe(self) -> Mapping[str, str]:
+        if not self._root.is_dir():
+            raise NotADirectoryError(f"the working folder {str(self._root)!r} is gone")
+        return {
+            "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+            "python": platform.python_version(),
+            "cpu_count": str(os.cpu_count() or 1),
+            "hostname": socket.gethostname(),
+            "root": str(self._root),
+        }
+
+    def _capture(self, attempt: Attempt, exchange: Exchange, stream: str) -> Capture:
+        settings = self._settings
+        place = partial(exchange.stream_file, stream)
+        return Capture(attempt, stream, settings.output_cap_bytes, place, settings.artifact_cap_bytes, self._threads)
+
+
+def _outcome(run: Run, exit_code: int, exchange: Exchange) -> Completed:
+    files = dict(exchange.files)
+    metadata: dict[str, Any] = {"pid": run.process.pid, **run.stdout.describe(), **run.stderr.describe()}
+    for capture in (run.stdout, run.stderr):
+        if capture.spilled_to is not None:
+            files.setdefault(capture.spilled_to.name, str(capture.spilled_to))
+    if exchange.collected:
+        metadata["collected"] = exchange.collected
+    if exchange.lost:
+        metadata["not_collected"] = exchange.lost
+    if run.background is not None:
+        metadata["background"] = run.background
+    return Completed(
+        exit_code=exit_code,
+        stdout=run.stdout.text,
+        stderr=run.stderr.text,
+        error=_signal_text(exit_code) if exit_code < 0 else exchange.complaint() if exit_code == 0 else None,
+        files=files or None,
+        metadata=metadata,
+        truncated=run.stdout.is_cut or run.stderr.is_cut,
+    )
+
+
+def _signal_text(exit_code: int) -> str:
+    try:
+        return f"killed by {signal.Signals(-exit_code).name}"
+    except ValueError:  # a real-time signal has no name
+        return f"killed by signal {-exit_code}"
