@@ -8,31 +8,87 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from galaxy_core.errors import (AssignmentError, ConditionError, CycleError, DeviceError, DeviceLostError, DocumentError, DuplicateIdError, GalaxyError, HookError, ImmutableError, InputError, InvalidPlanError, NoDevicesError, NoFittingDeviceError, NotConnectedError, OutcomeUnknownError, PlanError, PluginConflictError, PluginError, PluginLoadError, RequestError, RunError, RunRefusedError, SecretError, SettingsError, StrategyError, TaskCancelledError, TaskError, TaskFailedError, TaskRefusedError, TaskSkippedError, TaskTimeoutError, TransitionError, UnknownDeviceError, UnknownStrategyError, UnknownTaskError, UnknownTransportError)
-from galaxy_core.extension.hookspecs import (hookimpl)
-from galaxy_core.extension.interfaces import (AssignmentStrategy, Attempt, Completed, DeviceLoad, IEventObserver, Journal, JournalWriter, Placement, Refused, RunInfo, Session, TaskToPlace, Transport, Unknown)
-from galaxy_core.extension.registry import (PluginInfo, PluginRegistry)
-from galaxy_core.extension.secrets import (resolve_secret)
-from galaxy_core.model.condition import (Expression)
-from galaxy_core.model.constellation import (ConstellationState, TaskConstellation)
-from galaxy_core.model.dependency import (DependencyType, TaskStarLine)
-from galaxy_core.model.device import (Device, DeviceStatus, DeviceType, SecretRef)
-from galaxy_core.model.events import (AgentEvent, ConstellationEvent, DeviceEvent, Event, EventType, TaskEvent)
-from galaxy_core.model.policy import (Effect, RetryPolicy, TaskConfiguration, TaskPriority)
-from galaxy_core.model.request import (Action, Call, Command, Reference)
-from galaxy_core.model.result import (ExecutionResult, TaskStatus)
-from galaxy_core.model.task import (TaskStar)
-from galaxy_core.runtime.bus import (EventBus, get_event_bus)
-from galaxy_core.runtime.clock import (Clock)
-from galaxy_core.runtime.devices import (ConstellationDeviceManager)
-from galaxy_core.runtime.explain import (Why)
-from galaxy_core.runtime.manager import (ConstellationManager)
-from galaxy_core.runtime.orchestrator import (TaskConstellationOrchestrator)
-from galaxy_core.runtime.plans import (run_constellation)
-from galaxy_core.runtime.synchronizer import (ConstellationModificationSynchronizer)
+from galaxy_core.errors import (
+    AssignmentError,
+    ConditionError,
+    CycleError,
+    DeviceError,
+    DeviceLostError,
+    DocumentError,
+    DuplicateIdError,
+    GalaxyError,
+    HookError,
+    ImmutableError,
+    InputError,
+    InvalidPlanError,
+    NoDevicesError,
+    NoFittingDeviceError,
+    NotConnectedError,
+    OutcomeUnknownError,
+    PlanError,
+    PluginConflictError,
+    PluginError,
+    PluginLoadError,
+    RequestError,
+    RunError,
+    RunRefusedError,
+    SecretError,
+    SettingsError,
+    StrategyError,
+    TaskCancelledError,
+    TaskError,
+    TaskFailedError,
+    TaskRefusedError,
+    TaskSkippedError,
+    TaskTimeoutError,
+    TransitionError,
+    UnknownDeviceError,
+    UnknownStrategyError,
+    UnknownTaskError,
+    UnknownTransportError,
+)
+from galaxy_core.extension.hookspecs import hookimpl
+from galaxy_core.extension.interfaces import (
+    AssignmentStrategy,
+    Attempt,
+    Completed,
+    DeviceLoad,
+    IEventObserver,
+    Journal,
+    JournalWriter,
+    Placement,
+    Refused,
+    RunInfo,
+    Session,
+    TaskToPlace,
+    Transport,
+    Unknown,
+)
+from galaxy_core.extension.registry import PluginInfo, PluginRegistry
+from galaxy_core.extension.secrets import resolve_secret
+from galaxy_core.model.condition import Expression
+from galaxy_core.model.constellation import ConstellationState, TaskConstellation
+from galaxy_core.model.dependency import DependencyType, TaskStarLine
+from galaxy_core.model.device import Device, DeviceStatus, DeviceType, SecretRef
+from galaxy_core.model.events import AgentEvent, ConstellationEvent, DeviceEvent, Event, EventType, TaskEvent
+from galaxy_core.model.policy import Effect, RetryPolicy, TaskConfiguration, TaskPriority
+from galaxy_core.model.request import Action, Call, Command, Reference
+from galaxy_core.model.result import ExecutionResult, TaskStatus
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.bus import EventBus, get_event_bus
+from galaxy_core.runtime.clock import Clock
+from galaxy_core.runtime.devices import ConstellationDeviceManager
+from galaxy_core.runtime.explain import Why
+from galaxy_core.runtime.manager import ConstellationManager
+from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
+from galaxy_core.runtime.plans import run_constellation
+from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
 
 if TYPE_CHECKING:
-    from galaxy_core.model.schema import (Inventory, Plan, TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema, inventory_json_schema, load_inventory, load_plan, parse_plan, plan_json_schema)
+    from galaxy_core.model.inventory_file import Inventory, load_inventory, parse_inventory
+    from galaxy_core.model.plan_file import Plan, load_plan, parse_plan
+    from galaxy_core.model.schema import TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema
+    from galaxy_core.model.schema_files import inventory_json_schema, plan_json_schema
 
 __all__ = [
     "Action",
@@ -131,6 +187,7 @@ __all__ = [
     "inventory_json_schema",
     "load_inventory",
     "load_plan",
+    "parse_inventory",
     "parse_plan",
     "plan_json_schema",
     "resolve_secret",
@@ -138,16 +195,17 @@ __all__ = [
 ]
 
 _LAZY = {
-    "Inventory": "galaxy_core.model.schema",
-    "Plan": "galaxy_core.model.schema",
+    "Inventory": "galaxy_core.model.inventory_file",
+    "load_inventory": "galaxy_core.model.inventory_file",
+    "parse_inventory": "galaxy_core.model.inventory_file",
+    "Plan": "galaxy_core.model.plan_file",
+    "load_plan": "galaxy_core.model.plan_file",
+    "parse_plan": "galaxy_core.model.plan_file",
     "TaskConstellationSchema": "galaxy_core.model.schema",
     "TaskStarLineSchema": "galaxy_core.model.schema",
     "TaskStarSchema": "galaxy_core.model.schema",
-    "inventory_json_schema": "galaxy_core.model.schema",
-    "load_inventory": "galaxy_core.model.schema",
-    "load_plan": "galaxy_core.model.schema",
-    "parse_plan": "galaxy_core.model.schema",
-    "plan_json_schema": "galaxy_core.model.schema",
+    "inventory_json_schema": "galaxy_core.model.schema_files",
+    "plan_json_schema": "galaxy_core.model.schema_files",
 }
 
 

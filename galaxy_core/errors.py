@@ -220,7 +220,8 @@ class PluginLoadError(PluginError):
         self.distribution, self.why = distribution, why
         origin = f" of distribution {distribution!r}" if distribution else ""
         super().__init__(
-            plugin, f"plugin {plugin!r}{origin} could not be loaded: {why}. Repair or uninstall it, or block it by name."
+            plugin,
+            f"plugin {plugin!r}{origin} could not be loaded: {why}. Repair or uninstall it, or block it by name.",
         )
 
 
@@ -230,7 +231,8 @@ class PluginConflictError(PluginError):
     def __init__(self, kind: str, name: str, first: str, second: str) -> None:
         self.kind, self.name, self.first, self.second = kind, name, first, second
         super().__init__(
-            second, f"{kind} {name!r} is claimed by plugin {first!r} and by plugin {second!r}: block or rename one of them."
+            second,
+            f"{kind} {name!r} is claimed by plugin {first!r} and by plugin {second!r}: block or rename one of them.",
         )
 
 

@@ -42,7 +42,7 @@ class Kind:
 
 def _strategy_complaint(strategy: Any) -> str | None:
     return _method_complaint(strategy, "assign", 1) or (
-        _method_complaint(strategy, "choose", 2) if hasattr(strategy, "choose") else None
+        _method_complaint(strategy, "choose", 2) if getattr(strategy, "choose", None) is not None else None
     )
 
 
@@ -78,7 +78,9 @@ def _journal_complaint(journal: Any) -> str | None:
 
 def _observer_complaint(observer: Any) -> str | None:
     return _method_complaint(observer, "on_event", 1, waits=True) or (
-        _method_complaint(observer, "on_events", 1, waits=True) if hasattr(observer, "on_events") else None
+        _method_complaint(observer, "on_events", 1, waits=True)
+        if getattr(observer, "on_events", None) is not None
+        else None
     )
 
 

@@ -106,7 +106,11 @@ def _unmarked(name: str, attribute: str) -> HookError:
 
 
 def _no_such_hook(name: str, hook: str) -> HookError:
-    return HookError(name, hook, f"there is no such hook{did_you_mean(hook, SPECS)}; hooks are {', '.join(SPECS)}")
+    # Compared without the prefix, which would make all of them look alike.
+    known = {spec.removeprefix("galaxy_"): spec for spec in SPECS}
+    near = [known[short] for short in nearest(hook.removeprefix("galaxy_"), known)]
+    offer = f"did you mean {' or '.join(repr(one) for one in near)}?" if near else f"hooks are {', '.join(SPECS)}"
+    return HookError(name, hook, f"there is no such hook; {offer}")
 
 
 def _by_name(name: str, hook: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -82,7 +82,9 @@ class Device:
         if not self.device_id:
             raise ValueError("a device needs an id")
         if self.max_concurrency < 1:
-            raise ValueError(f"max_concurrency of device {self.device_id!r} is {self.max_concurrency}; it must be at least 1")
+            raise ValueError(
+                f"max_concurrency of device {self.device_id!r} is {self.max_concurrency}; it must be at least 1"
+            )
 
     def lacks(self, device_type: str | None, requires: frozenset[str]) -> str | None:
         """What this device is missing for such a task, in words; None when it fits."""

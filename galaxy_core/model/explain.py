@@ -10,9 +10,10 @@ from typing import Any, Final
 from galaxy_core.model.places import Findings, Place
 from galaxy_core.model.source import described
 
-#: Keys of other tools of this kind, and ours.
+#: Words of other tools of this kind, and ours.
 _SYNONYMS: Final[Mapping[str, str]] = {
     "after": "needs",
+    "any": "always",
     "args": "run",
     "argv": "run",
     "cmd": "run",
@@ -21,8 +22,10 @@ _SYNONYMS: Final[Mapping[str, str]] = {
     "depends": "needs",
     "depends_on": "needs",
     "directory": "cwd",
+    "end": "completion",
     "environment": "env",
     "exec": "run",
+    "finished": "completion",
     "if": "when",
     "input": "stdin",
     "os": "device_type",
@@ -35,8 +38,6 @@ _SYNONYMS: Final[Mapping[str, str]] = {
     "type": "device_type",
     "working_directory": "cwd",
 }
-_ON_KEYS: Final[Mapping[str, str]] = {"any": "always", "finished": "completion", "end": "completion"}
-
 _REFERENCE: Final = "text or a reference such as {from: TASK, value: stdout}"
 _WANTED: Final[Mapping[str, str]] = {
     "dict_type": "a mapping",
@@ -60,9 +61,8 @@ def likely(name: str, allowed: Iterable[str]) -> str | None:
     """The one of `allowed` that `name` was probably meant to be; None when none is near."""
     known = {choice.casefold(): choice for choice in allowed}
     folded = name.casefold().strip()
-    for synonym in (_SYNONYMS.get(folded, ""), _ON_KEYS.get(folded, "")):
-        if synonym in known:
-            return synonym
+    if _SYNONYMS.get(folded) in known:
+        return _SYNONYMS[folded]
     near = difflib.get_close_matches(folded, known, n=1, cutoff=0.6)
     return known[near[0]] if near else None
 

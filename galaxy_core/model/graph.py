@@ -26,12 +26,13 @@ from galaxy_core.errors import (
     UnknownTaskError,
 )
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
-from galaxy_core.model.order import admit_link, number_all
+from galaxy_core.model.order import Order
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
 
 _PENDING, _RUNNING, _WAITING = TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.WAITING_DEPENDENCY
-_COMPLETED, _FAILED, _SKIPPED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.SKIPPED
+_COMPLETED, _FAILED = TaskStatus.COMPLETED, TaskStatus.FAILED
+_SKIPPED, _CANCELLED = TaskStatus.SKIPPED, TaskStatus.CANCELLED
 _UNCONDITIONAL, _COMPLETION_ONLY = DependencyType.UNCONDITIONAL, DependencyType.COMPLETION_ONLY
 _SUCCESS_ONLY = DependencyType.SUCCESS_ONLY
 _NONE: tuple[TaskStar, ...] = ()
@@ -73,6 +74,7 @@ class Graph:
         "_metadata",
         "_name",
         "_next_index",
+        "_order",
         "_ready",
         "_revision",
         "_started_at",
@@ -100,6 +102,7 @@ class Graph:
         self._ready: dict[TaskStar, None] = {}
         self._revision = 0
         self._next_index = 0
+        self._order = Order()
         self._listener: Listener | None = None
 
     @classmethod
@@ -126,7 +129,7 @@ class Graph:
                 built._admit(task)
             for line in lines:
                 built._attach(line, *built._ends(line))
-            cycle = number_all(built._tasks.values())
+            cycle = built._renumber()
             if cycle is not None:
                 raise CycleError(cycle)
         except PlanError:
@@ -138,12 +141,16 @@ class Graph:
         built._revision = 1
         return built
 
+    def _renumber(self) -> list[str] | None:
+        """Order all tasks anew, after links were attached unchecked; or return a cycle's ids."""
+        return self._order.number(self._tasks.values())
+
     def _release(self) -> None:
         """Give tasks and links back as they came, because the plan that they were given for cannot be."""
         for line in self._lines:
             line._source = line._target = None
         for task in self._tasks.values():
-            task._owner = None
+            task._owner = task._before = task._after = None
             task._pending = 0
             task._in.clear()
             task._out.clear()
@@ -175,6 +182,7 @@ class Graph:
         for line in [*task._in, *task._out]:
             ready += self._detach(line)
         del self._tasks[task_id]
+        self._order.remove(task)
         self._ready.pop(task, None)
         self._counts[task._status] -= 1
         task._owner = None
@@ -197,7 +205,7 @@ class Graph:
         source, target = self._ends(dependency)
         if not target.is_modifiable:
             raise ImmutableError("", target._task_id, target._status.value, verb="add a dependency to")
-        cycle = admit_link(source, target)
+        cycle = self._order.admit(source, target)
         if cycle is not None:
             raise CycleError(cycle, (dependency._from, dependency._to))
         self._attach(dependency, source, target)
@@ -249,7 +257,8 @@ class Graph:
                 f"Task {task._task_id} belongs to constellation {task._owner._id} already: add a copy of it (task.copy())"
             )
         task._owner = self
-        task._index = task._order = self._next_index
+        task._index = self._next_index
+        self._order.append(task)
         task._pending = 0
         self._next_index += 1
         self._tasks[task._task_id] = task

@@ -68,7 +68,7 @@ class LinkReader:
         self.links: list[Link] = []
         self._tasks = tasks
         self._findings = findings
-        self._conditions: dict[str, Expression | None] = {}  # equal texts are one condition; None is a wrong one
+        self._expressions: dict[str, Expression | str] = {}  # by their text; of a wrong one, what is wrong with it
 
     def read(self) -> list[Link]:
         """The links in the order of the document, those that references imply included."""
@@ -146,17 +146,19 @@ class LinkReader:
             return (_ENDS.get(ends, _SUCCESS) if type(ends) is str else _SUCCESS), None
         if "on" in need:
             self._findings.add(place, "'on' and 'when' exclude each other; a condition can ask for the status itself")
-        if type(when) is not str:
-            return DependencyType.CONDITIONAL, None
-        if when not in self._conditions:
+        condition = self._expression(when) if type(when) is str else None
+        if isinstance(condition, str):
+            self._findings.add((*place, "when"), condition)
+            condition = None
+        return DependencyType.CONDITIONAL, condition
+
+    def _expression(self, text: str) -> Expression | str:
+        if text not in self._expressions:
             try:
-                self._conditions[when] = Expression(when)
+                self._expressions[text] = Expression(text)
             except ValueError as error:
-                self._conditions[when] = None
-                self._findings.add((*place, "when"), str(error))
-        elif self._conditions[when] is None:
-            self._findings.add((*place, "when"), "not a JMESPath expression, as above")
-        return DependencyType.CONDITIONAL, self._conditions[when]
+                self._expressions[text] = str(error).partition("\n")[0].rstrip(": ")  # what follows points into it
+        return self._expressions[text]
 
     def _reference(self, task_id: str, named: set[str], place: Place, reference: Mapping[str, Any]) -> None:
         unchecked = place[2] == "action"  # the shapes leave the arguments of actions alone
@@ -182,11 +184,8 @@ class LinkReader:
             return None
         kind, _, rest = value.partition(".")
         if kind == "json" and rest:
-            try:
-                Expression(rest)
-            except ValueError as error:
-                return str(error)
-            return None
+            expression = self._expression(rest)
+            return expression if isinstance(expression, str) else None
         if kind == "file" and rest:
             task = self._tasks[source]
             outputs = task.get("outputs", []) if isinstance(task, dict) else None
@@ -274,7 +273,8 @@ def _cycle_in(waiting: Mapping[str, int], before: Mapping[str, list[str]]) -> li
 
 
 def _place_of_need(task: Mapping[str, Any], source: str) -> Place:
-    for index, need in enumerate(task.get("needs", ())):
+    needs = task.get("needs")
+    for index, need in enumerate(needs if isinstance(needs, list) else ()):
         if need == source or (isinstance(need, dict) and need.get("task") == source):
             return ("needs", index)
     return next((place for place, reference in references(task) if reference.get("from") == source), ())

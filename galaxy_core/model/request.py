@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -91,6 +91,14 @@ def _argv(argv: Sequence[str | Reference] | None) -> tuple[str | Reference, ...]
     return None if argv is None else tuple(argv)
 
 
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)  # `tuple` itself would do, but type checkers do not see of what
+
+
+def _arguments(arguments: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(arguments)
+
+
 @frozen
 class Command:
     """Run a program.
@@ -108,7 +116,7 @@ class Command:
     env: Mapping[str, str | Reference] = field(factory=dict)
     stdin: str | Reference | None = None
     files: Mapping[str, Reference | str] = field(factory=dict)
-    outputs: tuple[str, ...] = field(default=(), converter=tuple)
+    outputs: tuple[str, ...] = field(default=(), converter=_names)
 
     def __attrs_post_init__(self) -> None:
         if (self.argv is None) == (self.shell is None):
@@ -208,7 +216,7 @@ class Call:
     """
 
     function: Callable[..., Any]
-    args: tuple[Any, ...] = field(default=(), converter=tuple)
+    args: tuple[Any, ...] = field(default=(), converter=_arguments)
     kwargs: Mapping[str, Any] = field(factory=dict)
 
     @property

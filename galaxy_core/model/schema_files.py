@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal, NotRequired
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, ValidationError, with_config
 from pydantic.json_schema import GenerateJsonSchema
 
+from galaxy_core.model.condition import Expression
 from galaxy_core.model.explain import explain
 from galaxy_core.model.places import Findings
 from galaxy_core.model.plan_links import COMMAND_KEYS, REQUESTS
@@ -113,8 +114,7 @@ class Need(TypedDict):
         Annotated[
             str,
             Field(
-                min_length=1,
-                max_length=1000,
+                json_schema_extra={"minLength": 1, "maxLength": Expression.MAX_LENGTH},
                 description="A JMESPath condition over status, exit_code, stdout, stderr, value, json and error of "
                 "the prerequisite, as in: exit_code == `0`",
             ),

@@ -17,6 +17,7 @@ from galaxy_core.model.serial import Document
 if TYPE_CHECKING:
     from galaxy_core.model.dependency import TaskStarLine
     from galaxy_core.model.graph import Graph
+    from galaxy_core.model.task import TaskStar
 
 _PENDING = TaskStatus.PENDING
 _NO_CAPABILITIES: frozenset[str] = frozenset()
@@ -26,7 +27,9 @@ class TaskSpec(Document):
     """The part of a `TaskStar` that its author writes. Setters guard I3: what has started cannot be changed."""
 
     __slots__ = (
+        "_after",
         "_attempts",
+        "_before",
         "_created_at",
         "_current_retry",
         "_description",
@@ -109,7 +112,9 @@ class TaskSpec(Document):
         # What follows belongs to the constellation that owns the task (see constellation.py).
         self._owner: Graph | None = None
         self._index = 0  # age in the plan
-        self._order = 0  # position in a topological order
+        self._order = 0  # position in a topological order, which the next two make a list
+        self._before: TaskStar | None = None
+        self._after: TaskStar | None = None
         self._pending = 0  # links into it whose source has not ended
         self._in: list[TaskStarLine] = []
         self._out: list[TaskStarLine] = []

@@ -34,7 +34,19 @@ _inside: ContextVar[Mailbox | None] = ContextVar("galaxy_mailbox", default=None)
 class Mailbox:
     """One observer's events, in order."""
 
-    __slots__ = ("_clock", "_on_event", "_on_events", "_waiters", "busy", "done", "events", "observer", "posted", "types", "waits_for")
+    __slots__ = (
+        "_clock",
+        "_on_event",
+        "_on_events",
+        "_waiters",
+        "busy",
+        "done",
+        "events",
+        "observer",
+        "posted",
+        "types",
+        "waits_for",
+    )
 
     def __init__(self, observer: IEventObserver, types: frozenset[EventType] | None, clock: Clock) -> None:
         self.observer = observer
@@ -227,5 +239,3 @@ def get_event_bus() -> EventBus:
     if _process_bus is None:
         _process_bus = EventBus()
     return _process_bus
-
-

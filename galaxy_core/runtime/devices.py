@@ -263,7 +263,7 @@ class ConstellationDeviceManager:
             transport,
             settings or {},
             device_type or os,
-            frozenset(capabilities or ()),
+            set(capabilities or ()),
             metadata or {},
             max_concurrency,
         )
@@ -333,7 +333,9 @@ class ConstellationDeviceManager:
                 ]
             )
         level = logging.WARNING if lane.error and status is not DeviceStatus.IDLE else logging.DEBUG
-        self._logger.log(level, "device %s: %s%s", lane.device_id, status.value, f" ({lane.error})" if lane.error else "")
+        self._logger.log(
+            level, "device %s: %s%s", lane.device_id, status.value, f" ({lane.error})" if lane.error else ""
+        )
 
     # ------------------------------------------------------------------------------------------- questions
     def get_connected_devices(self) -> list[str]:
@@ -407,7 +409,9 @@ class ConstellationDeviceManager:
             raise UnknownDeviceError(device_id, self.lane_book.lanes)
         if lane.session is None:
             raise NotConnectedError(device_id, lane.status.value)
-        return await execute_on_lane(lane, task_id, task_description, dict(task_data or {}), timeout, request, self.clock)
+        return await execute_on_lane(
+            lane, task_id, task_description, dict(task_data or {}), timeout, request, self.clock
+        )
 
 
 def registry_of(plugins: PluginRegistry | Iterable[object] | None) -> PluginRegistry:

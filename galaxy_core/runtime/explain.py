@@ -12,8 +12,8 @@ from galaxy_core.model.result import TERMINAL
 from galaxy_core.model.task import TaskStar
 
 if TYPE_CHECKING:
+    from galaxy_core.runtime.flow import Flow
     from galaxy_core.runtime.lanes import Lane
-    from galaxy_core.runtime.run import Run
 
 
 @frozen
@@ -31,7 +31,7 @@ class Why:
         return self.text
 
 
-def explain(constellation: TaskConstellation, task_id: str, run: Run | None) -> Why:
+def explain(constellation: TaskConstellation, task_id: str, run: Flow | None) -> Why:
     """Why a task stands where it stands.
 
     Raises:
@@ -58,7 +58,7 @@ def _links(task: TaskStar, sources: list[TaskStar]) -> Why:
     return Why(task._task_id, "link", text, tuple(source._task_id for source in sources))
 
 
-def _in_run(task: TaskStar, run: Run) -> Why:
+def _in_run(task: TaskStar, run: Flow) -> Why:
     task_id = task._task_id
     worker = run.workers.get(task)
     if worker is not None and worker.lane is not None:
@@ -68,7 +68,9 @@ def _in_run(task: TaskStar, run: Run) -> Why:
         return Why(task_id, "edit", f"task {task_id!r} is held until a pending modification is answered")
     if task in run.backing_off:
         left = max(0.0, run.backing_off[task] - run.clock.wall())
-        return Why(task_id, "back-off", f"task {task_id!r} is tried again in {left:.1f} s (attempt {task._attempts + 1})")
+        return Why(
+            task_id, "back-off", f"task {task_id!r} is tried again in {left:.1f} s (attempt {task._attempts + 1})"
+        )
     lane = run.queued.get(task)
     if lane is not None:
         return _lane(task, lane)

@@ -76,4 +76,6 @@ def _not_taken(transport: Transport, kind: str) -> str:
         "call": "a Python call",
         "none": "a task that only has a description",
     }
-    return f"transport {transport.name!r} does not take {words.get(kind, kind)}; it takes: {', '.join(taken) or 'nothing'}"
+    return (
+        f"transport {transport.name!r} does not take {words.get(kind, kind)}; it takes: {', '.join(taken) or 'nothing'}"
+    )

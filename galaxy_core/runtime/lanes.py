@@ -17,7 +17,7 @@ from galaxy_core.model.device import Device, DeviceStatus
 
 if TYPE_CHECKING:
     from galaxy_core.model.task import TaskStar
-    from galaxy_core.runtime.run import Run, Worker
+    from galaxy_core.runtime.flow import Flow, Worker
 
 #: Seconds that a task without an estimate counts for in a device's load.
 DEFAULT_ESTIMATE_S = 1.0
@@ -57,7 +57,7 @@ class Lane:
         self.gone = False
         self.lost: Callable[[BaseException], None] = _nobody_cares
         self.free = device.max_concurrency
-        self.queue: list[tuple[int, int, Run, TaskStar]] = []
+        self.queue: list[tuple[int, int, Flow, TaskStar]] = []
         self.active: set[Worker] = set()
         self.assigned = 0
         self.assigned_s = 0.0
@@ -67,7 +67,7 @@ class Lane:
         """The device's id."""
         return self.device.device_id
 
-    def offer(self, run: Run, task: TaskStar) -> None:
+    def offer(self, run: Flow, task: TaskStar) -> None:
         """Queue a task, or hand it to its run with a slot when one is free."""
         if self.free and self.session is not None and not self.queue:
             self.free -= 1
@@ -95,7 +95,7 @@ class Lane:
                 self.free -= 1
                 run.dispatch(task, self)
 
-    def take_queue(self, run: Run) -> list[TaskStar]:
+    def take_queue(self, run: Flow) -> list[TaskStar]:
         """Take a run's tasks out of the queue."""
         taken = [entry[3] for entry in self.queue if entry[2] is run]
         if taken:
@@ -147,8 +147,8 @@ class LaneBook:
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
-        self.runs: set[Run] = set()
-        self.hungry: set[Run] = set()  # runs with ready tasks that get their device only when a slot is free
+        self.runs: set[Flow] = set()
+        self.hungry: set[Flow] = set()  # runs with ready tasks that get their device only when a slot is free
         self.next_lease = count(1).__next__
         self._fitting: dict[Any, tuple[str, ...]] = {}
 

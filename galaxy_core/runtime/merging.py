@@ -5,7 +5,6 @@ from __future__ import annotations
 from galaxy_core.errors import PlanError
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
-from galaxy_core.model.order import number_all
 from galaxy_core.model.result import TERMINAL, TaskStatus
 from galaxy_core.model.task import TaskStar
 
@@ -117,7 +116,7 @@ def _take_over(task: TaskStar, said: TaskStar) -> None:
         task._target_device_id, task._pinned = said._target_device_id, True
         changed = True
     if changed:
-        task._change("plan")
+        task._changed()
 
 
 def merge_states(proposed: TaskConstellation, live: TaskConstellation) -> TaskConstellation:
@@ -154,7 +153,7 @@ def merge_states(proposed: TaskConstellation, live: TaskConstellation) -> TaskCo
             proposed._counts[task._status] += 1
             if task._status not in (TaskStatus.PENDING, TaskStatus.WAITING_DEPENDENCY):
                 proposed._ready.pop(task, None)
-    cycle = number_all(proposed._tasks.values())
+    cycle = proposed._renumber()
     if cycle is not None:
         raise PlanError("the graph was checked before it was merged, yet it has a cycle: " + " -> ".join(cycle))
     for task in list(proposed._tasks.values()):

@@ -132,7 +132,9 @@ class TaskConstellationOrchestrator:
             for task_id, task in constellation._tasks.items()
             if task._target_device_id is not None
         }
-        info = RunInfo(constellation_id, constellation.name, constellation.get_all_tasks(), assignments, dict(metadata or {}))
+        info = RunInfo(
+            constellation_id, constellation.name, constellation.get_all_tasks(), assignments, dict(metadata or {})
+        )
         refusals = await review_run(self.plugins, info)
         if refusals:
             raise RunRefusedError(constellation_id, refusals)
@@ -360,9 +362,7 @@ def _check_tasks(constellation: TaskConstellation) -> None:
         raise InvalidPlanError(problems)
 
 
-def _check_assignments(
-    constellation: TaskConstellation, book: LaneBook, device_assignments: Mapping[str, str]
-) -> None:
+def _check_assignments(constellation: TaskConstellation, book: LaneBook, device_assignments: Mapping[str, str]) -> None:
     for task_id, device_id in device_assignments.items():
         task = constellation._tasks.get(task_id)
         if task is None:
@@ -400,7 +400,9 @@ def _check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
     for task in constellation._tasks.values():
         if task._status in UNSTARTED:
             if task._pinned and task._target_device_id not in book.lanes:
-                raise UnknownDeviceError(task._target_device_id or "", book.lanes, f"Task {task._task_id!r} is pinned to it: ")
+                raise UnknownDeviceError(
+                    task._target_device_id or "", book.lanes, f"Task {task._task_id!r} is pinned to it: "
+                )
             by_needs.setdefault(needs_of(task), []).append(task)
     for needs, tasks in by_needs.items():
         if not book.fitting(needs, available=False):

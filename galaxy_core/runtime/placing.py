@@ -14,8 +14,8 @@ from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.lanes import LaneBook, Requirements, needs_of
 
 if TYPE_CHECKING:
+    from galaxy_core.runtime.flow import Flow
     from galaxy_core.runtime.lanes import Lane
-    from galaxy_core.runtime.run import Run
 
 Choose = Callable[[Sequence[TaskToPlace], Mapping[str, DeviceLoad]], Iterable[tuple[str, str]]]
 
@@ -114,7 +114,8 @@ def _checked(name: str, answer: Any, to_place: Sequence[TaskToPlace]) -> dict[st
             raise StrategyError(name, f"left task {task.task_id!r} without a device; it fits {', '.join(task.fitting)}")
         if device_id not in task.fitting:
             raise StrategyError(
-                name, f"put task {task.task_id!r} on {device_id!r}, where it does not fit; fitting: {', '.join(task.fitting)}"
+                name,
+                f"put task {task.task_id!r} on {device_id!r}, where it does not fit; fitting: {', '.join(task.fitting)}",
             )
         placed[task.task_id] = device_id
     return placed
@@ -138,7 +139,7 @@ class Placer:
         """Whether a ready task waits for the strategy to choose a device for it."""
         return any(entry[2] is task for entry in self._ready.get(needs_of(task), ()))
 
-    def place(self, run: Run, tasks: Sequence[TaskStar]) -> None:
+    def place(self, run: Flow, tasks: Sequence[TaskStar]) -> None:
         """Find devices for ready tasks; those that must wait for one wait, those that fit nowhere fail."""
         placeable: list[TaskStar] = []
         for task in tasks:
@@ -174,7 +175,7 @@ class Placer:
             run.reports.assigned(task, lane.device_id, at)
             run.enqueue(task, lane)
 
-    def _refusal(self, run: Run, task: TaskStar) -> AssignmentError | None:
+    def _refusal(self, run: Flow, task: TaskStar) -> AssignmentError | None:
         book = run.book
         if task._pinned:
             device_id = task._target_device_id or ""
@@ -193,7 +194,7 @@ class Placer:
             return no_fit(book, needs_of(task), [task])
         return None
 
-    def rebalance(self, run: Run, lane: Lane) -> list[TaskStar]:
+    def rebalance(self, run: Flow, lane: Lane) -> list[TaskStar]:
         """A device came: tasks that should be placed anew because of it. A device seen before changes nothing."""
         if lane.device_id in self._known or self.strategy is None:
             self.choose(run)
@@ -214,7 +215,7 @@ class Placer:
             task._target_device_id = None
         return queued
 
-    def choose(self, run: Run) -> None:
+    def choose(self, run: Flow) -> None:
         """Have a late-binding strategy give free slots to ready tasks."""
         if self._choose is None:
             return
@@ -231,7 +232,7 @@ class Placer:
         if not any(self._ready.values()):
             run.book.hungry.discard(run)
 
-    def _offers(self, run: Run) -> tuple[list[TaskToPlace], dict[str, DeviceLoad], dict[str, TaskStar]]:
+    def _offers(self, run: Flow) -> tuple[list[TaskToPlace], dict[str, DeviceLoad], dict[str, TaskStar]]:
         """What can start now: of each class the first few tasks, no more than there are slots for them."""
         book = run.book
         free = {lane.device_id: lane for lane in book.available() if lane.free and not lane.queue}
@@ -251,7 +252,7 @@ class Placer:
         return [entry[1] for entry in ready], book.loads(free), tasks
 
     def _chosen(
-        self, run: Run, ready: Sequence[TaskToPlace], loads: Mapping[str, DeviceLoad]
+        self, run: Flow, ready: Sequence[TaskToPlace], loads: Mapping[str, DeviceLoad]
     ) -> list[tuple[str, str]]:
         assert self._choose is not None
         assert self.strategy is not None
@@ -269,7 +270,7 @@ class Placer:
             return []
         return pairs
 
-    def _start(self, run: Run, tasks: Mapping[str, TaskStar], task_id: str, device_id: str) -> int:
+    def _start(self, run: Flow, tasks: Mapping[str, TaskStar], task_id: str, device_id: str) -> int:
         task, lane = tasks[task_id], run.book.lanes[device_id]
         heap = self._ready[needs_of(task)]
         entry = next((entry for entry in heap if entry[2] is task), None)
@@ -285,13 +286,15 @@ class Placer:
         run.dispatch(task, lane)
         return 1
 
-    def _complain_if_stuck(self, run: Run, tasks: Mapping[str, TaskStar]) -> None:
+    def _complain_if_stuck(self, run: Flow, tasks: Mapping[str, TaskStar]) -> None:
         if tasks and not any(lane.active for lane in run.book.lanes.values()) and not run.has_runnable:
             assert self.strategy is not None
             name = _name_of(self.strategy)
-            self._fail_all(run, StrategyError(name, f"chose none of {len(tasks)} ready tasks while all devices were free"))
+            self._fail_all(
+                run, StrategyError(name, f"chose none of {len(tasks)} ready tasks while all devices were free")
+            )
 
-    def _fail_all(self, run: Run, error: StrategyError) -> None:
+    def _fail_all(self, run: Flow, error: StrategyError) -> None:
         heaps, self._ready = self._ready, {}
         for heap in heaps.values():
             for _, _, task in sorted(heap):

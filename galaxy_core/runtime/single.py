@@ -14,9 +14,9 @@ from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.clock import Clock
+from galaxy_core.runtime.flow import Worker
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
-from galaxy_core.runtime.run import Worker
 
 
 class _Turn:
@@ -78,9 +78,7 @@ async def _attempt(
             if lane.session is None:
                 raise NotConnectedError(lane.device_id, lane.status.value)
             artifacts = Artifacts(f"single-{task.task_id}")
-            attempt = Attempt(
-                "single", task, lane.device_id, 1, worker.lease, request, timeout_s, artifacts=artifacts
-            )
+            attempt = Attempt("single", task, lane.device_id, 1, worker.lease, request, timeout_s, artifacts=artifacts)
             outcome = await lane.session.execute(attempt)
         except DeviceLostError as error:
             lane.lost(error)

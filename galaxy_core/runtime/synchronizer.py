@@ -23,8 +23,8 @@ from galaxy_core.runtime.merging import merge_into_live, merge_states
 
 if TYPE_CHECKING:
     from galaxy_core.model.task import TaskStar
+    from galaxy_core.runtime.flow import Flow
     from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
-    from galaxy_core.runtime.run import Run
 
 #: Seconds that a modification may take, unless `set_modification_timeout` says otherwise.
 DEFAULT_TIMEOUT_S = 600.0
@@ -222,16 +222,16 @@ class ConstellationModificationSynchronizer:
                 run.release_held()
 
     # ------------------------------------------------------------------------------------------- for runs
-    def holds(self, run: Run) -> bool:
+    def holds(self, run: Flow) -> bool:
         """Whether nothing new of this run may start: an answer to some completion of it is pending."""
         return bool(self._pending) and self.pending(run)
 
-    def pending(self, run: Run) -> bool:
+    def pending(self, run: Flow) -> bool:
         """Whether an answer to some completion of this run is pending."""
         constellation_id = run.constellation.constellation_id
         return any(key[0] == constellation_id for key in self._pending)
 
-    def ended(self, run: Run, task: TaskStar) -> None:
+    def ended(self, run: Flow, task: TaskStar) -> None:
         """A task of a run ended; called before what became ready by it is submitted."""
         if task._status not in _STATUSES:
             return
@@ -246,7 +246,7 @@ class ConstellationModificationSynchronizer:
         """A run has told of this end itself; the bus will bring the same event."""
         self._told[id(event)] = event
 
-    async def settle(self, run: Run) -> None:
+    async def settle(self, run: Flow) -> None:
         """Wait until nothing of this run is pending: answered, or timed out."""
         while self.pending(run):
             self._changed = anyio.Event() if self._changed.is_set() else self._changed
@@ -268,9 +268,7 @@ class ConstellationModificationSynchronizer:
         self._time_out(list(self._pending))
         return False
 
-    def merge_and_sync_constellation_states(
-        self, orchestrator_constellation: TaskConstellation
-    ) -> TaskConstellation:
+    def merge_and_sync_constellation_states(self, orchestrator_constellation: TaskConstellation) -> TaskConstellation:
         """Bring an editor's constellation and the orchestrator's together.
 
         Of each task the most advanced state counts; a task that has started is never dropped, nor is a result. While
@@ -332,5 +330,3 @@ class ConstellationModificationSynchronizer:
         self._late.update(self._pending)
         self._pending.clear()
         self._stir()
-
-

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
-    from galaxy_core.runtime.run import Worker
+    from galaxy_core.runtime.flow import Worker
 
 _NEVER = float("inf")
 

@@ -241,13 +241,16 @@ def test_a_name_that_two_plugins_claim_is_used_by_neither_and_the_error_names_bo
 ) -> None:
     site.install("acme", plans=strategies("shared", "acme-only"))
     site.install("zeta", zoo=strategies("shared", "zeta-only"))
+    site.install(
+        "zulu", zulu="from galaxy_core.extension.hookspecs import hookimpl\n@hookimpl\ndef galaxy_journals(): return []"
+    )
     registry = site.registry()
     with pytest.raises(PluginConflictError) as caught:
         registry.strategy("shared")
     assert (caught.value.kind, caught.value.first, caught.value.second) == ("strategy", "plans", "zoo")
     assert list(registry.strategies) == ["acme-only", "zeta-only"]
     assert [str(problem) for problem in registry.problems] == [str(caught.value)]
-    assert [info.problem for info in registry.describe()] == [str(caught.value)] * 2
+    assert [info.problem for info in registry.describe()] == [str(caught.value), str(caught.value), None]
     assert [record.getMessage() for record in caplog.records] == [str(caught.value)]
 
 

@@ -50,8 +50,13 @@ class Ear:
         """Hear nothing."""
 
 
+def bare() -> PluginRegistry:
+    """A registry that knows of no installed plugin."""
+    return PluginRegistry(discover=False, entry_points=list)
+
+
 def registry_with(*plugins: object) -> PluginRegistry:
-    registry = PluginRegistry(discover=False)
+    registry = bare()
     for plugin in plugins:
         registry.register(plugin)
     return registry
@@ -169,7 +174,7 @@ def reviewer(name: str, *, tryfirst: bool = False, trylast: bool = False) -> obj
 
 
 def test_implementations_come_last_registered_first_and_respect_tryfirst_and_trylast() -> None:
-    registry = PluginRegistry(discover=False)
+    registry = bare()
     registry.register(reviewer("eager", tryfirst=True), "eager")
     registry.register(reviewer("a"), "a")
     registry.register(reviewer("patient", trylast=True), "patient")
@@ -180,7 +185,7 @@ def test_implementations_come_last_registered_first_and_respect_tryfirst_and_try
 
 
 def test_implementations_are_resolved_once_until_a_plugin_comes_or_goes() -> None:
-    registry = PluginRegistry(discover=False)
+    registry = bare()
     registry.register(reviewer("a"), "a")
     resolved = registry.implementations("galaxy_review_run")
     assert registry.implementations("galaxy_review_run") is resolved
@@ -191,12 +196,12 @@ def test_implementations_are_resolved_once_until_a_plugin_comes_or_goes() -> Non
 
 
 def test_a_hook_that_nobody_implements_has_no_implementations() -> None:
-    assert PluginRegistry(discover=False).implementations("galaxy_review_run") == ()
+    assert bare().implementations("galaxy_review_run") == ()
 
 
 def test_asking_for_the_implementations_of_a_hook_that_is_not_there_is_an_error() -> None:
     with pytest.raises(HookError, match=r"no such hook.*galaxy_review_run"):
-        PluginRegistry(discover=False).implementations("galaxy_review")
+        bare().implementations("galaxy_review")
 
 
 def test_a_plugin_may_implement_a_hook_under_another_name_and_more_than_once() -> None:
@@ -234,7 +239,7 @@ def test_a_module_is_a_plugin_and_called_after_itself() -> None:
 
     module = ModuleType("my_plugin")
     vars(module)["galaxy_strategies"] = galaxy_strategies
-    registry = PluginRegistry(discover=False)
+    registry = bare()
     assert registry.register(module) == "my_plugin"
     assert list(registry.strategies) == ["first"]
 
@@ -317,14 +322,14 @@ def test_a_strategy_in_ten_lines_needs_no_hook() -> None:
         def assign(self, placement: Placement) -> dict[str, str]:
             return {task.task_id: task.fitting[n % len(task.fitting)] for n, task in enumerate(placement.tasks)}
 
-    registry = PluginRegistry(discover=False)
+    registry = bare()
     name = registry.register(Alternate())
     assert registry.strategy("alternate").assign(Placement(tasks=(), devices={})) == {}
     assert name.endswith(".Alternate")
 
 
 def test_several_instances_of_one_class_get_names_of_their_own() -> None:
-    registry = PluginRegistry(discover=False)
+    registry = bare()
     names = [registry.register(First(name)) for name in ("a", "b", "c")]
     assert [name.removeprefix(f"{__name__}.") for name in names] == ["First", "First#2", "First#3"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from galaxy_core_local import folder
 
 #: Where a stream goes that exceeds what is kept in memory.
 STREAM_FILES = ("stdout.txt", "stderr.txt")
+#: Longest name of a kept file; the end of a longer one is kept, for its suffix.
+LONGEST = 100
 
 
 class Exchange:
@@ -77,13 +80,13 @@ class Exchange:
 
 
 def _plain_names(names: Sequence[str]) -> dict[str, str]:
-    """For each name, which may lead through folders, a file name of its own: ``a/b.txt`` becomes ``a_b.txt``."""
+    """For each name, which may lead through folders, one that every file system takes: ``a/b c.txt``, ``a_b_c.txt``."""
     taken = set(STREAM_FILES)
     plain: dict[str, str] = {}
     for name in names:
-        candidate = name.replace("/", "_")
+        candidate = re.sub(r"^\.|[^A-Za-z0-9._-]", "_", name)[-LONGEST:]
         while candidate.casefold() in taken:  # some file systems do not tell capitals from small letters
-            candidate = f"_{candidate}"
+            candidate = f"_{candidate}"[:LONGEST]
         taken.add(candidate.casefold())
         plain[name] = candidate
     return plain

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
-from pydantic import SecretStr
 
 from galaxy_core import Command
 from galaxy_core.errors import nearest
@@ -61,14 +60,13 @@ def _words(command: Command, settings: LocalSettings) -> list[str] | str:
 
 def _environment(command: Command, settings: LocalSettings, mark: str) -> dict[str, str]:
     env = dict(os.environ) if settings.inherit_env else {}
-    for origin in (settings.env, command.env):
-        for name, value in dict[str, Any](origin).items():
-            _checked(name, f"the name of environment variable {name!r}")
-            if not name or "=" in name:
-                raise ValueError(f"{name!r} cannot be the name of an environment variable")
-            plain = value.get_secret_value() if isinstance(value, SecretStr) else value
-            # Windows takes Path and PATH for one variable, and os.environ holds it in capitals.
-            env[name.upper() if sys.platform == "win32" else name] = _checked(plain, f"environment variable {name!r}")
+    own = {name: value.get_secret_value() for name, value in settings.env.items()}
+    for name, value in {**own, **command.env}.items():
+        _checked(name, f"the name of environment variable {name!r}")
+        if not name or "=" in name:
+            raise ValueError(f"{name!r} cannot be the name of an environment variable")
+        # Windows takes Path and PATH for one variable, and os.environ holds it in capitals.
+        env[name.upper() if sys.platform == "win32" else name] = _checked(value, f"environment variable {name!r}")
     outer = os.environ.get(MARK)  # an orchestrator within a task of another: both must find its processes
     env[MARK] = f"{outer}:{mark}" if outer else mark
     return env

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Mapping
 from inspect import iscoroutinefunction
@@ -10,6 +11,10 @@ from anyio import CapacityLimiter, to_thread
 
 from galaxy_core import Call
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
+
+
+#: asyncio has one exception for "you are cancelled" and "what you waited for is": on its way up it would end the run.
+STRAY = "something that the function awaited was cancelled"
 
 
 class PythonSession:
@@ -27,6 +32,10 @@ class PythonSession:
                 value = await value
         except (Exception, SystemExit) as error:  # the kernel receives it, as the error of the task
             return Completed(error=error)
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            return Completed(error=STRAY)
         return Completed(value)
 
     async def probe(self) -> Mapping[str, str]:
@@ -55,7 +64,17 @@ class ThreadSession(PythonSession):
                 outcome.value = await outcome.value
             except (Exception, SystemExit) as error:  # as above
                 return Completed(error=error)
+            except asyncio.CancelledError:
+                if _is_cancelled():
+                    raise
+                return Completed(error=STRAY)
         return outcome
+
+
+def _is_cancelled() -> bool:
+    """Whether an asyncio.CancelledError is meant for us, and not what became of another task that was awaited."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 def _result_of(call: Call) -> Completed:

@@ -17,24 +17,31 @@ class LocalSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     root: Path | None = Field(
-        None, description="Working folder of its tasks; default: the current folder of the process that orchestrates."
+        default=None,
+        description="Working folder of its tasks; default: the current folder of the process that orchestrates.",
     )
-    env: dict[str, str | SecretStr] = Field(
+    # All are treated as secrets, because any of them may be one, and nobody needs to see the others in a log.
+    env: dict[str, SecretStr] = Field(
         default_factory=dict, description="Environment variables for every task; a task's own win over them."
     )
-    inherit_env: bool = Field(True, description="Whether tasks get the environment of the orchestrating process, too.")
+    inherit_env: bool = Field(
+        default=True, description="Whether tasks get the environment of the orchestrating process, too."
+    )
     output_cap_bytes: Bytes = Field(
-        1 << 20, description="How much of standard output, and of standard error, is kept in the result."
+        default=1 << 20, description="How much of standard output, and of standard error, is kept in the result."
     )
     artifact_cap_bytes: Bytes = Field(
-        64 << 20, description="How much of a stream that exceeds output_cap_bytes is kept in a file; 0 for no file."
+        default=64 << 20,
+        description="How much of a stream that exceeds output_cap_bytes is kept in a file; 0 for no file.",
     )
-    kill_grace_s: Seconds = Field(2.0, description="Time between asking a process tree to end and killing it.")
+    kill_grace_s: Seconds = Field(default=2.0, description="Time between asking a process tree to end and killing it.")
     drain_s: Annotated[Seconds, Field(gt=0)] = Field(
-        1.0, description="How long background processes may hold the output open after the command itself has ended."
+        default=1.0,
+        description="How long background processes may hold the output open after the command itself has ended.",
     )
     shell: str | None = Field(
-        None, description="Program that runs shell texts, called with -c; default: /bin/sh, on Windows %ComSpec% /c."
+        default=None,
+        description="Program that runs shell texts, called with -c; default: /bin/sh, on Windows %ComSpec% /c.",
     )
 
 
@@ -44,6 +51,6 @@ class PythonSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     threads: bool = Field(
-        False,
+        default=False,
         description="Whether functions that are not `async def` run in worker threads, at most max_concurrency at once.",
     )

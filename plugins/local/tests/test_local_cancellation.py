@@ -11,6 +11,7 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.lowlevel import checkpoint
 
 from galaxy_core import Command
 from galaxy_core_local import family
@@ -18,6 +19,11 @@ from galaxy_core_local import family
 Execute = Callable[..., Awaitable[Any]]
 
 pytestmark = pytest.mark.anyio
+
+
+def sh(text: str, **more: Any) -> Command:
+    return Command(None, text, **more)
+
 
 #: Ways of getting away. Each prints the process id of who tries, and then stays.
 STAY = "echo $$; exec sleep 1000"
@@ -38,6 +44,14 @@ def is_there(pid: int) -> bool:
     """Whether a process lives. One that nobody has waited for yet does not: its parent has ended, and init is slow."""
     entry = family.read_entry(pid)
     return entry is not None and not entry.is_zombie
+
+
+def holds(pid: int, text: str) -> bool:
+    """Whether a living process has `text` in its environment."""
+    try:
+        return text.encode() in Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
 
 
 class Listener:
@@ -81,7 +95,7 @@ def _no_child_is_left() -> Iterator[None]:
 @pytest.mark.parametrize("way", WAYS)
 async def test_nobody_gets_away_from_a_cancelled_command(execute: Execute, way: str) -> None:
     listener = Listener()
-    await cancelled(execute, Command(shell=WAYS[way]), listener, kill_grace_s=0.1)
+    await cancelled(execute, sh(WAYS[way]), listener, kill_grace_s=0.1)
     (pid,) = listener.pids
     assert not is_there(pid)
 
@@ -94,7 +108,7 @@ async def test_a_deadline_ends_a_command_like_a_cancellation(execute: Execute) -
             listener(stream, text)
             scope.deadline = anyio.current_time()
 
-        await execute(Command(shell=WAYS["own session"]), heard=hear)
+        await execute(sh(WAYS["own session"]), heard=hear)
     assert scope.cancelled_caught
     (pid,) = listener.pids
     assert not is_there(pid)
@@ -105,7 +119,7 @@ async def test_a_command_is_asked_to_end_and_heard_to_its_last_word(execute: Exe
     polite = (
         "trap 'head -c 500000 /dev/zero; echo bye; touch tidied; exit' TERM; echo ready; while :; do sleep 0.01; done"
     )
-    await cancelled(execute, Command(shell=polite), listener, kill_grace_s=30)
+    await cancelled(execute, sh(polite), listener, kill_grace_s=30)
     assert listener.heard.endswith("bye\n")
     assert (root / "tidied").exists()
 
@@ -113,31 +127,31 @@ async def test_a_command_is_asked_to_end_and_heard_to_its_last_word(execute: Exe
 async def test_whoever_is_started_while_the_command_ends_is_ended_too(execute: Execute) -> None:
     listener = Listener()
     hydra = "trap 'setsid sh -c \"echo \\$\\$; exec sleep 1000\" & sleep 0.01; exit' TERM; echo ready; while :; do sleep 0.01; done"
-    await cancelled(execute, Command(shell=hydra), listener, kill_grace_s=30)
+    await cancelled(execute, sh(hydra), listener, kill_grace_s=30)
     assert not any(is_there(pid) for pid in listener.pids)
 
 
 async def test_without_grace_a_command_is_killed_at_once(execute: Execute, root: Path) -> None:
     listener = Listener()
     polite = "trap 'touch tidied; exit' TERM; echo ready; while :; do sleep 0.01; done"
-    await cancelled(execute, Command(shell=polite), listener, kill_grace_s=0)
+    await cancelled(execute, sh(polite), listener, kill_grace_s=0)
     assert not (root / "tidied").exists()
 
 
 async def test_a_cancelled_flood_with_unread_input_ends(execute: Execute) -> None:
     listener = Listener()
-    flood = Command(shell="echo $$; exec yes", stdin="x" * 1_000_000)
+    flood = sh("echo $$; exec yes", stdin="x" * 1_000_000)
     await cancelled(execute, flood, listener, output_cap_bytes=1000)
     assert not is_there(int(listener.heard.split()[0]))
 
 
 async def test_twenty_cancelled_commands_leave_nothing_behind(execute: Execute) -> None:
-    await cancelled(execute, Command(shell=WAYS["background"]), Listener())
+    await cancelled(execute, sh(WAYS["background"]), Listener())
     before = sorted(os.listdir("/proc/self/fd"))
     listener = Listener(lines=20)
 
     async def one() -> None:
-        await execute(Command(shell=WAYS["background"], stdin="unread"), heard=listener)
+        await execute(sh(WAYS["background"], stdin="unread"), heard=listener)
 
     async with anyio.create_task_group() as tasks:
         for _ in range(20):
@@ -155,11 +169,11 @@ async def test_a_neighbour_is_not_touched(execute: Execute) -> None:
     async with anyio.create_task_group() as tasks:
 
         async def live() -> None:
-            await execute(Command(shell=WAYS["own session"]), heard=neighbour)
+            await execute(sh(WAYS["own session"]), heard=neighbour)
 
         tasks.start_soon(live)
         await neighbour.enough.wait()
-        await cancelled(execute, Command(shell=WAYS["own session"]), Listener())
+        await cancelled(execute, sh(WAYS["own session"]), Listener())
         (pid,) = neighbour.pids
         assert is_there(pid)
         tasks.cancel_scope.cancel()
@@ -172,8 +186,8 @@ async def test_where_processes_cannot_be_found_their_group_is_ended(
     listener = Listener()
     with monkeypatch.context() as patched:
         patched.setattr(family, "PROC", tmp_path)
-        await cancelled(execute, Command(shell="echo $$; sh -c 'echo $$; exec sleep 1000' & wait"), Listener(2))
-        await cancelled(execute, Command(shell=WAYS["deaf"]), listener, kill_grace_s=0.1)
+        await cancelled(execute, sh("echo $$; sh -c 'echo $$; exec sleep 1000' & wait"), Listener(2))
+        await cancelled(execute, sh(WAYS["deaf"]), listener, kill_grace_s=0.1)
     (pid,) = listener.pids
     assert not is_there(pid)
 
@@ -185,8 +199,31 @@ async def test_cancelling_before_the_start_starts_nothing(execute: Execute, root
     assert not (root / "ran").exists()
 
 
+async def test_a_command_can_be_cancelled_at_any_moment(execute: Execute, root: Path) -> None:
+    """Whatever the moment: cancelled, it leaves no process and no file open behind; it may also have ended."""
+    (root / "data").write_text("data")
+    command = sh("setsid sh -c 'echo $$; sleep 0.02' & wait", files={"in": "data"}, outputs=["in"], stdin="x")
+    before: list[str] = []
+    for moment in range(60):
+
+        async def run() -> None:
+            await execute(command, env={"MOMENT": f"{root}"}, kill_grace_s=0.1)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            for _ in range(moment):
+                await checkpoint()
+            tasks.cancel_scope.cancel()
+        await anyio.wait_all_tasks_blocked()
+        assert [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if holds(pid, str(root))] == []
+        after = sorted(os.listdir("/proc/self/fd"))
+        if moment > 40:
+            assert after == before
+        before = after
+
+
 async def test_a_background_process_that_holds_the_output_does_not_hold_the_task(execute: Execute) -> None:
-    outcome = await execute(Command(shell="sleep 1000 & echo $!"), drain_s=0.05)
+    outcome = await execute(sh("sleep 1000 & echo $!"), drain_s=0.05)
     assert (outcome.exit_code, outcome.error) == (0, None)
     assert outcome.metadata["background"].endswith("were ended")
     assert not is_there(int(outcome.stdout))
@@ -204,7 +241,7 @@ async def test_what_left_the_session_and_holds_the_output_is_left_alone(execute:
 
 
 async def test_a_daemon_that_let_go_of_the_output_lives_on(execute: Execute) -> None:
-    outcome = await execute(Command(shell="sleep 1000 >/dev/null 2>&1 & echo $!"))
+    outcome = await execute(sh("sleep 1000 >/dev/null 2>&1 & echo $!"))
     pid = int(outcome.stdout)
     try:
         assert is_there(pid)

@@ -11,14 +11,19 @@ from typing import Any
 
 import anyio
 import pytest
-from pydantic import SecretStr
 
 from galaxy_core import Command
 from galaxy_core.extension.interfaces import Completed
+from galaxy_core_local.settings import LocalSettings
 
 Execute = Callable[..., Awaitable[Any]]
 
 pytestmark = pytest.mark.anyio
+
+
+def sh(text: str, **more: Any) -> Command:
+    return Command(None, text, **more)
+
 
 ECHO_ENV = "import os, sys; [print(f'{name}={os.environ.get(name)}') for name in sys.argv[1:]]"
 MEGABYTES_10 = "galaxy " * 1_500_000
@@ -50,7 +55,7 @@ async def test_the_process_id_is_told(execute: Execute) -> None:
 
 
 async def test_a_command_that_a_signal_killed_says_which(execute: Execute) -> None:
-    outcome = await execute(Command(shell="kill -KILL $$"))
+    outcome = await execute(sh("kill -KILL $$"))
     assert outcome.exit_code == -9
     assert outcome.error == "killed by SIGKILL"
 
@@ -62,12 +67,12 @@ async def test_an_argument_list_meets_no_shell(execute: Execute) -> None:
 
 
 async def test_a_shell_text_is_run_by_the_shell(execute: Execute) -> None:
-    outcome = await execute(Command(shell="for n in 1 2; do echo $n; done | tr 1 x", env={"n": "5"}))
+    outcome = await execute(sh("for n in 1 2; do echo $n; done | tr 1 x", env={"n": "5"}))
     assert outcome.stdout == "x\n2\n"
 
 
 async def test_the_shell_can_be_chosen(execute: Execute) -> None:
-    outcome = await execute(Command(shell="print(6 * 7)"), shell=sys.executable)
+    outcome = await execute(sh("print(6 * 7)"), shell=sys.executable)
     assert outcome.stdout == "42\n"
 
 
@@ -89,9 +94,10 @@ async def test_our_environment_can_be_kept_from_tasks(execute: Execute, monkeypa
     assert outcome.stdout == "OURS=None\nDEVICES=devices\n"
 
 
-async def test_a_secret_of_the_settings_reaches_the_command(execute: Execute) -> None:
-    outcome = await execute(python(ECHO_ENV, "TOKEN"), env={"TOKEN": SecretStr("hunter2")})
+async def test_a_secret_of_the_settings_reaches_the_command_and_no_log(execute: Execute) -> None:
+    outcome = await execute(python(ECHO_ENV, "TOKEN"), env={"TOKEN": "hunter2"})
     assert outcome.stdout == "TOKEN=hunter2\n"
+    assert "hunter2" not in repr(LocalSettings.model_validate({"env": {"TOKEN": "hunter2"}}))
 
 
 async def test_a_command_within_a_command_keeps_the_marks_of_both(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,11 @@ Execute = Callable[..., Awaitable[Any]]
 
 pytestmark = pytest.mark.anyio
 
+
+def sh(text: str, **more: Any) -> Command:
+    return Command(None, text, **more)
+
+
 OUTSIDE = ["../secret", "/etc/passwd", "a/../../secret", "a/./b", "a//b", "", ".", "..", "a/", "a\0b"]
 
 
@@ -28,16 +35,20 @@ def secret(tmp_path: Path) -> Path:
     return secret
 
 
+def content(path: str | Path) -> str:
+    return Path(path).read_text()
+
+
 def left_in(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.rglob("*")}
 
 
 async def test_a_file_goes_in_and_a_file_comes_out(execute: Execute, secret: Path, artifacts: Path) -> None:
-    command = Command(shell="tr a-z A-Z <in/data.txt >out.txt", files={"in/data.txt": str(secret)}, outputs=["out.txt"])
+    command = sh("tr a-z A-Z <in/data.txt >out.txt", files={"in/data.txt": str(secret)}, outputs=["out.txt"])
     outcome = await execute(command)
     assert outcome.error is None
     assert outcome.files == {"out.txt": str(artifacts / "1" / "out.txt")}
-    assert Path(outcome.files["out.txt"]).read_text() == "HUNTER2"
+    assert content(outcome.files["out.txt"]) == "HUNTER2"
     assert outcome.metadata["collected"] == {
         "out.txt": {"size_bytes": 7, "sha256": hashlib.sha256(b"HUNTER2").hexdigest()}
     }
@@ -68,7 +79,7 @@ async def test_no_name_leads_out_of_the_working_folder(
     outcome = await execute(Command(["touch", "ran"], **files))  # type: ignore[arg-type]
     assert isinstance(outcome, Refused)
     assert outcome.reason.startswith(f"{name!r} is not the name of a file")
-    assert secret.read_text() == "hunter2"
+    assert content(secret) == "hunter2"
     assert left_in(root) == {"own"}
 
 
@@ -79,7 +90,7 @@ async def test_a_file_replaces_a_link_and_does_not_follow_it(
     (root / "link").symlink_to(secret)
     outcome = await execute(Command(["cat", "link"], files={"link": str(tmp_path / "new")}))
     assert outcome.stdout == "new"
-    assert secret.read_text() == "hunter2"
+    assert content(secret) == "hunter2"
 
 
 async def test_a_folder_that_is_a_link_is_not_followed_inwards(
@@ -129,7 +140,7 @@ async def test_a_place_that_is_taken_by_a_folder_is_refused_and_nothing_is_left(
 async def test_an_output_that_cannot_be_collected_makes_a_good_command_fail(
     execute: Execute, artifacts: Path, make: str, name: str, why: str
 ) -> None:
-    outcome = await execute(Command(shell=f"{make}; echo kept > other", outputs=[name, "other"]))
+    outcome = await execute(sh(f"{make}; echo kept > other", outputs=[name, "other"]))
     assert outcome.exit_code == 0
     assert outcome.error.startswith("the command ended well, but not every output could be collected")
     assert repr(name) in outcome.error
@@ -139,18 +150,22 @@ async def test_an_output_that_cannot_be_collected_makes_a_good_command_fail(
 
 
 async def test_a_command_that_fails_keeps_its_exit_code_and_the_outputs_that_it_left(execute: Execute) -> None:
-    outcome = await execute(Command(shell="echo log > log; exit 3", outputs=["log", "result"]))
+    outcome = await execute(sh("echo log > log; exit 3", outputs=["log", "result"]))
     assert (outcome.exit_code, outcome.error) == (3, None)
-    assert Path(outcome.files["log"]).read_text() == "log\n"
+    assert content(outcome.files["log"]) == "log\n"
     assert outcome.metadata["not_collected"] == {"result": "it does not exist"}
 
 
-async def test_outputs_with_like_names_are_kept_apart(execute: Execute) -> None:
-    names = ["a/b", "a_b", "A_B", "stdout.txt"]
-    make = "mkdir a; for name in a/b a_b A_B stdout.txt; do echo $name > $name; done; echo 1234567890"
-    outcome = await execute(Command(shell=make, outputs=names), output_cap_bytes=5)
-    assert {name: Path(outcome.files[name]).read_text().strip() for name in names} == {name: name for name in names}
-    assert len({path.casefold() for path in outcome.files.values()}) == len(names)
+async def test_outputs_with_like_or_strange_names_are_kept_apart(execute: Execute, root: Path) -> None:
+    names = ["a/b", "a_b", "A_B", "stdout.txt", ".hidden", "_hidden", "with space", "Ω", "x" * 200, "y" + "x" * 199]
+    code = "import sys; [open(name, 'w').write(name) for name in sys.argv[1:]]; print('1234567890')"
+    (root / "a").mkdir()
+    command = Command([sys.executable, "-c", code, *names], outputs=names)
+    outcome = await execute(command, output_cap_bytes=5)
+    assert {name: content(outcome.files[name]).strip() for name in names} == {name: name for name in names}
+    kept = [Path(path).name for path in outcome.files.values()]
+    assert all(re.fullmatch("[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", name) for name in kept)
+    assert len({name.casefold() for name in kept}) == len(names)
     assert outcome.metadata["stdout_file_bytes"] == 11
 
 
@@ -162,7 +177,7 @@ async def test_outputs_without_a_place_for_them_are_refused_before_anything_runs
 
 
 async def test_files_leave_no_descriptor_open(execute: Execute, secret: Path) -> None:
-    command = Command(shell="cp in/data out", files={"in/data": str(secret)}, outputs=["out", "missing", "in/data"])
+    command = sh("cp in/data out", files={"in/data": str(secret)}, outputs=["out", "missing", "in/data"])
     await execute(command)
     before = sorted(os.listdir("/proc/self/fd"))
     await execute(command)

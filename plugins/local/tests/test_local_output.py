@@ -19,8 +19,17 @@ Go = Callable[[], None]
 pytestmark = pytest.mark.anyio
 
 
+def sh(text: str, **more: Any) -> Command:
+    return Command(None, text, **more)
+
+
 def write(data: bytes) -> Command:
     return Command([sys.executable, "-c", f"import sys; sys.stdout.buffer.write({data!r})"])
+
+
+def content(outcome: Any) -> str:
+    """What the file holds that standard output was spilled to."""
+    return Path(outcome.files["stdout.txt"]).read_text()
 
 
 @pytest.fixture
@@ -53,7 +62,7 @@ async def test_a_hundred_megabytes_cost_no_more_memory_than_the_cap(execute: Exe
 
 async def test_two_floods_at_once_do_not_block_each_other(execute: Execute) -> None:
     flood = "yes out | head -c 3000000 & yes err | head -c 3000000 >&2; wait"
-    outcome = await execute(Command(shell=flood), output_cap_bytes=1000, keep=False)
+    outcome = await execute(sh(flood), output_cap_bytes=1000, keep=False)
     assert outcome.stdout == "out\n" * 250
     assert outcome.stderr == "err\n" * 250
     assert outcome.metadata["stdout_bytes"] == outcome.metadata["stderr_bytes"] == 3_000_000
@@ -77,7 +86,7 @@ async def test_a_character_that_comes_in_two_pieces_is_passed_on_whole(execute: 
         heard.append(text)
         go()
 
-    outcome = await execute(Command(shell=r"printf 'a\342\202'; read _ <go; printf '\254z\342'"), heard=hear)
+    outcome = await execute(sh(r"printf 'a\342\202'; read _ <go; printf '\254z\342'"), heard=hear)
     assert outcome.stdout == "a€z�"
     assert heard == ["a", "€z", "�"]
 
@@ -89,7 +98,7 @@ async def test_output_is_heard_while_the_command_runs(execute: Execute, go: Go) 
         heard.append((stream, text))
         go()
 
-    await execute(Command(shell="echo first; read _ <go; echo second >&2; read _ <go; echo third"), heard=hear)
+    await execute(sh("echo first; read _ <go; echo second >&2; read _ <go; echo third"), heard=hear)
     assert heard == [("stdout", "first\n"), ("stderr", "second\n"), ("stdout", "third\n")]
 
 
@@ -110,9 +119,8 @@ async def test_what_exceeds_the_cap_is_in_a_file_from_its_beginning(execute: Exe
     assert outcome.stdout == text[:1000]
     assert outcome.truncated
     assert outcome.files == {"stdout.txt": str(artifacts / "1" / "stdout.txt")}
-    kept = Path(outcome.files["stdout.txt"])
-    assert kept.read_text() == text
-    assert kept.stat().st_mode & 0o077 == 0
+    assert content(outcome) == text
+    assert os.stat(outcome.files["stdout.txt"]).st_mode & 0o077 == 0
     assert outcome.metadata["stdout_file_bytes"] == len(text)
 
 
@@ -120,7 +128,7 @@ async def test_the_file_has_a_cap_too(execute: Execute) -> None:
     outcome = await execute(
         Command(["head", "-c", "1000000", "/dev/zero"]), output_cap_bytes=1000, artifact_cap_bytes=70_001
     )
-    assert Path(outcome.files["stdout.txt"]).stat().st_size == 70_001
+    assert len(content(outcome)) == 70_001
     assert outcome.metadata["stdout_file_bytes"] == 70_001
     assert outcome.metadata["stdout_bytes"] == 1_000_000
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -42,11 +43,15 @@ async def add_later(one: int, two: int) -> int:
     return one + two
 
 
+def add_in_disguise(one: int, two: int) -> Awaitable[int]:
+    return add_later(one, two)
+
+
 @pytest.mark.parametrize("threads", [False, True])
 @pytest.mark.parametrize(
     "function",
-    [add, add_later, functools.partial(add_later), lambda one, two: add_later(one, two)],
-    ids=["def", "async def", "partial", "lambda"],
+    [add, add_later, functools.partial(add_later), add_in_disguise],
+    ids=["def", "async def", "partial", "def that returns an awaitable"],
 )
 async def test_what_a_function_returns_is_the_value(function: Callable[..., Any], threads: bool) -> None:
     assert await called(Call(function, (40,), {"two": 2}), threads=threads) == Completed(42)
@@ -62,21 +67,39 @@ async def test_what_a_function_raises_is_the_error(error: BaseException, threads
     assert outcome.error is error
 
 
-async def test_a_cancelled_function_is_cancelled() -> None:
-    ended = False
+@pytest.mark.parametrize("threads", [False, True])
+async def test_a_cancelled_function_is_cancelled(threads: bool) -> None:
+    ended, waiting = False, anyio.Event()
 
     async def wait() -> None:
         nonlocal ended
+        waiting.set()
         try:
             await anyio.sleep_forever()
         finally:
             ended = True
 
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(called, Call(wait))
-        await anyio.wait_all_tasks_blocked()
+        tasks.start_soon(functools.partial(called, Call(lambda: wait()), threads=threads))  # noqa: PLW0108  as below
+        await waiting.wait()
         tasks.cancel_scope.cancel()
     assert ended
+
+
+@pytest.mark.parametrize("threads", [False, True])
+async def test_awaiting_what_was_cancelled_is_a_failure_and_no_cancellation(
+    anyio_backend_name: str, threads: bool
+) -> None:
+    if anyio_backend_name != "asyncio":
+        pytest.skip("there are no such tasks")
+
+    async def wait() -> None:
+        task = asyncio.ensure_future(anyio.sleep_forever())
+        task.cancel()
+        await task
+
+    outcome = await called(Call(lambda: wait()), threads=threads)  # noqa: PLW0108  else it would not go through a thread
+    assert outcome.error == "something that the function awaited was cancelled"
 
 
 @pytest.mark.parametrize("threads", [False, True])
