@@ -57,7 +57,7 @@ def galaxy_observers() -> Iterable[IEventObserver]:  # type: ignore[empty-body]
 
 
 @hookspec
-def galaxy_review_run(run: RunInfo) -> str | None | Awaitable[str | None]:  # type: ignore[empty-body]
+def galaxy_review_run(run: RunInfo) -> str | Awaitable[str | None] | None:  # type: ignore[empty-body]
     """Decide whether a run may start.
 
     When: after assignment and validation, before anything is published or started. Mode: each implementation in turn,
@@ -67,7 +67,7 @@ def galaxy_review_run(run: RunInfo) -> str | None | Awaitable[str | None]:  # ty
 
 
 @hookspec
-def galaxy_run_finished(run: RunInfo, result: Mapping[str, Any]) -> None | Awaitable[None]:
+def galaxy_run_finished(run: RunInfo, result: Mapping[str, Any]) -> Awaitable[None] | None:
     """Observe the end of a run.
 
     When: after the last event of the run was delivered. Mode: each implementation in turn, ``def`` or ``async def``;

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from attrs import frozen
+
 from galaxy_core.errors import CycleError
 from galaxy_core.model.matching import largest_independent_set
 from galaxy_core.model.order import find_cycle, kahn
@@ -73,8 +75,10 @@ def _check_lines(c: TaskConstellation, problems: list[str]) -> None:
             problems.append(f"{name} is not attached to both of its tasks")
         if not source._order < target._order:
             problems.append(f"{name} stands against the order: {source._order} is not before {target._order}")
-        # When a task is tried again, links into what had gone on without it stay closed.
-        if line._open != (source._status not in TERMINAL) and (line._open or target.is_modifiable):
+        # Where the target no longer waits, it does not matter any more: a task that is tried again leaves the links into
+        # what has gone on without it closed, and a run that is cancelled leaves links open between tasks that end.
+        waits = target._status in UNSTARTED if line._open else target.is_modifiable
+        if waits and line._open != (source._status not in TERMINAL):
             state = "open" if line._open else "closed"
             problems.append(f"{name} is {state}, but its source is {source._status.value}")
         if line._line_id is not None and c._lines_by_id.get(line._line_id) is not line:
@@ -135,14 +139,12 @@ def _heaviest_path(c: TaskConstellation, weight: Callable[[TaskStar], float]) ->
 
 def longest_path(c: TaskConstellation) -> tuple[int, list[str]]:
     """The number of tasks on the longest path, and their ids; (0, []) of an empty plan."""
-    length, way = _heaviest_path(c, lambda task: 1.0)
-    return int(length), way
+    return _measure(c).longest
 
 
 def timed_critical_path(c: TaskConstellation) -> tuple[float, list[str]]:
     """Seconds of the longest path by actual durations, and its ids; (0.0, []) when nothing took any time."""
-    length, way = _heaviest_path(c, lambda task: task.execution_duration or 0.0)
-    return (length, way) if length else (0.0, [])
+    return _measure(c).critical
 
 
 def _estimate(task: TaskStar) -> float:
@@ -189,7 +191,7 @@ def waves(c: TaskConstellation) -> list[list[TaskStar]]:
 
 def max_width(c: TaskConstellation) -> int:
     """The size of the widest of the `waves`. More tasks may be able to run at once: see `maximum_antichain`."""
-    return max(map(len, waves(c)), default=0)
+    return _measure(c).width
 
 
 def maximum_antichain(c: TaskConstellation, limit: int = ANTICHAIN_LIMIT) -> list[str]:
@@ -221,35 +223,93 @@ def maximum_antichain(c: TaskConstellation, limit: int = ANTICHAIN_LIMIT) -> lis
 
 
 # ----------------------------------------------------------------------------------------------- figures and text
+@frozen
+class _Measures:
+    """What one walk over tasks and links finds: by counting tasks, and by actual seconds."""
+
+    longest: tuple[int, list[str]]
+    critical: tuple[float, list[str]]
+    work_s: float
+    width: int
+
+
+def _measure(c: TaskConstellation) -> _Measures:
+    """Longest paths, work and width in one walk, because a run asks for all of them at its end."""
+    # How many tasks and how many seconds up to and with each, and over which prerequisite it is that long.
+    steps: dict[TaskStar | None, int] = {}
+    seconds: dict[TaskStar | None, float] = {}
+    by_count: dict[TaskStar, TaskStar | None] = {}
+    by_time: dict[TaskStar, TaskStar | None] = {}
+    deepest = slowest = None
+    most, longest_s, work_s = 0, 0.0, 0.0
+    for task in sorted(c._tasks.values(), key=_position):
+        depth, time_s = 0, 0.0
+        for line in task._in:
+            source = line._source
+            if steps[source] > depth:
+                depth, by_count[task] = steps[source], source
+            if seconds[source] > time_s:
+                time_s, by_time[task] = seconds[source], source
+        if task._ended_at is not None and task._started_at is not None:
+            duration = task._ended_at - task._started_at
+            work_s += duration
+            time_s += duration
+        depth += 1
+        steps[task], seconds[task] = depth, time_s
+        if depth > most:
+            most, deepest = depth, task
+        if time_s > longest_s:
+            longest_s, slowest = time_s, task
+    width = max(Counter(steps.values()).values(), default=0)
+    return _Measures((most, _way(deepest, by_count)), (longest_s, _way(slowest, by_time)), work_s, width)
+
+
+def _position(task: TaskStar) -> int:
+    return task._order
+
+
+def _way(last: TaskStar | None, before: dict[TaskStar, TaskStar | None]) -> list[str]:
+    way = []
+    while last is not None:
+        way.append(last._task_id)
+        last = before.get(last)
+    return way[::-1]
+
+
 def parallelism_metrics(c: TaskConstellation) -> dict[str, Any]:
     """How parallel the plan is: by actual seconds when every task has ended, else by counting tasks.
 
     `parallelism_ratio` is `total_work` / `critical_path_length`; 0.0 when that length is 0.
     """
-    way: list[str]
+    return _metrics(c, _measure(c))
+
+
+def _metrics(c: TaskConstellation, measures: _Measures) -> dict[str, Any]:
+    length: float
+    work: float
     if not c._tasks:
-        mode, length, way, work = "empty", 0.0, [], 0.0
-    elif all(task._status in TERMINAL for task in c._tasks.values()):
-        mode, work = "actual_time", total_work(c)
-        length, way = timed_critical_path(c)
+        mode, work = "empty", 0
+        length, way = measures.longest
+    elif c.is_complete():
+        mode, work = "actual_time", measures.work_s
+        length, way = measures.critical
     else:
         mode, work = "node_count", len(c._tasks)
-        length, way = longest_path(c)
-    exact = mode == "actual_time"
+        length, way = measures.longest
     return {
-        "critical_path_length": length if exact else int(length),
-        "total_work": work if exact else int(work),
+        "critical_path_length": length,
+        "total_work": work,
         "parallelism_ratio": work / length if length else 0.0,
         "calculation_mode": mode,
         "critical_path_tasks": way,
-        "max_width": max_width(c),
+        "max_width": measures.width,
     }
 
 
 def statistics(c: TaskConstellation) -> dict[str, Any]:
     """Everything that can be said in numbers, as plain data; moments are ISO 8601 texts in UTC."""
-    length, way = longest_path(c)
-    metrics = parallelism_metrics(c)
+    measures = _measure(c)
+    metrics = _metrics(c, measures)
     started, ended = c.execution_start_time, c.execution_end_time
     return {
         "constellation_id": c.constellation_id,
@@ -257,12 +317,10 @@ def statistics(c: TaskConstellation) -> dict[str, Any]:
         "state": c.state.value,
         "total_tasks": c.task_count,
         "total_dependencies": c.dependency_count,
-        "task_status_counts": {
-            status.value: count for status, count in Counter(task._status for task in c._tasks.values()).items()
-        },
-        "longest_path_length": length,
-        "longest_path_tasks": way,
-        "max_width": metrics["max_width"],
+        "task_status_counts": _status_counts(c),
+        "longest_path_length": measures.longest[0],
+        "longest_path_tasks": measures.longest[1],
+        "max_width": measures.width,
         "critical_path_length": metrics["critical_path_length"],
         "total_work": metrics["total_work"],
         "parallelism_ratio": metrics["parallelism_ratio"],
@@ -275,6 +333,12 @@ def statistics(c: TaskConstellation) -> dict[str, Any]:
         "execution_end_time": ended.isoformat() if ended else None,
         "revision": c.revision,
     }
+
+
+def _status_counts(c: TaskConstellation) -> dict[str, int]:
+    """The number of tasks in each status that there is."""
+    found = Counter(task._status for task in c._tasks.values())
+    return {status.value: found[status] for status in TaskStatus if status in found}
 
 
 def describe(c: TaskConstellation, mode: str = "overview") -> str:
@@ -292,8 +356,7 @@ def describe(c: TaskConstellation, mode: str = "overview") -> str:
 
 def _overview(c: TaskConstellation) -> Iterator[str]:
     metrics = parallelism_metrics(c)
-    statuses = Counter(task._status.value for task in c._tasks.values())
-    yield f"tasks: {c.task_count}" + "".join(f", {count} {status}" for status, count in statuses.items())
+    yield f"tasks: {c.task_count}" + "".join(f", {count} {status}" for status, count in _status_counts(c).items())
     yield f"links: {c.dependency_count}"
     unit = " s" if metrics["calculation_mode"] == "actual_time" else " tasks"
     yield f"critical path: {metrics['critical_path_length']:g}{unit}: {' -> '.join(metrics['critical_path_tasks'])}"

@@ -56,8 +56,9 @@ class Expression:
 
 def outcome_document(payload: Any, outcome: ExecutionResult | None) -> dict[str, Any]:
     """What an `Expression` is evaluated on."""
-    document: dict[str, Any] = {"value": plain(payload), "status": None, "exit_code": None, "error": None}
-    document |= {"stdout": None, "stderr": None, "json": plain(payload)}
+    value = plain(payload)
+    document: dict[str, Any] = {"value": value, "json": value, "status": None, "exit_code": None, "error": None}
+    document |= {"stdout": None, "stderr": None}
     if outcome is not None:
         document |= {"status": str(outcome.status), "exit_code": outcome.exit_code}
         document |= {"stdout": outcome.stdout, "stderr": outcome.stderr}

@@ -143,6 +143,27 @@ class TaskConstellation(Graph, Document):
     def update_state(self) -> None:
         """Kept for callers of the API document: the state is derived, so there is nothing to update."""
 
+    # ------------------------------------------------------------------------------------------- its run
+    def start_execution(self) -> None:
+        """Its run starts."""
+        self._executing = True
+        self._cancelled = False
+        self._started_at = self._updated_at = time.time()
+        self._ended_at = None
+
+    def complete_execution(self) -> None:
+        """Its run is over."""
+        self._executing = False
+        self._ended_at = self._updated_at = time.time()
+
+    def start_task(self, task_id: str) -> None:
+        """Start a ready task.
+
+        Raises:
+            UnknownTaskError, TransitionError
+        """
+        self._known(task_id).start_execution()
+
     # ------------------------------------------------------------------------------------------- questions
     def get_task(self, task_id: str) -> TaskStar | None:
         """The live task of that id, or None."""

@@ -296,7 +296,7 @@ class TaskStarLine(Document):
 
     def _guard(self) -> None:
         if self._target is not None and not self._target.is_modifiable:
-            raise ImmutableError("dependency", self._to, self._target.status.value)
+            raise ImmutableError("dependency", self._to, self._target._standing)
 
     def _changed(self) -> None:
         self.reset_satisfaction()
@@ -311,7 +311,7 @@ class TaskStarLine(Document):
             self._dependency_type,
             self._condition_description,
             self._evaluator,
-            self._line_id,
+            self.line_id,
             self._metadata,
         )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -66,6 +66,10 @@ def device_type_name(kind: DeviceType | str | None) -> str | None:
     return kind.value if isinstance(kind, DeviceType) else str(kind).lower()
 
 
+def _names(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(names)  # as a function, because mypy cannot read the type of `converter=frozenset`
+
+
 @frozen
 class Device:
     """One device of an inventory. `device_type` is a lower-case name or None (not known), `max_concurrency` ≥ 1."""
@@ -74,7 +78,7 @@ class Device:
     transport: str = "local"
     settings: Mapping[str, Any] = field(factory=dict)
     device_type: str | None = field(default=None, converter=device_type_name)
-    capabilities: frozenset[str] = field(factory=frozenset, converter=frozenset)
+    capabilities: frozenset[str] = field(factory=frozenset, converter=_names)
     metadata: Mapping[str, Any] = field(factory=dict)
     max_concurrency: int = 1
 

@@ -1,8 +1,9 @@
 """Tasks, links and constellations as plain dictionaries, and back.
 
 The keys are those of the API document. Beside them stand, only where they say something: of a task `effect`,
-`requires`, `request`, `retry`, `estimate_s` and `pinned` (false when a strategy chose the device); of a link
-`condition_expression`, because of all evaluators an `Expression` alone can be written; of a constellation `revision`.
+`requires`, `request`, `retry`, `estimate_s`, `pinned` (false when a strategy chose the device) and `attempts` (when
+there were others than `current_retry` and the start time tell); of a link `condition_expression`, because of all
+evaluators an `Expression` alone can be written; of a constellation `revision`.
 
 Errors are written as their text, results through `serial.plain`. An `ExecutionResult` is written as its dictionary,
 and what has exactly the keys of such a dictionary and the id of its task is read as one. A `Call` is named in the
@@ -71,6 +72,8 @@ def task_to_dict(task: TaskStar) -> dict[str, Any]:
         document["estimate_s"] = task.estimate_s
     if task.target_device_id is not None and not task.is_pinned:
         document["pinned"] = False
+    if task.attempts != _implied_attempts(task):
+        document["attempts"] = task.attempts
     return document
 
 
@@ -107,7 +110,14 @@ def task_from_dict(document: Mapping[str, Any]) -> TaskStar:
     task._updated_at = _moment(document, "updated_at", task._created_at)
     task._started_at = parse_moment(document.get("execution_start_time"))
     task._ended_at = parse_moment(document.get("execution_end_time"))
+    attempts = document.get("attempts")
+    task._attempts = _implied_attempts(task) if attempts is None else attempts
     return task
+
+
+def _implied_attempts(task: TaskStar) -> int:
+    """How often it was started, if every start but the last was followed by a retry that counted."""
+    return task._current_retry + (task._started_at is not None)
 
 
 def _retry_to_dict(policy: RetryPolicy) -> dict[str, Any]:
@@ -217,11 +227,12 @@ def constellation_from_dict(document: Mapping[str, Any]) -> TaskConstellation:
     """
     tasks = [task_from_dict(entry) for entry in _entries(document.get("tasks"), "task_id")]
     lines = [line_from_dict(entry) for entry in _entries(document.get("dependencies"), "line_id")]
-    sources = {task._task_id: task for task in tasks}
-    # Building judges every link whose source has ended: what was judged before has to come out as it did.
-    judged = [(line, _Verdict(line)) for line in lines if _has_verdict(line, sources.get(line._from))]
+    by_id = {task._task_id: task for task in tasks}
+    # Building judges every link whose source has ended. What was judged before has to come out as it did; and links
+    # into what has ended are left as they were.
+    judged = [(line, _Verdict(line, by_id.get(line._to))) for line in lines if _has_ended(by_id.get(line._from))]
     for line, verdict in judged:
-        line._evaluator = verdict
+        verdict.stand_in(line)
     built = TaskConstellation.build(
         tasks,
         lines,
@@ -241,24 +252,30 @@ def constellation_from_dict(document: Mapping[str, Any]) -> TaskConstellation:
     return built
 
 
-def _has_verdict(line: TaskStarLine, source: TaskStar | None) -> bool:
-    return line._evaluated_at is not None and source is not None and source._status in TERMINAL
+def _has_ended(task: TaskStar | None) -> bool:
+    return task is not None and task._status in TERMINAL
 
 
 class _Verdict:
     """What a link was judged to be; stands in for its evaluator while it is judged again."""
 
-    def __init__(self, line: TaskStarLine) -> None:
+    def __init__(self, line: TaskStarLine, target: TaskStar | None) -> None:
         self.evaluator = line._evaluator
         self.satisfied, self.evaluation, self.at = line._satisfied, line._evaluation, line._evaluated_at
+        self.stands = _has_ended(target)
 
     def __call__(self, payload: Any) -> bool:
         return self.satisfied
 
+    def stand_in(self, line: TaskStarLine) -> None:
+        if self.at is not None:
+            line._evaluator = self
+
     def restore(self, line: TaskStarLine) -> None:
         line._evaluator = self.evaluator
-        if line._satisfied == self.satisfied:  # else the outcome says otherwise than the document, and wins
-            line._evaluation, line._evaluated_at = self.evaluation, self.at
+        # A document that was judged otherwise than the outcome says is put right, where that still matters.
+        if self.stands or (self.at is not None and line._satisfied == self.satisfied):
+            line._satisfied, line._evaluation, line._evaluated_at = self.satisfied, self.evaluation, self.at
 
 
 # ----------------------------------------------------------------------------------------------- values

@@ -136,8 +136,6 @@ def sentence(error: Mapping[str, Any], patterns: Mapping[str, str]) -> str:
             return f"{found}; it cannot be empty"
         case "too_long" if isinstance(value, Mapping):
             return f"found {', '.join(_short(key) for key in value)}; only one of these can stand here"
-        case "string_too_long":
-            return f"has {len(value)} characters; {context['max_length']} are allowed"
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
         bound = f" {context[name]:g}" if name else ""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 from galaxy_core.errors import (
     ConditionError,
@@ -26,6 +26,7 @@ from galaxy_core.errors import (
     UnknownTaskError,
 )
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
+from galaxy_core.model.listener import Listener
 from galaxy_core.model.order import Order
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
@@ -36,25 +37,6 @@ _SKIPPED, _CANCELLED = TaskStatus.SKIPPED, TaskStatus.CANCELLED
 _UNCONDITIONAL, _COMPLETION_ONLY = DependencyType.UNCONDITIONAL, DependencyType.COMPLETION_ONLY
 _SUCCESS_ONLY = DependencyType.SUCCESS_ONLY
 _NONE: tuple[TaskStar, ...] = ()
-
-
-class Listener(Protocol):
-    """The run of a constellation, which has to know at once what others do to it."""
-
-    def plan_changed(self) -> None:
-        """Something was edited; the revision has risen."""
-
-    def task_changed(self, task: TaskStar) -> None:
-        """A task that has not started says something else now (priority, device, requirements, …)."""
-
-    def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
-        """Somebody other than the run ended a task."""
-
-    def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
-        """An edit made tasks ready, or decided that they are skipped."""
-
-    def task_removed(self, task: TaskStar) -> None:
-        """A task that had not started was taken out."""
 
 
 class Graph:
@@ -171,13 +153,15 @@ class Graph:
     def remove_task(self, task_id: str) -> None:
         """Take a task that has not started out, with its links. Tasks that only waited for it become ready.
 
+        Its links into tasks that were skipped or cancelled without it go with it.
+
         Raises:
             UnknownTaskError: there is no such task.
             ImmutableError: I3.
         """
         task = self._known(task_id)
         if not task.is_modifiable:
-            raise ImmutableError("", task_id, task._status.value, verb="remove")
+            raise ImmutableError("", task_id, task._standing, verb="remove")
         ready: list[TaskStar] = []
         for line in [*task._in, *task._out]:
             ready += self._detach(line)
@@ -204,7 +188,7 @@ class Graph:
         """
         source, target = self._ends(dependency)
         if not target.is_modifiable:
-            raise ImmutableError("", target._task_id, target._status.value, verb="add a dependency to")
+            raise ImmutableError("", target._task_id, target._standing, verb="add a dependency to")
         cycle = self._order.admit(source, target)
         if cycle is not None:
             raise CycleError(cycle, (dependency._from, dependency._to))
@@ -226,7 +210,7 @@ class Graph:
             return
         assert line._target is not None
         if not line._target.is_modifiable:
-            raise ImmutableError("", line._to, line._target._status.value, verb="remove a dependency of")
+            raise ImmutableError("", line._to, line._target._standing, verb="remove a dependency of")
         ready = self._detach(line)
         self._edited()
         if self._listener is not None:
@@ -298,8 +282,6 @@ class Graph:
     def _edited(self) -> None:
         self._revision += 1
         self._updated_at = time.time()
-        if self._listener is not None:
-            self._listener.plan_changed()
 
     def _task_changed(self, task: TaskStar) -> None:
         """A setter of a task was used."""
@@ -335,7 +317,7 @@ class Graph:
         counts[_RUNNING] += 1
         self._ready.pop(task, None)
         task._status = _RUNNING
-        task._started_at = task._updated_at = at
+        task._started_at = task._updated_at = self._updated_at = at
         task._ended_at = None
         task._attempts += 1
 
@@ -430,26 +412,6 @@ class Graph:
                 line.reset_satisfaction()
                 target._pending += 1
                 self._ready.pop(target, None)
-
-    def start_execution(self) -> None:
-        """Its run starts."""
-        self._executing = True
-        self._cancelled = False
-        self._started_at = self._updated_at = time.time()
-        self._ended_at = None
-
-    def complete_execution(self) -> None:
-        """Its run is over."""
-        self._executing = False
-        self._ended_at = self._updated_at = time.time()
-
-    def start_task(self, task_id: str) -> None:
-        """Start a ready task.
-
-        Raises:
-            UnknownTaskError, TransitionError
-        """
-        self._known(task_id).start_execution()
 
     def mark_task_completed(
         self, task_id: str, success: bool, result: Any = None, error: BaseException | None = None

@@ -20,8 +20,8 @@ _SECRET_KEYS = frozenset({"env", "file", "keyring"})
 
 
 def _this_machine() -> list[Device]:
-    capabilities: Any = {"posix"} if os.name == "posix" else {"windows"}  # Any: mypy cannot read the converter's type
-    return [Device("here", capabilities=capabilities, max_concurrency=os.cpu_count() or 1)]
+    family = "posix" if os.name == "posix" else "windows"
+    return [Device("here", capabilities=[family], max_concurrency=os.cpu_count() or 1)]
 
 
 @frozen

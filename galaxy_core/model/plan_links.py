@@ -20,6 +20,8 @@ from galaxy_core.model.source import described, find_foreign
 REQUESTS: Final = ("run", "shell", "action")
 #: Keys that say how a command runs, and so go with `run` or `shell` only.
 COMMAND_KEYS: Final = ("cwd", "env", "stdin", "files", "outputs")
+#: Where transports keep the whole of a stream that is too long for a result, whether or not the task names it.
+STREAM_FILES: Final = ("stdout.txt", "stderr.txt")
 _ENDS: Final[Mapping[str, DependencyType]] = {
     "success": DependencyType.SUCCESS_ONLY,
     "completion": DependencyType.COMPLETION_ONLY,
@@ -174,7 +176,10 @@ class LinkReader:
             named.add(source)
             self.links.append((source, task_id, _SUCCESS, None))
         value = reference.get("value", "stdout")
-        if type(value) is str or unchecked:
+        if place[2] == "files" and type(value) is str and not _may_be_a_path(value):
+            if "value" in reference:
+                self._findings.add((*place, "value"), f"found {described(value)}; {_A_FILE_IS_WANTED}")
+        elif type(value) is str or unchecked:
             problem = self._value_problem(source, value) if type(value) is str else _not_a_value(value)
             if problem:
                 self._findings.add((*place, "value"), problem)
@@ -189,7 +194,7 @@ class LinkReader:
         if kind == "file" and rest:
             task = self._tasks[source]
             outputs = task.get("outputs", []) if isinstance(task, dict) else None
-            if not isinstance(outputs, list) or rest in outputs or "action" in task:
+            if not isinstance(outputs, list) or rest in outputs or rest in STREAM_FILES or "action" in task:
                 return None
             names = [name for name in outputs if isinstance(name, str)]
             listed = f"its outputs are {', '.join(map(repr, names))}" if names else "it has no outputs"
@@ -203,6 +208,13 @@ class LinkReader:
         near = nearest(source, self._tasks)
         meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         self._findings.add(place, f"there is no task {source!r}{meant}")
+
+
+_A_FILE_IS_WANTED: Final = "a file is wanted here, such as file.NAME; hand over text by 'stdin', 'env' or 'run'"
+
+
+def _may_be_a_path(value: str) -> bool:
+    return value == "value" or value.startswith(("file.", "json."))
 
 
 def _not_a_value(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum, StrEnum
 from typing import Any
 
@@ -29,6 +29,10 @@ class Effect(StrEnum):
     ONCE = "once"
 
 
+def _ends(ends: Iterable[str]) -> frozenset[str]:
+    return frozenset(ends)  # as a function, because mypy cannot read the type of `converter=frozenset`
+
+
 @frozen
 class RetryPolicy:
     """How long to wait before an attempt after the first, and after which ends.
@@ -41,7 +45,7 @@ class RetryPolicy:
     factor: float = 2.0
     max_backoff_s: float = 60.0
     jitter: float = 0.1
-    on: frozenset[str] = field(default=frozenset({"failed", "timeout", "refused"}), converter=frozenset)
+    on: frozenset[str] = field(default=frozenset({"failed", "timeout", "refused"}), converter=_ends)
 
     def wait_s(self, retry: int, random: float) -> float:
         """Seconds before the `retry`-th retry (1-based); `random` is in [0, 1)."""

@@ -75,7 +75,7 @@ class _Schema(BaseModel):
 class TaskStarSchema(_Schema):
     """A task, as `TaskStar.to_dict` gives it."""
 
-    RARE = frozenset({"effect", "requires", "request", "retry", "estimate_s", "pinned", "task_description"})
+    RARE = frozenset({"effect", "requires", "request", "retry", "estimate_s", "pinned", "attempts", "task_description"})
 
     task_id: Annotated[str, _or_new(_task_id)] = Field(default_factory=_task_id)
     name: str
@@ -106,6 +106,7 @@ class TaskStarSchema(_Schema):
     retry: dict[str, Any] | None = None
     estimate_s: float | None = None
     pinned: bool = True
+    attempts: int | None = None
 
 
 class TaskStarLineSchema(_Schema):

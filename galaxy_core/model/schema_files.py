@@ -30,9 +30,11 @@ TEXT: Final = rf"^[^{_CONTROL}]*$"
 NAME: Final = rf"^[^\t\n{_CONTROL}]+$"
 NO_NUL: Final = r"^[^\x00]*$"
 ENVIRONMENT_NAME: Final = rf"^[^=\t\n{_CONTROL}]+$"
-# One component of a path, and neither "." nor "..".
-FILE_NAME: Final = rf"^(\.{{0,2}}[^./\\:\t\n{_CONTROL}][^/\\:\t\n{_CONTROL}]*|\.{{3,}}[^/\\:\t\n{_CONTROL}]*)$"
+# Components with "/" between them, none of which is "." or "..".
+_COMPONENT: Final = rf"(\.{{0,2}}[^./\\:\t\n{_CONTROL}][^/\\:\t\n{_CONTROL}]*|\.{{3,}}[^/\\:\t\n{_CONTROL}]*)"
+FILE_NAME: Final = rf"^{_COMPONENT}(/{_COMPONENT})*$"
 # For editors; plan_links.py says more about what does not match.
+FILE_REFERENCE_VALUE: Final = r"^(value|json\.[\s\S]+|file\.[\s\S]+)$"
 REFERENCE_VALUE: Final = r"^(stdout|stderr|exit_code|status|value|json|json\.[\s\S]+|file\.[\s\S]+)$"
 
 PATTERNS: Final[Mapping[str, str]] = {
@@ -41,7 +43,8 @@ PATTERNS: Final[Mapping[str, str]] = {
     NAME: "text of one line is wanted, not empty and without control characters",
     NO_NUL: "the character NUL cannot stand here",
     ENVIRONMENT_NAME: "the name of an environment variable is not empty and has neither '=' nor control characters",
-    FILE_NAME: "the name of a file in the working directory is wanted, without folders",
+    FILE_NAME: "the name of a file inside the working directory is wanted: parts separated by '/', none of them '.' or "
+    "'..', without '\\' and ':'",
 }
 
 Id = Annotated[str, StringConstraints(pattern=ID)]
@@ -87,13 +90,31 @@ Reference.__pydantic_config__ = _config(  # type: ignore[attr-defined]
     description="Another task's output. It implies the need of that task."
 )
 
+FileReference = TypedDict(
+    "FileReference",
+    {
+        "from": Annotated[Id, Field(description="The id of the task whose file is taken.")],
+        "value": Annotated[
+            str,
+            Field(
+                json_schema_extra={"pattern": FILE_REFERENCE_VALUE},
+                description="file.NAME (a collected file), or value or json.PATH where these hold the path of a file.",
+            ),
+        ],
+    },
+)
+FileReference.__pydantic_config__ = _config(  # type: ignore[attr-defined]
+    description="A file of another task. It implies the need of that task."
+)
+
 _REFERENCE_OR = Discriminator(_text_or_reference, custom_error_type="text_or_reference", custom_error_message="?")
 _AReference = Annotated[Reference, Tag(_REFERENCE_TAG)]
 Argument = Annotated[Annotated[Text, Tag(_TEXT_TAG)] | _AReference, _REFERENCE_OR]
 EnvironmentValue = Annotated[
     Annotated[str, StringConstraints(pattern=NO_NUL), Tag(_TEXT_TAG)] | _AReference, _REFERENCE_OR
 ]
-Content = Annotated[Annotated[str, Tag(_TEXT_TAG)] | _AReference, _REFERENCE_OR]
+Input = Annotated[Annotated[str, Tag(_TEXT_TAG)] | _AReference, _REFERENCE_OR]
+File = Annotated[Annotated[Name, Tag(_TEXT_TAG)] | Annotated[FileReference, Tag(_REFERENCE_TAG)], _REFERENCE_OR]
 
 
 @with_config(_config(title="Need", **{"not": {"required": ["on", "when"]}}))
@@ -194,10 +215,13 @@ class TaskDocument(TypedDict, total=False):
         dict[Annotated[str, StringConstraints(pattern=ENVIRONMENT_NAME)], EnvironmentValue],
         Field(description="Environment variables, each text or a reference."),
     ]
-    stdin: Annotated[Content, Field(description="What the command reads: text or a reference.")]
+    stdin: Annotated[Input, Field(description="What the command reads: text or a reference.")]
     files: Annotated[
-        dict[FileName, Content],
-        Field(description="Files put into the working directory before the start: contents or references, by name."),
+        dict[FileName, File],
+        Field(
+            description="Files that are put into the working directory before the start: by their names there, paths on "
+            "this machine or references to files of other tasks."
+        ),
     ]
     outputs: Annotated[
         list[FileName], Field(description="Names of files to collect from the working directory afterwards.")

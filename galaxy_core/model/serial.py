@@ -3,54 +3,86 @@
 from __future__ import annotations
 
 import json
+import math
+import reprlib
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Self
 
 #: Deeper than this, values are described instead of followed.
 MAX_DEPTH = 50
+#: Parts beyond so many are described. What is shared is written out each time, so a small value can have very many.
+MAX_PARTS = 1_000_000
+#: Of nested lists and dictionaries, unlike the builtin, it looks at the first parts alone.
+_SHORT = reprlib.Repr()
+_SHORT.maxother = _SHORT.maxstring = 200
 
 
-def plain(value: Any, _path: tuple[int, ...] = ()) -> Any:
+def plain(value: Any) -> Any:
     """`value` as JSON can hold it.
 
-    Objects become their attributes, results their dictionary; what refers to itself, lies deeper than `MAX_DEPTH` or
-    has no plain form is described by its repr. Never raises, and costs the size of the value.
+    Objects become their attributes, results their dictionary, sets sorted lists; what refers to itself, lies deeper
+    than `MAX_DEPTH`, comes after `MAX_PARTS` others or has no plain form is described by its repr. Never raises.
     """
-    if value is None or isinstance(value, (bool, int, str)):
-        return value.value if isinstance(value, Enum) else value
-    if isinstance(value, float):
-        return value if value == value and value not in (float("inf"), float("-inf")) else repr(value)
-    if isinstance(value, Enum):
-        return plain(value.value, _path)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value).decode("utf-8", "replace")
-    if id(value) in _path or len(_path) >= MAX_DEPTH:
-        return described(value)
-    path = (*_path, id(value))
-    if isinstance(value, Mapping):
-        return {str(plain(key, path)): plain(item, path) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [plain(item, path) for item in value]
-    if isinstance(value, BaseException):
-        return str(value)
-    to_dict = getattr(value, "to_dict", None)
-    try:
-        if callable(to_dict) and not isinstance(value, type):
-            return plain(to_dict(), path)
-        return plain(vars(value), path)
-    except Exception:  # a foreign object's own code failed or it has no attributes: it is described instead
-        return described(value)
+    return _Plain().of(value)
+
+
+class _Plain:
+    """One walk through a value."""
+
+    def __init__(self) -> None:
+        self.path: set[int] = set()  # the ids of what is being followed now
+        self.parts = 0
+
+    def of(self, value: Any) -> Any:
+        self.parts += 1
+        if value is None or type(value) in (str, int, bool):
+            return value
+        if isinstance(value, Enum):
+            return self.of(value.value)
+        if isinstance(value, (str, int)):
+            return str(value) if isinstance(value, str) else int(value)
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else str(float(value))
+        if isinstance(value, datetime):
+            return value.isoformat()
+        if isinstance(value, (bytes, bytearray)):
+            return bytes(value).decode("utf-8", "replace")
+        if id(value) in self.path or len(self.path) >= MAX_DEPTH or self.parts > MAX_PARTS:
+            return described(value)
+        self.path.add(id(value))
+        try:
+            return self.followed(value)
+        except Exception:  # a foreign object's own code failed or it has no attributes: it is described instead
+            return described(value)
+        finally:
+            self.path.discard(id(value))
+
+    def followed(self, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {str(self.of(key)): self.of(item) for key, item in value.items()}
+        if isinstance(value, (set, frozenset)):
+            return sorted((self.of(item) for item in value), key=str)
+        if isinstance(value, (list, tuple)):
+            return [self.of(item) for item in value]
+        if isinstance(value, BaseException):
+            return str(value)
+        if isinstance(value, (type, ModuleType)):
+            return described(value)
+        to_dict = getattr(value, "to_dict", None)
+        if callable(to_dict):
+            return self.of(to_dict())
+        attributes = vars(value)
+        return self.of(attributes) if attributes else described(value)
 
 
 def described(value: Any) -> str:
     """A short text in place of a value that JSON cannot hold."""
     try:
-        return repr(value)[:200]
+        return _SHORT.repr(value)[:200]
     except Exception:  # a foreign __repr__ failed: the type is all that can be said
         return f"<{type(value).__name__}>"
 
@@ -62,9 +94,19 @@ def dump_json(document: Mapping[str, Any], save_path: str | Path | None) -> str:
         OSError: the file could not be written.
     """
     text = json.dumps(document, indent=2, ensure_ascii=False)
+    if not _is_unicode(text):  # half a surrogate pair, from undecodable file names: only its escape can be written
+        text = json.dumps(document, indent=2)
     if save_path is not None:
         Path(save_path).write_text(text, encoding="utf-8")
     return text
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def load_json(json_data: str | None, file_path: str | Path | None) -> dict[str, Any]:
@@ -85,15 +127,24 @@ def load_json(json_data: str | None, file_path: str | Path | None) -> dict[str, 
             raise FileNotFoundError(f"JSON file not found: {file_path}") from error
     if not isinstance(json_data, str):
         raise ValueError("JSON data must represent a dictionary/object")
-    document = json.loads(json_data)
+    try:
+        document = json.loads(json_data)
+    except RecursionError as error:
+        raise ValueError("JSON data is nested too deeply") from error
     if not isinstance(document, dict):
         raise ValueError("JSON data must represent a dictionary/object")
     return document
 
 
-def parse_moment(text: Any) -> float | None:
-    """Seconds since the epoch of an ISO 8601 text; None for None."""
-    return None if text is None else datetime.fromisoformat(text).timestamp()
+def parse_moment(moment: Any) -> float | None:
+    """Seconds since the epoch of an ISO 8601 text or a datetime; None for None.
+
+    Raises:
+        ValueError: the text is no such moment.
+    """
+    if moment is None:
+        return None
+    return (moment if isinstance(moment, datetime) else datetime.fromisoformat(moment)).timestamp()
 
 
 class Document:

@@ -58,6 +58,7 @@ class TaskSpec(Document):
         "_target_device_id",
         "_task_data",
         "_task_id",
+        "_ticket",
         "_timeout",
         "_tips",
         "_updated_at",
@@ -116,6 +117,7 @@ class TaskSpec(Document):
         self._before: TaskStar | None = None
         self._after: TaskStar | None = None
         self._pending = 0  # links into it whose source has not ended
+        self._ticket = 0  # its place in a lane's queue; 0 when it has none
         self._in: list[TaskStarLine] = []
         self._out: list[TaskStarLine] = []
         if config is not None:
@@ -298,8 +300,12 @@ class TaskSpec(Document):
 
     def _guard(self, what: str) -> None:
         if not self.is_modifiable:
-            status = "retried" if self._status in UNSTARTED else self._status.value
-            raise ImmutableError(what, self._task_id, status)
+            raise ImmutableError(what, self._task_id, self._standing)
+
+    @property
+    def _standing(self) -> str:
+        """The status, as a refusal names it: between two attempts a task is pending, but no longer to be changed."""
+        return "retried" if self._attempts and self._status in UNSTARTED else self._status.value
 
     def _changed(self) -> None:
         """A setter was used."""

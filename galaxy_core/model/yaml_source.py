@@ -201,19 +201,20 @@ def parse_yaml(source: Source) -> Any:
         DocumentError: it is not YAML, or uses what we do not read.
     """
     text = source.text or ""
-    loader = _Loader(text)
     builder = _Builder()
     findings = builder.findings
     try:
-        builder.build(loader)
+        loader = _Loader(text)  # the one in Python looks at the characters here, the other when it comes to them
+        try:
+            builder.build(loader)
+        finally:
+            loader.dispose()
     except _TooMuchError as error:
         findings.add(builder.place(), error.text, error.event.start_mark.line + 1)
         raise source.refuse(findings) from None
     except yaml.YAMLError as error:
         _add_syntax_problem(findings, text, error)
         raise source.refuse(findings) from None
-    finally:
-        loader.dispose()
     if builder.has_twice:
         for entry in entries(yaml_tokens(text)):
             if entry.earlier is not None:

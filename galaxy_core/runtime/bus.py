@@ -152,6 +152,7 @@ class EventBus:
         self._mailboxes: dict[int, Mailbox] = {}
         self._each: tuple[Mailbox, ...] = ()
         self._wants_all = False
+        self.version = 0  # rises when somebody comes or goes
         self._wanted: frozenset[EventType] = frozenset()
 
     def subscribe(self, observer: IEventObserver, event_types: Iterable[EventType] | None = None) -> None:
@@ -176,6 +177,7 @@ class EventBus:
         self._index()
 
     def _index(self) -> None:
+        self.version += 1
         self._each = tuple(self._mailboxes.values())
         self._wants_all = any(mailbox.types is None for mailbox in self._each)
         self._wanted = frozenset().union(*(mailbox.types or () for mailbox in self._each))
@@ -235,7 +237,7 @@ _process_bus: EventBus | None = None
 
 def get_event_bus() -> EventBus:
     """The bus of this process, for those who want one; a bus of one's own may be passed everywhere instead."""
-    global _process_bus
+    global _process_bus  # noqa: PLW0603  # the API document promises one bus per process
     if _process_bus is None:
         _process_bus = EventBus()
     return _process_bus

@@ -39,8 +39,8 @@ async def tell_finished(plugins: PluginRegistry, run: RunInfo, result: Mapping[s
     for call in plugins.implementations("galaxy_run_finished"):
         try:
             await _answer(call, "galaxy_run_finished", run=run, result=result)
-        except HookError as error:
-            logger.error("%s", error, exc_info=error.__cause__)
+        except HookError:
+            logger.exception("plugin %s", call.plugin)
 
 
 async def _answer(call: HookCall, hook: str, **arguments: Any) -> Any:

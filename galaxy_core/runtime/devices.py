@@ -109,8 +109,7 @@ class Keeper:
                 if failures:
                     await self._pause(failures)
         finally:
-            with anyio.CancelScope(shield=True):
-                self._end(failures)
+            self._end(failures)
 
     async def _live(self) -> None:
         lane, manager = self.lane, self._manager
@@ -159,8 +158,6 @@ class Keeper:
         lane.session = None
         if error is not None:
             lane.error = error
-        for worker in list(lane.active):
-            worker.interrupt("lost")
         manager._status(lane, DeviceStatus.DISCONNECTED, EventType.DEVICE_DISCONNECTED if had else None)
         lane.book.changed(lane)
 
@@ -263,7 +260,7 @@ class ConstellationDeviceManager:
             transport,
             settings or {},
             device_type or os,
-            set(capabilities or ()),
+            list(capabilities or ()),
             metadata or {},
             max_concurrency,
         )
@@ -352,7 +349,7 @@ class ConstellationDeviceManager:
 
     def _info(self, lane: Lane) -> dict[str, Any]:
         device = lane.device
-        status = DeviceStatus.BUSY if lane.status in AVAILABLE and lane.active else lane.status
+        status = DeviceStatus.BUSY if lane.status in AVAILABLE and lane.running else lane.status
         return {
             "device_id": device.device_id,
             "device_type": device.device_type,
@@ -374,8 +371,8 @@ class ConstellationDeviceManager:
         lane = self.lane_book.lanes.get(device_id)
         if lane is None:
             return {"error": f"Device {device_id} not found"}
-        running = [worker.task.task_id for worker in lane.active if worker.task is not None]
-        queued = [entry[3].task_id for entry in sorted(lane.queue)]
+        running = [worker.task.task_id for worker in self.lane_book.busy(lane) if worker.task is not None]
+        queued = [task.task_id for task in lane.waiting()]
         return {
             "device_id": device_id,
             "is_busy": bool(running),

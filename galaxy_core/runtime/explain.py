@@ -60,7 +60,7 @@ def _links(task: TaskStar, sources: list[TaskStar]) -> Why:
 
 def _in_run(task: TaskStar, run: Flow) -> Why:
     task_id = task._task_id
-    worker = run.workers.get(task)
+    worker = run.worker_of(task)
     if worker is not None and worker.lane is not None:
         text = f"task {task_id!r} runs on {worker.lane.device_id!r}, attempt {task._attempts}, lease {worker.lease}"
         return Why(task_id, "running", text, (worker.lane.device_id,))
@@ -71,8 +71,8 @@ def _in_run(task: TaskStar, run: Flow) -> Why:
         return Why(
             task_id, "back-off", f"task {task_id!r} is tried again in {left:.1f} s (attempt {task._attempts + 1})"
         )
-    lane = run.queued.get(task)
-    if lane is not None:
+    lane = run.book.lanes.get(task._target_device_id or "")
+    if lane is not None and task._ticket:
         return _lane(task, lane)
     if task in run.waiting:
         return Why(task_id, "device", f"task {task_id!r} waits for a device that fits to be connected again")
@@ -87,10 +87,11 @@ def _lane(task: TaskStar, lane: Lane) -> Why:
         reason = f" ({lane.error})" if lane.error else ""
         text = f"task {task._task_id!r} waits for device {device_id!r}, which is {lane.status.value}{reason}"
         return Why(task._task_id, "device", text, (device_id,))
-    ahead = sum(1 for entry in sorted(lane.queue) if entry[3] is not task and entry[0] <= -task._priority.value)
-    busy = [worker.task._task_id for worker in lane.active if worker.task is not None]
+    waiting = lane.waiting()
+    ahead = waiting.index(task) if task in waiting else 0
+    busy = [worker.task._task_id for worker in lane.book.busy(lane) if worker.task is not None]
     text = (
         f"task {task._task_id!r} waits for one of {lane.device.max_concurrency} slots of device {device_id!r}: "
-        f"{len(busy)} run ({', '.join(map(repr, busy[:5]))}), up to {ahead} are ahead of it"
+        f"{len(busy)} run ({', '.join(map(repr, busy[:5]))}), {ahead} are ahead of it"
     )
     return Why(task._task_id, "lane", text, (device_id, *busy))

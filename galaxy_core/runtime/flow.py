@@ -1,7 +1,8 @@
 """Flow: where the tasks of a run are between becoming ready and starting, and what follows when one ends.
 
 A ready task is held by an edit, waits for a device, waits in a lane's queue, waits for its next attempt, or is
-runnable, which means that it has its slot already. It is in one of these places only.
+runnable, which means that it has its slot already. It is in one of these places only: each time it is put into a
+queue it gets a new ticket, and an entry with another ticket than its task's is void.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
+from heapq import heappush
 from typing import Protocol
 
 import anyio
@@ -43,6 +45,13 @@ class Worker:
         self.lane: Lane | None = None
         self.lease = 0
         self.reason: str | None = None
+
+    def free(self) -> tuple[TaskStar, Lane]:
+        """The attempt is over: what it was at. Its lease is void from now on."""
+        assert self.task is not None
+        assert self.lane is not None
+        task, self.task, self.lease = self.task, None, 0
+        return task, self.lane
 
     def interrupt(self, reason: str) -> None:
         """Cancel the present attempt because of "timeout", "cancel" or "lost"; the first reason counts."""
@@ -91,33 +100,30 @@ class Flow(ABC):
         self.reports = Reports(constellation, bus, clock)
         self.bus = bus
         self.over = anyio.Event()
-        self.workers: dict[TaskStar, Worker] = {}
         self.held: dict[TaskStar, None] = {}
         self.backing_off: dict[TaskStar, float] = {}
         self.waiting: dict[TaskStar, None] = {}
-        self.queued: dict[TaskStar, Lane] = {}
         self.cancelled = False
         self._logger = logger
-        self._runnable: deque[tuple[TaskStar, Lane]] = deque()
+        self._runnable: deque[tuple[TaskStar, Lane, int]] = deque()
         self._counted: dict[TaskStar, Lane] = {}
         self._failovers: dict[TaskStar, int] = {}
         self._complete = anyio.Event()
         self._idle: list[Worker] = []
-        self._pool = 0
+        self._pool: list[Worker] = []
         self._waking = False
         self._closed = False
         self._wall = clock.wall
         self._perf = clock.perf
         self._yield_at = 0.0
         self._group: anyio.abc.TaskGroup | None = None
-        self.timers: Timers | None = None
+        self.timers = Timers(clock.loop_time())
         self._output = self.reports.output_sink()
 
     # ------------------------------------------------------------------------------------------- the pool
-    def dispatch(self, task: TaskStar, lane: Lane) -> None:
+    def dispatch(self, task: TaskStar, lane: Lane, ticket: int) -> None:
         """A lane gives a task its slot."""
-        self.queued.pop(task, None)
-        self._runnable.append((task, lane))
+        self._runnable.append((task, lane, ticket))
         if not self._waking:
             self._wake()
 
@@ -130,11 +136,17 @@ class Flow(ABC):
         """Whether some task holds a slot and is about to start."""
         return bool(self._runnable)
 
-    def withdraw(self, task: TaskStar) -> None:
-        """Take a queued task out of its lane's queue."""
-        lane = self.queued.pop(task, None)
-        if lane is not None:
-            lane.drop(task)
+    @property
+    def busy(self) -> list[Worker]:
+        """The workers that are at an attempt."""
+        return [worker for worker in self._pool if worker.task is not None]
+
+    def worker_of(self, task: TaskStar) -> Worker | None:
+        """The worker that is at an attempt of this task."""
+        for worker in self._pool:
+            if worker.task is task:
+                return worker
+        return None
 
     def _result(
         self, task: TaskStar, lane: Lane | None, status: TaskStatus, error: BaseException, outcome: Completed | None
@@ -173,6 +185,7 @@ class Flow(ABC):
             result = self._result(task, None, status, error, None) if error is not None else None
         ready, skipped = self.constellation.end(task, status, result, error, at)
         self._forget(task)
+        self._failovers.pop(task, None)
         if self.editing is not None:
             self.editing.ended(self, task)
         self.reports.ended(task, status, result, error, ready, at)
@@ -196,19 +209,19 @@ class Flow(ABC):
         if self.editing is not None and self.editing.holds(self):
             self.held.update(dict.fromkeys(tasks))
             return
-        lanes = self.book.lanes
+        lanes, new_ticket = self.book.lanes, self.book.new_ticket
         homeless = []
         for task in tasks:
-            device_id = task._target_device_id
-            lane = lanes.get(device_id) if device_id is not None else None
+            lane = lanes.get(task._target_device_id)  # type: ignore[arg-type]  # None is nobody's id
             if lane is None or (lane.session is None and (lane.gone or not task._pinned)):
                 homeless.append(task)
-            elif lane.free and lane.session is not None and not lane.queue:
+                continue
+            ticket = task._ticket = new_ticket()
+            if lane.free and lane.session is not None and not lane.queue:
                 lane.free -= 1
-                self._runnable.append((task, lane))
+                self._runnable.append((task, lane, ticket))
             else:
-                self.queued[task] = lane
-                lane.offer(self, task)
+                heappush(lane.queue, (-task._priority._value_, ticket, self, task))
         if homeless:
             self.placer.place(self, homeless)
         if self._runnable and not self._waking:
@@ -216,8 +229,8 @@ class Flow(ABC):
 
     def enqueue(self, task: TaskStar, lane: Lane) -> None:
         """Queue a task that was just placed."""
-        self.queued[task] = lane
-        lane.offer(self, task)
+        task._ticket = self.book.new_ticket()
+        lane.offer(self, task, task._ticket)
 
     def assign(self, task: TaskStar, lane: Lane) -> None:
         """Note on which device a task is to run (I1: on no other)."""
@@ -237,39 +250,37 @@ class Flow(ABC):
                 self._counted[task] = lane
                 lane.count_in(task)
 
-    def accepts(self, task: TaskStar, lane: Lane) -> bool:
-        """Whether a task that waited for this lane may still start on it. Asked just before it would."""
-        if (
-            task._status not in UNSTARTED
-            or task._pending
-            or task._owner is not self.constellation
-            or self._closed
-            or task in self.backing_off
-        ):
+    def accepts(self, task: TaskStar, lane: Lane, ticket: int) -> bool:
+        """Whether a task that got a slot may still start on it; if not, and it can still run, it is taken up anew."""
+        if task._ticket != ticket or self._closed:
             return False
         if lane.session is None:
-            self.queued.pop(task, None)
+            task._ticket = 0
             self.submit((task,))
             return False
         if self.editing is not None and self.editing.holds(self):
-            self.queued.pop(task, None)
+            task._ticket = 0
             self.held[task] = None
             return False
-        return task._target_device_id == lane.device.device_id  # else it was placed anew, and stands elsewhere
+        return True
 
     def fail_unplaced(self, task: TaskStar, error: GalaxyError) -> None:
         """No device can run a ready task: it has failed."""
         at = self._wall()
         self._end(task, _FAILED, error, at, self._result(task, None, _FAILED, error, None))
 
+    def _count_out(self, task: TaskStar) -> None:
+        lane = self._counted.pop(task, None)
+        if lane is not None:
+            lane.count_out(task)
+
     def _forget(self, task: TaskStar) -> None:
-        """A task is no longer waited for anywhere."""
-        counted = self._counted.pop(task, None)
-        if counted is not None:
-            counted.count_out(task)
-        if self.queued or self.held or self.waiting or self.backing_off or self._failovers:
-            for place in (self.queued, self.held, self.waiting, self.backing_off, self._failovers):
-                place.pop(task, None)
+        """A task that was not running is no longer waited for anywhere."""
+        self._count_out(task)
+        task._ticket = 0
+        self.held.pop(task, None)
+        self.waiting.pop(task, None)
+        self.backing_off.pop(task, None)
 
     def lane_changed(self, lane: Lane) -> None:
         """A device came, went or was given up."""
@@ -277,9 +288,10 @@ class Flow(ABC):
             return
         moved: list[TaskStar] = []
         if lane.session is None:
-            for task in lane.take_queue(self):
-                self.queued.pop(task, None)
-                moved.append(task)
+            for worker in self.busy:
+                if worker.lane is lane:
+                    worker.interrupt("lost")
+            moved += lane.take_queue(self)
         else:
             moved += self.placer.rebalance(self, lane)
         moved += self.waiting
@@ -296,16 +308,11 @@ class Flow(ABC):
             held.sort(key=lambda task: (-task._priority.value, task._index))
             self.submit(held)
 
-    def plan_changed(self) -> None:
-        """Listener: something was edited."""
-
     def task_changed(self, task: TaskStar) -> None:
         """Listener: a task says something else now; if it waits for a lane, it is queued anew."""
-        if task in self.queued:
-            self.withdraw(task)
-        elif task not in self.waiting:
+        if not task._ticket and task not in self.waiting:
             return
-        self.waiting.pop(task, None)
+        self._forget(task)
         if not task._pinned:
             task._target_device_id = None
         self.submit((task,))
@@ -313,7 +320,7 @@ class Flow(ABC):
     def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         """Listener: somebody else ended a task."""
         at = self._wall()
-        worker = self.workers.get(task)
+        worker = self.worker_of(task)
         if worker is not None:
             worker.interrupt("cancel")
         self._forget(task)
@@ -326,6 +333,5 @@ class Flow(ABC):
 
     def task_removed(self, task: TaskStar) -> None:
         """Listener: a task that had not started was taken out."""
-        self.withdraw(task)
         self._forget(task)
         self._check_complete()

@@ -7,9 +7,9 @@ it under a lease, whose number no other attempt ever has.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from galaxy_core.errors import UnknownDeviceError
 from galaxy_core.extension.interfaces import DeviceLoad, Session, Transport
@@ -22,7 +22,19 @@ if TYPE_CHECKING:
 #: Seconds that a task without an estimate counts for in a device's load.
 DEFAULT_ESTIMATE_S = 1.0
 
-_age = count()
+
+class Holder(Protocol):
+    """Whoever queues tasks on lanes: a run, or a single task on its own."""
+
+    def dispatch(self, task: TaskStar, lane: Lane, ticket: int) -> None:
+        """A task got a slot."""
+
+    def lane_changed(self, lane: Lane) -> None:
+        """A device came, went or was given up."""
+
+    @property
+    def busy(self) -> list[Worker]:
+        """The workers that are at an attempt."""
 
 
 class Lane:
@@ -32,7 +44,6 @@ class Lane:
     """
 
     __slots__ = (
-        "active",
         "assigned",
         "assigned_s",
         "book",
@@ -57,8 +68,7 @@ class Lane:
         self.gone = False
         self.lost: Callable[[BaseException], None] = _nobody_cares
         self.free = device.max_concurrency
-        self.queue: list[tuple[int, int, Flow, TaskStar]] = []
-        self.active: set[Worker] = set()
+        self.queue: list[tuple[int, int, Holder, TaskStar]] = []
         self.assigned = 0
         self.assigned_s = 0.0
 
@@ -67,13 +77,18 @@ class Lane:
         """The device's id."""
         return self.device.device_id
 
-    def offer(self, run: Flow, task: TaskStar) -> None:
+    @property
+    def running(self) -> int:
+        """The number of slots that are taken."""
+        return self.device.max_concurrency - self.free
+
+    def offer(self, run: Holder, task: TaskStar, ticket: int) -> None:
         """Queue a task, or hand it to its run with a slot when one is free."""
         if self.free and self.session is not None and not self.queue:
             self.free -= 1
-            run.dispatch(task, self)
+            run.dispatch(task, self, ticket)
         else:
-            heappush(self.queue, (-task._priority.value, next(_age), run, task))
+            heappush(self.queue, (-task._priority._value_, ticket, run, task))
             if self.free:
                 self.pump()
 
@@ -82,7 +97,7 @@ class Lane:
         self.free += 1
         if self.queue:
             self.pump()
-        if self.free and self.book.hungry:
+        if self.book.hungry and self.free:
             for run in list(self.book.hungry):
                 run.placer.choose(run)
 
@@ -90,21 +105,26 @@ class Lane:
         """Hand out free slots to what is queued."""
         queue = self.queue
         while self.free and queue and self.session is not None:
-            _, _, run, task = heappop(queue)
-            if run.accepts(task, self):
+            _, ticket, run, task = heappop(queue)
+            if task._ticket == ticket:
                 self.free -= 1
-                run.dispatch(task, self)
+                run.dispatch(task, self, ticket)
 
-    def take_queue(self, run: Flow) -> list[TaskStar]:
+    def waiting(self) -> list[TaskStar]:
+        """What is queued, in the order in which it will start."""
+        return [entry[3] for entry in sorted(self.queue, key=_rank) if entry[3]._ticket == entry[1]]
+
+    def take_queue(self, run: Holder) -> list[TaskStar]:
         """Take a run's tasks out of the queue."""
-        taken = [entry[3] for entry in self.queue if entry[2] is run]
+        taken = []
+        for _, ticket, holder, task in self.queue:
+            if holder is run and task._ticket == ticket:
+                task._ticket = 0
+                taken.append(task)
         if taken:
-            self.queue = sorted(entry for entry in self.queue if entry[2] is not run)
+            self.queue = [entry for entry in self.queue if entry[2] is not run]
+            heapify(self.queue)
         return taken
-
-    def drop(self, task: TaskStar) -> None:
-        """Take one task out of the queue."""
-        self.queue = sorted(entry for entry in self.queue if entry[3] is not task)
 
     def count_in(self, task: TaskStar) -> None:
         """A task was assigned to this device."""
@@ -125,11 +145,15 @@ class Lane:
             device.capabilities,
             dict(device.metadata),
             device.max_concurrency,
-            len(self.active),
+            self.running,
             len(self.queue),
             self.assigned,
             max(0.0, self.assigned_s),
         )
+
+
+def _rank(entry: tuple[int, int, Any, Any]) -> tuple[int, int]:
+    return entry[0], entry[1]
 
 
 def _nobody_cares(error: BaseException) -> None:
@@ -147,20 +171,24 @@ class LaneBook:
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
-        self.runs: set[Flow] = set()
+        self.runs: set[Holder] = set()
         self.hungry: set[Flow] = set()  # runs with ready tasks that get their device only when a slot is free
         self.next_lease = count(1).__next__
+        self.new_ticket = count(1).__next__
+        self.slots = 0  # of all lanes together
         self._fitting: dict[Any, tuple[str, ...]] = {}
 
     def add(self, device: Device) -> Lane:
         """A lane for a new device."""
         lane = self.lanes[device.device_id] = Lane(device, self)
+        self.slots += device.max_concurrency
         self._fitting.clear()
         return lane
 
     def remove(self, device_id: str) -> Lane:
         """Forget a device; whoever waits for it is told."""
         lane = self.lanes.pop(device_id)
+        self.slots -= lane.device.max_concurrency
         lane.gone = True
         self.changed(lane)
         return lane
@@ -210,9 +238,9 @@ class LaneBook:
         """These devices as a strategy sees them."""
         return {device_id: self.lanes[device_id].load() for device_id in device_ids}
 
-    def slots(self) -> int:
-        """All slots of all devices."""
-        return sum(lane.device.max_concurrency for lane in self.lanes.values())
+    def busy(self, lane: Lane) -> list[Worker]:
+        """The workers, of all runs, that are at an attempt on a device."""
+        return [worker for run in self.runs for worker in run.busy if worker.lane is lane]
 
     def changed(self, lane: Lane) -> None:
         """A device came, went or changed; runs that are under way look at what waits for it."""

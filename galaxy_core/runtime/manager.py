@@ -141,11 +141,14 @@ class ConstellationManager:
             tasks, total = held.get(device_id, (0, 0.0))
             held[device_id] = (tasks + 1, total + seconds)
 
-        running = {run.constellation for run in book.runs}
-        for other in {*self._assigned, *self._constellations.values(), constellation} - running:
+        running = {getattr(run, "constellation", None) for run in book.runs}
+        for other in {*self._assigned, *self._constellations.values()} - running - {constellation}:
             for task in other._tasks.values():
-                if task._target_device_id and not task.is_terminal and (other is not constellation or task._pinned):
-                    add(task._target_device_id, DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s)
+                if task._target_device_id and not task.is_terminal:
+                    add(task._target_device_id, _estimate(task))
+        for task in constellation._tasks.values():
+            if task._pinned and task._target_device_id and task._status in UNSTARTED:
+                add(task._target_device_id, _estimate(task))
         for device_id in placed:
             add(device_id, DEFAULT_ESTIMATE_S)
         return held
@@ -273,3 +276,7 @@ class ConstellationManager:
             "capabilities": sorted(lane.device.capabilities),
             "metadata": dict(lane.device.metadata),
         }
+
+
+def _estimate(task: TaskStar) -> float:
+    return DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s

@@ -27,6 +27,7 @@ from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
+from galaxy_core.runtime.collector import relaxed_collector
 from galaxy_core.runtime.deciding import review_run, tell_finished
 from galaxy_core.runtime.devices import ConstellationDeviceManager, component_logger
 from galaxy_core.runtime.explain import Why, explain
@@ -109,6 +110,16 @@ class TaskConstellationOrchestrator:
         """
         if self._device_manager is None:
             raise NoDevicesError("ConstellationDeviceManager not set. Use set_device_manager() first.")
+        with relaxed_collector(constellation.task_count):
+            return await self._orchestrate(constellation, device_assignments, assignment_strategy, metadata)
+
+    async def _orchestrate(
+        self,
+        constellation: TaskConstellation,
+        device_assignments: Mapping[str, str] | None,
+        assignment_strategy: str | None,
+        metadata: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
         constellation_id = constellation.constellation_id
         if constellation_id in self._runs:
             raise RunError(f"constellation {constellation_id!r} runs already; wait for it, or run a copy")

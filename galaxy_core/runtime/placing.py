@@ -80,12 +80,16 @@ def ask(
     """
     to_place: list[TaskToPlace] = []
     concerned: dict[str, None] = {}
+    fitting: tuple[str, ...] = ()
+    device_type, requires = object(), object()  # of the class at hand: neighbours in a plan mostly share it
     for task in tasks:
-        needs = needs_of(task)
-        fitting = book.fitting(needs, available=available)
-        if not fitting:
-            raise no_fit(book, needs, [other for other in tasks if needs_of(other) == needs])
-        concerned.update(dict.fromkeys(fitting))
+        if task._device_type is not device_type or task._requires is not requires:
+            device_type, requires = task._device_type, task._requires
+            needs = needs_of(task)
+            fitting = book.fitting(needs, available=available)
+            if not fitting:
+                raise no_fit(book, needs, [other for other in tasks if needs_of(other) == needs])
+            concerned.update(dict.fromkeys(fitting))
         to_place.append(as_placeable(task, fitting))
     loads = book.loads(device_id for device_id in book.lanes if device_id in concerned)
     for device_id, (held, held_s) in (extra or {}).items():
@@ -108,14 +112,19 @@ def _checked(name: str, answer: Any, to_place: Sequence[TaskToPlace]) -> dict[st
     if not isinstance(answer, Mapping):
         raise StrategyError(name, f"returned {type(answer).__name__}; wanted is a mapping of task ids to device ids")
     placed: dict[str, str] = {}
+    fitting: tuple[str, ...] = ()
+    allowed: frozenset[str] = frozenset()
     for task in to_place:
+        if task.fitting is not fitting:
+            fitting, allowed = task.fitting, frozenset(task.fitting)
         device_id = answer.get(task.task_id)
-        if device_id is None:
-            raise StrategyError(name, f"left task {task.task_id!r} without a device; it fits {', '.join(task.fitting)}")
-        if device_id not in task.fitting:
+        if device_id not in allowed:
+            fits = ", ".join(map(repr, task.fitting))
             raise StrategyError(
                 name,
-                f"put task {task.task_id!r} on {device_id!r}, where it does not fit; fitting: {', '.join(task.fitting)}",
+                f"left task {task.task_id!r} without a device; it fits {fits}"
+                if device_id is None
+                else f"put task {task.task_id!r} on {device_id!r}, where it does not fit; it fits {fits}",
             )
         placed[task.task_id] = device_id
     return placed
@@ -208,9 +217,9 @@ class Placer:
             for task in run.constellation._tasks.values()
             if task._status in UNSTARTED and not task._pinned and lane.device.lacks(*needs_of(task)) is None
         ]
-        queued = [task for task in unstarted if task in run.queued]
+        queued = [task for task in unstarted if task._ticket]
         for task in queued:
-            run.withdraw(task)
+            task._ticket = 0
         for task in unstarted:
             task._target_device_id = None
         return queued
@@ -283,11 +292,12 @@ class Placer:
             heap.sort()
         run.assign(task, lane)
         lane.free -= 1
-        run.dispatch(task, lane)
+        task._ticket = run.book.new_ticket()
+        run.dispatch(task, lane, task._ticket)
         return 1
 
     def _complain_if_stuck(self, run: Flow, tasks: Mapping[str, TaskStar]) -> None:
-        if tasks and not any(lane.active for lane in run.book.lanes.values()) and not run.has_runnable:
+        if tasks and not any(lane.running for lane in run.book.lanes.values()) and not run.has_runnable:
             assert self.strategy is not None
             name = _name_of(self.strategy)
             self._fail_all(

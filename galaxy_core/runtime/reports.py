@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import anyio
+
 from galaxy_core.extension.interfaces import Attempt, OutputSink
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.events import ConstellationEvent, Event, EventType, TaskEvent
@@ -12,6 +14,9 @@ from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.bus import EventBus
 from galaxy_core.runtime.clock import Clock
+
+#: Seconds between two batches of events while workers wait for their devices.
+FLUSH_S = 0.002
 
 _STARTED = EventType.TASK_STARTED
 _TYPES = {
@@ -33,17 +38,40 @@ class Reports:
         self._events: list[Event] = []
         self.source_id = f"orchestrator_{constellation.constellation_id}"
         self._about = {"constellation_id": constellation.constellation_id}
+        self._stirred = anyio.Event()
+        self._version = -1
+        self.hears_starts = self.hears_ends = False
+        self.flush()
+
+    async def run(self) -> None:
+        """Post what is gathered while workers wait for their devices: at once, then every `FLUSH_S` at most."""
+        while True:
+            await self._stirred.wait()
+            self.flush()
+            self._stirred = anyio.Event()
+            if self._events:
+                self._stirred.set()
+            await anyio.sleep(FLUSH_S)
 
     def flush(self) -> None:
-        """Post what was gathered."""
+        """Post what was gathered, and notice who has come to listen."""
+        if self._version != self._bus.version:
+            self._version = self._bus.version
+            self.hears_starts = self._bus.wants(_STARTED)
+            self.hears_ends = any(self._bus.wants(kind) for kind in _TYPES.values())
         if self._events:
             events, self._events = self._events, []
             self._bus.post(events)
 
+    def _add(self, event: Event) -> None:
+        if not self._events:
+            self._stirred.set()
+        self._events.append(event)
+
     def started(self, task: TaskStar, at: float) -> None:
         """An attempt started."""
-        if self._bus.wants(_STARTED):
-            self._events.append(TaskEvent(_STARTED, self.source_id, at, self._about, task._task_id, "running"))
+        if self.hears_starts:
+            self._add(TaskEvent(_STARTED, self.source_id, at, self._about, task._task_id, "running"))
 
     def ended(
         self,
@@ -64,7 +92,7 @@ class Reports:
             "constellation": self._constellation,
         }
         event = TaskEvent(kind, self.source_id, at, data, task._task_id, status._value_, result, error)
-        self._events.append(event)
+        self._add(event)
         return event
 
     def skipped(self, task: TaskStar, at: float) -> None:
@@ -93,7 +121,7 @@ class Reports:
     ) -> None:
         if self._bus.wants(kind):
             data = {**more, **self._about}
-            self._events.append(TaskEvent(kind, self.source_id, at, data, task._task_id, status, None, error))
+            self._add(TaskEvent(kind, self.source_id, at, data, task._task_id, status, None, error))
 
     def output_sink(self) -> OutputSink | None:
         """Where sessions pass their output on to; None when nobody listens, so that they need not bother."""
@@ -104,8 +132,7 @@ class Reports:
             data = {**self._about, "stream": stream, "text": text, "device_id": attempt.device_id}
             at = self._clock.wall()
             event = TaskEvent(EventType.TASK_OUTPUT, self.source_id, at, data, attempt.task_id, "running")
-            self._events.append(event)
-            self.flush()
+            self._add(event)
 
         return sink
 

@@ -29,7 +29,6 @@ from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.flow import Flow, Worker
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
-from galaxy_core.runtime.timers import Timers
 
 _COMPLETED, _FAILED, _CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED
 _RUNNING, _UNKNOWN, _ONCE = TaskStatus.RUNNING, TaskStatus.UNKNOWN, Effect.ONCE
@@ -47,13 +46,13 @@ class Run(Flow):
     async def execute(self) -> None:
         """Run the constellation to its end. On cancellation every task still ends, as cancelled."""
         constellation = self.constellation
-        self.timers = Timers(self.clock.loop_time())
         constellation._listener = self
         self.book.runs.add(self)
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
                 group.start_soon(self.timers.run)
+                group.start_soon(self.reports.run)
                 self._yield_at = self._perf() + YIELD_S
                 self.count_in(constellation.get_pending_tasks())
                 self.submit(constellation.get_ready_tasks())
@@ -79,35 +78,31 @@ class Run(Flow):
     def _close(self) -> None:
         """Give back whatever the run still holds. Only a cancelled or broken run has anything left."""
         self._closed = True
-        self.cancelled = self.cancelled or not self.constellation.is_complete()
-        at = self._wall()
-        for task, worker in list(self.workers.items()):
-            assert worker.lane is not None
-            worker.lane.active.discard(worker)
-            worker.lease, worker.task = 0, None
-            self._end(task, _CANCELLED, TaskCancelledError(task.task_id, "the run was cancelled"), at)
-            worker.lane.release()
-        self.workers.clear()
-        for _, lane in self._runnable:
-            lane.release()
-        self._runnable.clear()
+        self.book.hungry.discard(self)
         if not self.constellation.is_complete():
-            self._cancel_unstarted("the run was cancelled")
-        for lane in set(self.queued.values()):
+            self.cancelled = self.constellation._cancelled = True
+            self._cancel_unstarted("the run was cancelled")  # first, so that no link is judged by what is cancelled next
+        at = self._wall()
+        for worker in self.busy:
+            task, lane = worker.free()
+            if task._status is _RUNNING:
+                self._end(task, _CANCELLED, TaskCancelledError(task.task_id, "the run was cancelled"), at)
+            lane.release()
+        while self._runnable:
+            self._runnable.popleft()[1].release()
+        for lane in self.book.lanes.values():
             lane.take_queue(self)
-        self.queued.clear()
         for task, lane in self._counted.items():
             lane.count_out(task)
         self._counted.clear()
         self.constellation._listener = None
         self.book.runs.discard(self)
-        self.book.hungry.discard(self)
         self.reports.flush()
 
     def cancel(self, why: str = "the run was cancelled") -> None:
         """End every task that has not ended, as cancelled; attempts that run are stopped on their devices."""
         self.cancelled = self.constellation._cancelled = True
-        for worker in list(self.workers.values()):
+        for worker in self.busy:
             worker.interrupt("cancel")
         self._cancel_unstarted(why)
         self._check_complete()
@@ -125,24 +120,25 @@ class Run(Flow):
         task = self.constellation._tasks.get(task_id)
         if task is None or task.is_terminal:
             return False
-        worker = self.workers.get(task)
+        worker = self.worker_of(task)
         if worker is not None:
             worker.interrupt("cancel")
             return True
         self._end(task, _CANCELLED, TaskCancelledError(task_id, f"task {task_id!r}: {why}"), self._wall())
         return True
 
+    # ------------------------------------------------------------------------------------------- the pool
     def _wake(self) -> None:
         if self._idle:
             self._waking = True
             self._idle.pop().event.set()
-        elif self._group is not None and self._pool < max(1, self.book.slots()):
+        elif len(self._pool) < self.book.slots and self._group is not None:
             self._waking = True
-            self._pool += 1
-            self._group.start_soon(self._work)
+            worker = Worker()
+            self._pool.append(worker)
+            self._group.start_soon(self._work, worker)
 
-    async def _work(self) -> None:
-        worker = Worker()
+    async def _work(self, worker: Worker) -> None:
         self._waking = False
         while True:
             with anyio.CancelScope() as worker.scope:
@@ -150,39 +146,38 @@ class Run(Flow):
             # Here the scope was cancelled, or might have been: a fresh one keeps a late cancel off the next task.
             reason, worker.reason = worker.reason, None
             if worker.task is not None:
+                waking, self._waking = self._waking, True  # as in _serve
                 self._interrupted(worker, reason or "cancel")
+                self._waking = waking
 
     async def _serve(self, worker: Worker) -> None:
         """Take runnable tasks one after the other, until the scope has to be renewed."""
         runnable, perf = self._runnable, self._perf
         while True:
             if not runnable:
-                self.reports.flush()
-                if not runnable:
-                    worker.event = anyio.Event()
-                    self._idle.append(worker)
-                    await worker.event.wait()
-                    self._waking = False
-                self._yield_at = perf() + YIELD_S
+                await self._park(worker)
                 continue
-            task, lane = runnable.popleft()
+            task, lane, ticket = runnable.popleft()
             if runnable and not self._waking:
                 self._wake()
-            if not self.accepts(task, lane):
+            if (task._ticket != ticket or lane.session is None or self.editing is not None) and not self.accepts(
+                task, lane, ticket
+            ):
                 lane.release()
                 continue
             attempt = self._begin(worker, task, lane)
             if attempt is not None:
-                session = lane.session
-                assert session is not None
                 try:
-                    outcome: Outcome = await session.execute(attempt)
+                    outcome: Outcome = await lane.session.execute(attempt)  # type: ignore[union-attr]  # see accepts
                 except DeviceLostError as error:
                     lane.lost(error)
                     outcome = Unknown(error.why)
                 except Exception as error:  # the task receives it: it is the error of this attempt
                     outcome = Completed(error=error)
+                # What becomes runnable by this end needs nobody to be woken: this worker is on the way to take it.
+                waking, self._waking = self._waking, True
                 self._finish(worker, task, lane, outcome)
+                self._waking = waking
                 if worker.reason is not None:
                     return
             if perf() > self._yield_at:
@@ -190,28 +185,34 @@ class Run(Flow):
                 await anyio.lowlevel.checkpoint()
                 self._yield_at = perf() + YIELD_S
 
+    async def _park(self, worker: Worker) -> None:
+        self.reports.flush()
+        worker.event = anyio.Event()
+        self._idle.append(worker)
+        await worker.event.wait()
+        self._waking = False
+        self._yield_at = self._perf() + YIELD_S
+
     # ------------------------------------------------------------------------------------------- an attempt
     def _begin(self, worker: Worker, task: TaskStar, lane: Lane) -> Attempt | None:
         """Start an attempt; None when it cannot even start, and has been ended for that."""
         at = self._wall()
+        task._ticket = 0
         self.constellation.begin(task, at)
-        worker.lease = lease = self.book.next_lease()
-        request = task._request
+        reports, request = self.reports, task._request
+        if reports.hears_starts:
+            reports.started(task, at)
         if request is not None:
             try:
                 request = prepare_request(request, task, lane, self.constellation)
             except GalaxyError as error:
-                self.reports.started(task, at)
                 self._settle_failure(task, lane, "failed", error, None)
                 return None
         worker.task, worker.lane = task, lane
-        lane.active.add(worker)
-        self.workers[task] = worker
+        worker.lease = lease = self.book.next_lease()
         timeout_s = task._timeout
         if timeout_s is not None:
-            assert self.timers is not None
             self.timers.set_deadline(timeout_s, worker)
-        self.reports.started(task, at)
         return Attempt(
             self.constellation._id,
             task,
@@ -226,27 +227,23 @@ class Run(Flow):
 
     def _finish(self, worker: Worker, task: TaskStar, lane: Lane, outcome: Outcome) -> None:
         """An attempt came to an end by itself."""
-        if worker.lease == 0:
-            return  # the run was closed meanwhile: it has accounted for this attempt
         success = type(outcome) is Completed and outcome.error is None and not outcome.exit_code
         if worker.reason is not None and (not success or worker.reason == "lost"):
             return  # the interruption decides, once the scope is left
         worker.lease, worker.task = 0, None
-        lane.active.discard(worker)
-        del self.workers[task]
-        if task._status is not _RUNNING:  # somebody else ended it meanwhile
-            lane.release()
-            return
-        if not success:
+        if task._status is not _RUNNING:
+            lane.release()  # somebody else ended it meanwhile
+        elif success:
+            self._succeeded(task, lane, outcome)  # type: ignore[arg-type]  # it is Completed
+        else:
             self._failed(task, lane, outcome)
-            return
-        assert type(outcome) is Completed
+
+    def _succeeded(self, task: TaskStar, lane: Lane, outcome: Completed) -> None:
         at = self._wall()
-        value = outcome.stdout if outcome.value is None else outcome.value
         result = ExecutionResult(
             task._task_id,
             _COMPLETED,
-            value,
+            outcome.stdout if outcome.value is None else outcome.value,
             None,
             outcome.metadata,
             task._started_at,
@@ -260,17 +257,26 @@ class Run(Flow):
         )
         if outcome.truncated:
             result.metadata["truncated"] = True
-        self._end(task, _COMPLETED, None, at, result)
+        constellation, reports = self.constellation, self.reports
+        ready, skipped = constellation.end(task, _COMPLETED, result, None, at)
+        self._count_out(task)
+        if self._failovers:
+            self._failovers.pop(task, None)
+        if self.editing is not None:
+            self.editing.ended(self, task)
+        if reports.hears_ends:
+            reports.ended(task, _COMPLETED, result, None, ready, at)
+        if skipped:
+            self._carry_on((), skipped, at)
+        if ready:
+            self.submit(ready)
+        elif constellation.is_complete():
+            self._complete.set()
         lane.release()
 
     def _interrupted(self, worker: Worker, reason: str) -> None:
         """An attempt was cancelled, and its session has cleaned up after it."""
-        task, lane = worker.task, worker.lane
-        assert task is not None
-        assert lane is not None
-        worker.lease, worker.task = 0, None
-        lane.active.discard(worker)
-        del self.workers[task]
+        task, lane = worker.free()
         if task._status is not _RUNNING:  # somebody else ended it meanwhile
             lane.release()
             return
@@ -304,8 +310,11 @@ class Run(Flow):
         elif isinstance(outcome, Unknown):
             why = f"nobody knows how task {task.task_id!r} ended: {outcome.reason}"
             unknown = OutcomeUnknownError(task.task_id, why)
-            if task._effect is _ONCE or self.cancelled:
+            if task._effect is _ONCE:
                 self._end(task, _UNKNOWN, unknown, self._wall(), self._result(task, lane, _UNKNOWN, unknown, None))
+                lane.release()
+            elif self.cancelled:
+                self._end(task, _CANCELLED, TaskCancelledError(task.task_id, "the run was cancelled"), self._wall())
                 lane.release()
             else:
                 self._again(task, lane, "lost", unknown)
@@ -345,7 +354,6 @@ class Run(Flow):
         at = self._wall()
         task._again(at, counted=counted)
         self.reports.retrying(task, lane.device_id, wait_s, kind, error, at)
-        assert self.timers is not None
         self.backing_off[task] = at + wait_s
 
         def resume() -> None:

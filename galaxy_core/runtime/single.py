@@ -22,15 +22,20 @@ from galaxy_core.runtime.lanes import Lane
 class _Turn:
     """Stands in a lane's queue as a run does, for one task."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: Worker) -> None:
         self.came = anyio.Event()
-        self.given_up = False
+        self._worker = worker
 
-    def accepts(self, task: TaskStar, lane: Lane) -> bool:
-        return not self.given_up
+    @property
+    def busy(self) -> list[Worker]:
+        return [self._worker] if self._worker.task is not None else []
 
-    def dispatch(self, task: TaskStar, lane: Lane) -> None:
+    def dispatch(self, task: TaskStar, lane: Lane, ticket: int) -> None:
         self.came.set()
+
+    def lane_changed(self, lane: Lane) -> None:
+        if lane is self._worker.lane and lane.session is None:
+            self._worker.interrupt("lost")
 
 
 async def execute_on_lane(
@@ -44,26 +49,33 @@ async def execute_on_lane(
 ) -> ExecutionResult:
     """Wait for a slot, execute, give the slot back; a failure is a FAILED result."""
     task = TaskStar(task_id, description=description, task_data=task_data, request=request)
-    turn = _Turn()
-    lane.offer(turn, task)  # type: ignore[arg-type]  # a lane only ever asks for accepts and dispatch
+    worker = Worker()
+    turn = _Turn(worker)
+    task._ticket = lane.book.new_ticket()
+    lane.book.runs.add(turn)
+    lane.offer(turn, task, task._ticket)
+    try:
+        await _wait_for_slot(turn, task, lane)
+        worker.task, worker.lane, worker.lease = task, lane, lane.book.next_lease()
+        start = clock.wall()
+        try:
+            outcome = await _attempt(worker, lane, task, timeout_s, request)
+        finally:
+            worker.free()
+            lane.release()
+    finally:
+        lane.book.runs.discard(turn)
+    return _as_result(task_id, lane.device_id, outcome, start, clock.wall(), timeout_s)
+
+
+async def _wait_for_slot(turn: _Turn, task: TaskStar, lane: Lane) -> None:
     try:
         await turn.came.wait()
     except BaseException:
-        turn.given_up = True
+        task._ticket = 0
         if turn.came.is_set():  # the slot came together with the cancellation
             lane.release()
         raise
-    worker = Worker()
-    worker.task, worker.lane, worker.lease = task, lane, lane.book.next_lease()
-    lane.active.add(worker)
-    start = clock.wall()
-    try:
-        outcome = await _attempt(worker, lane, task, timeout_s, request)
-    finally:
-        lane.active.discard(worker)
-        worker.task = None
-        lane.release()
-    return _as_result(task_id, lane.device_id, outcome, start, clock.wall(), timeout_s)
 
 
 async def _attempt(

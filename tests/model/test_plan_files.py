@@ -69,9 +69,13 @@ def test_the_plan_of_the_design_is_read_as_it_says() -> None:
     assert facts.request == Command(["uname", "-a"])
     assert (facts.name, facts.effect, facts.priority) == ("facts", Effect.READ, TaskPriority.MEDIUM)
     assert level.request == Action("battery")
-    assert (level.device_type, level.requires, level.effect) == (DeviceType.ANDROID, {"battery"}, Effect.ONCE)
+    assert (level.device_type, level.requires, level.effect) == (
+        DeviceType.ANDROID,
+        frozenset({"battery"}),
+        Effect.ONCE,
+    )
     assert level.to_dict()["timeout"] == 20
-    assert report.request == Command(
+    assert report.request == Command(  # noqa: S604 - a value, which runs nothing
         shell="cat > report.txt", stdin=Reference("facts"), env={"LEVEL": Reference("level", "json.level")}
     )
     assert (report.target_device_id, report.is_pinned, report.priority) == ("here", True, TaskPriority.HIGH)
@@ -112,8 +116,8 @@ def test_every_key_of_a_task_reaches_the_task() -> None:
             "cwd": "src",
             "env": {"CC": "clang"},
             "stdin": "yes\n",
-            "files": {"a.txt": "text", "b.txt": {"from": "other", "value": "file.log"}},
-            "outputs": ["out.bin"],
+            "files": {"a.txt": "/data/a.txt", "in/b.txt": {"from": "other", "value": "file.log"}},
+            "outputs": ["out/app.bin"],
             "requires": ["compiler", "disk"],
             "priority": "critical",
             "timeout_s": 1.5,
@@ -129,11 +133,11 @@ def test_every_key_of_a_task_reaches_the_task() -> None:
         cwd="src",
         env={"CC": "clang"},
         stdin="yes\n",
-        files={"a.txt": "text", "b.txt": Reference("other", "file.log")},
-        outputs=["out.bin"],
+        files={"a.txt": "/data/a.txt", "in/b.txt": Reference("other", "file.log")},
+        outputs=["out/app.bin"],
     )
     assert (task.name, task.description, task.tips) == ("Build", "Builds it.", ["quickly"])
-    assert (task.requires, task.priority) == ({"compiler", "disk"}, TaskPriority.CRITICAL)
+    assert (task.requires, task.priority) == (frozenset({"compiler", "disk"}), TaskPriority.CRITICAL)
     assert (task.effect, task.estimate_s) == (Effect.IDEMPOTENT, 4)
     assert task.retry_policy == RetryPolicy(2, 3, 9, 0, frozenset({"timeout"}))
     assert task.task_data == {"deep": [1, None, {"x": True}]}
@@ -170,7 +174,7 @@ def test_a_need_says_which_ends_it_accepts(ends: str, kind: DependencyType) -> N
         {"run": ["echo", {"from": "a"}]},
         {"shell": "cat", "stdin": {"from": "a", "value": "stderr"}},
         {"run": ["x"], "env": {"X": {"from": "a", "value": "json.x[0]"}}},
-        {"run": ["x"], "files": {"f": {"from": "a", "value": "value"}}},
+        {"run": ["x"], "files": {"f": {"from": "a", "value": "file.stdout.txt"}}},
         {"action": {"send": {"text": {"from": "a", "value": "status"}}}},
     ],
 )
@@ -191,6 +195,18 @@ def test_references_of_an_action_are_read_among_its_arguments() -> None:
         a={"run": ["x"]},
     ).request
     assert request == Action("tap", {"x": Reference("a", "json"), "y": {"from": 1, "to": 2}, "z": [3]})
+
+
+def test_a_mapping_inside_of_an_argument_that_names_no_task_is_data() -> None:
+    data = {"path": {"from": "Rome", "value": "Oslo"}, "way": {"from": "a", "to": "b"}}
+    assert task_of({"action": {"fly": {"plan": data}}}, a={"run": ["x"]}).request == Action("fly", {"plan": data})
+
+
+@pytest.mark.parametrize(
+    "key", [{"cwd": "src"}, {"env": {"A": "b"}}, {"stdin": "x"}, {"files": {"a": "/b"}}, {"outputs": ["a"]}]
+)
+def test_each_key_of_a_command_is_heard_beside_plain_arguments(key: dict[str, Any]) -> None:
+    assert task_of({"run": ["x"], **key}).request == Command(["x"], **key)
 
 
 def test_an_empty_plan_is_a_plan() -> None:
@@ -236,7 +252,9 @@ def test_the_suffix_of_a_file_says_its_format(tmp_path: Path, name: str, text: s
 def test_a_suffix_that_says_nothing_is_an_error_that_names_those_that_do(tmp_path: Path) -> None:
     path = tmp_path / "plan.txt"
     path.write_text("tasks: {}", encoding="utf-8")
-    with pytest.raises(DocumentError, match=r"cannot tell its format from '\.txt'; known are \.yaml, \.yml, \.json, \.toml"):
+    with pytest.raises(
+        DocumentError, match=r"cannot tell its format from '\.txt'; known are \.yaml, \.yml, \.json, \.toml"
+    ):
         load_plan(path)
 
 

@@ -34,7 +34,9 @@ def of_task(keys: dict[str, Any]) -> tuple[str, str]:
 
 
 def test_all_problems_come_at_once_in_the_order_of_the_lines() -> None:
-    text = "tasks:\n  a: {run: [x], needs: [b, c]}\n  b: {run: x}\n  d:\n    shell: ls\n    retry: {count: -1}\nnmae: x\n"
+    text = (
+        "tasks:\n  a: {run: [x], needs: [b, c]}\n  b: {run: x}\n  d:\n    shell: ls\n    retry: {count: -1}\nnmae: x\n"
+    )
     assert refused(text) == [
         ("tasks.a.needs[1]", 2, "there is no task 'c'"),
         (
@@ -63,8 +65,8 @@ def test_the_message_of_the_error_has_a_line_for_each_problem() -> None:
 def test_the_same_places_are_found_in_json_and_in_toml() -> None:
     data = {"tasks": {"a": {"run": ["x"], "env": {"X": 3}, "needs": ["b"]}}}
     assert [(path, line) for path, line, _ in refused(json.dumps(data, indent=1), "json")] == [
-        ("tasks.a.env.X", 7),
-        ("tasks.a.needs[0]", 10),
+        ("tasks.a.env.X", 8),
+        ("tasks.a.needs[0]", 11),
     ]
     toml = 'name = "n"\n[tasks.a]\nrun = ["x"]\nneeds = [\n  "b",\n]\n[tasks.a.env]\nX = 3\n'
     assert [(path, line) for path, line, _ in refused(toml, "toml")] == [("tasks.a.needs[0]", 4), ("tasks.a.env.X", 8)]
@@ -81,8 +83,7 @@ def test_in_toml_dotted_keys_and_lists_of_tables_have_lines_too() -> None:
         ({"run": ["x"], "nedds": []}, "tasks.it.nedds", "unknown key 'nedds'; did you mean 'needs'?; allowed are 'run',"),
         ({"run": ["x"], "depends_on": []}, "tasks.it.depends_on", "did you mean 'needs'?"),
         ({"run": ["x"], "timeout": 3}, "tasks.it.timeout", "did you mean 'timeout_s'?"),
-        ({"run": ["x"], "priority": "HIHG"}, "tasks.it.priority", "found the text 'HIHG'; allowed are 'low', 'medium', "
-         "'high', 'critical'; did you mean 'high'?"),
+        ({"run": ["x"], "priority": "HIHG"}, "tasks.it.priority", "found the text 'HIHG'; allowed are 'low', 'medium', 'high', 'critical'; did you mean 'high'?"),
         ({"run": ["x"], "priority": 3}, "tasks.it.priority", "found the number 3; allowed are 'low'"),
         ({"run": ["x"], "device_type": "andriod"}, "tasks.it.device_type", "did you mean 'android'?"),
         ({"run": ["x"], "effect": "Read"}, "tasks.it.effect", "did you mean 'read'?"),
@@ -109,11 +110,18 @@ def test_in_toml_dotted_keys_and_lists_of_tables_have_lines_too() -> None:
         ({"run": ["x"], "env": {"A\n": "c"}}, 'tasks.it.env["A\\n"]', "the name of an environment variable"),
         ({"run": ["x"], "env": {"": "c"}}, 'tasks.it.env[""]', "the name of an environment variable"),
         ({"run": ["x"], "env": {"A": "\0"}}, "tasks.it.env.A", "the character NUL cannot stand here"),
-        ({"run": ["x"], "files": {"../x": "c"}}, 'tasks.it.files["../x"]', "without folders"),
-        ({"run": ["x"], "files": {"..": "c"}}, 'tasks.it.files[".."]', "without folders"),
-        ({"run": ["x"], "outputs": ["a\\b"]}, "tasks.it.outputs[0]", "without folders"),
-        ({"run": ["x"], "outputs": ["."]}, "tasks.it.outputs[0]", "without folders"),
-        ({"run": ["x"], "outputs": ["c:x"]}, "tasks.it.outputs[0]", "without folders"),
+        ({"run": ["x"], "files": {"../x": "c"}}, 'tasks.it.files["../x"]', "the name of a file inside the working directory is wanted"),
+        ({"run": ["x"], "files": {"..": "c"}}, 'tasks.it.files[".."]', "the name of a file inside the working directory is wanted"),
+        ({"run": ["x"], "files": {"a/../b": "c"}}, 'tasks.it.files["a/../b"]', "none of them '.' or '..', without '\\' and ':'"),
+        ({"run": ["x"], "files": {"/b": "c"}}, 'tasks.it.files["/b"]', "the name of a file inside"),
+        ({"run": ["x"], "files": {"b": "c\n"}}, "tasks.it.files.b", "text of one line is wanted"),
+        ({"run": ["x"], "files": {"b": {"from": "probe"}}}, "tasks.it.files.b", "'value' is missing"),
+        ({"run": ["x"], "files": {"b": {"from": "probe", "value": "stdout"}}}, "tasks.it.files.b.value",
+         "found the text 'stdout'; a file is wanted here, such as file.NAME; hand over text by 'stdin', 'env' or 'run'"),
+        ({"run": ["x"], "outputs": ["a//b"]}, "tasks.it.outputs[0]", "the name of a file inside the working directory"),
+        ({"run": ["x"], "outputs": ["a\\b"]}, "tasks.it.outputs[0]", "the name of a file inside the working directory is wanted"),
+        ({"run": ["x"], "outputs": ["."]}, "tasks.it.outputs[0]", "the name of a file inside the working directory is wanted"),
+        ({"run": ["x"], "outputs": ["c:x"]}, "tasks.it.outputs[0]", "the name of a file inside the working directory is wanted"),
         ({"action": "battery"}, "tasks.it.action", "a mapping is wanted here; write {battery: {}}"),
         ({"action": {"battery": None}}, "tasks.it.action.battery", "found nothing (null); a mapping is wanted here; write {}"),
         ({"action": {"a": {}, "b": {}}}, "tasks.it.action", "found 'a', 'b'; only one of these can stand here"),
@@ -142,8 +150,7 @@ def test_in_toml_dotted_keys_and_lists_of_tables_have_lines_too() -> None:
         ({"run": [{"from": "probe", "valeu": "x"}]}, "tasks.it.run[0].valeu", "did you mean 'value'?; allowed are 'from', 'value'"),
         ({"run": [{"value": "stdout"}]}, "tasks.it.run[0]", "'from' is missing"),
         ({"run": [{"from": "probe", "value": "stdot"}]}, "tasks.it.run[0].value",
-         "found the text 'stdot'; did you mean 'stdout'?; allowed are 'stdout', 'stderr', 'exit_code', 'status', 'value', "
-         "'json', 'json.PATH' and 'file.NAME'"),
+         "found the text 'stdot'; did you mean 'stdout'?; allowed are 'stdout', 'stderr', 'exit_code', 'status', 'value', 'json', 'json.PATH' and 'file.NAME'"),
         ({"run": [{"from": "probe", "value": "json."}]}, "tasks.it.run[0].value", "found the text 'json.'"),
         ({"run": [{"from": "probe", "value": "json.a["}]}, "tasks.it.run[0].value", "not a JMESPath expression: 'a['"),
         ({"run": [{"from": "probe", "value": "file.reprot.txt"}]}, "tasks.it.run[0].value",
@@ -194,7 +201,9 @@ def test_a_cycle_is_named_in_full_at_one_of_its_needs() -> None:
 
 
 def test_a_cycle_through_references_is_found_where_they_stand() -> None:
-    path, line, said = only("tasks:\n  a:\n    run: [x]\n    stdin: {from: b}\n  b:\n    run:\n      - x\n      - {from: a}\n")
+    path, line, said = only(
+        "tasks:\n  a:\n    run: [x]\n    stdin: {from: b}\n  b:\n    run:\n      - x\n      - {from: a}\n"
+    )
     assert said == "a cycle: a -> b -> a; remove one of these needs"
     assert (path, line) == ("tasks.b.run[1]", 8)
 

@@ -12,7 +12,6 @@ from anyio import CapacityLimiter, to_thread
 from galaxy_core import Call
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
 
-
 #: asyncio has one exception for "you are cancelled" and "what you waited for is": on its way up it would end the run.
 STRAY = "something that the function awaited was cancelled"
 

@@ -33,6 +33,7 @@ WAYS = {
     "own session": f"setsid sh -c '{STAY}' & wait",
     "own session, adopted by another": f"(setsid sh -c '{STAY}' &) ; sleep 1000",
     "own group": f"{sys.executable} -c \"import os; os.setpgid(0, 0); os.execlp('sh', 'sh', '-c', '{STAY}')\" & wait",
+    "adopted by another, no environment": f"(env -i sh -c '{STAY}' &) ; sleep 1000",
     "no environment": f"env -i setsid sh -c '{STAY}' & wait",
     "deaf": "trap '' TERM; echo $$; while :; do sleep 1000; done",
     "deaf in its own session": "setsid sh -c 'trap \"\" TERM; echo $$; while :; do sleep 1000; done' & wait",
@@ -124,11 +125,19 @@ async def test_a_command_is_asked_to_end_and_heard_to_its_last_word(execute: Exe
     assert (root / "tidied").exists()
 
 
-async def test_whoever_is_started_while_the_command_ends_is_ended_too(execute: Execute) -> None:
-    listener = Listener()
-    hydra = "trap 'setsid sh -c \"echo \\$\\$; exec sleep 1000\" & sleep 0.01; exit' TERM; echo ready; while :; do sleep 0.01; done"
-    await cancelled(execute, sh(hydra), listener, kill_grace_s=30)
-    assert not any(is_there(pid) for pid in listener.pids)
+async def test_a_stopped_command_can_tidy_up_too(execute: Execute, root: Path) -> None:
+    stopped = "trap 'touch tidied; exit' TERM; echo ready; kill -STOP $$; while :; do sleep 0.01; done"
+    await cancelled(execute, sh(stopped), Listener(), kill_grace_s=30)
+    assert (root / "tidied").exists()
+
+
+async def test_whoever_is_started_while_the_command_ends_is_asked_too(execute: Execute, root: Path) -> None:
+    (root / "last.sh").write_text("trap 'touch asked; exit' TERM; touch up; while :; do sleep 0.01; done")
+    end = "setsid sh last.sh & until [ -e up ]; do sleep 0.01; done; exit"
+    await cancelled(
+        execute, sh(f"trap '{end}' TERM; echo ready; while :; do sleep 0.01; done"), Listener(), kill_grace_s=30
+    )
+    assert (root / "asked").exists()
 
 
 async def test_without_grace_a_command_is_killed_at_once(execute: Execute, root: Path) -> None:
@@ -255,6 +264,15 @@ def test_a_number_that_a_stranger_has_got_since_is_not_taken_for_the_command() -
     assert us is not None
     assert family.find(us.session, "no such mark", reaped=True, group_only=False) == []
     assert family.find(us.group, "no such mark", reaped=True, group_only=True) == []
+
+
+def test_who_has_ended_and_only_waits_to_be_noticed_is_not_found() -> None:
+    pid = os.posix_spawn("/bin/true", ["true"], {"MARK": "the mark"}, setsid=True)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    assert family.read_entry(pid) is not None
+    assert family.find(pid, "the mark", reaped=False, group_only=False) == []
+    os.waitpid(pid, 0)
+    assert family.read_entry(pid) is None
 
 
 def test_a_process_with_a_strange_name_is_read(tmp_path: Path) -> None:

@@ -79,8 +79,12 @@ async def test_a_cancelled_function_is_cancelled(threads: bool) -> None:
         finally:
             ended = True
 
+    async def run() -> None:
+        outcome = await called(Call(lambda: wait()), threads=threads)  # noqa: PLW0108  else no thread would be used
+        pytest.fail(f"it was not cancelled: {outcome}")
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(functools.partial(called, Call(lambda: wait()), threads=threads))  # noqa: PLW0108  as below
+        tasks.start_soon(run)
         await waiting.wait()
         tasks.cancel_scope.cancel()
     assert ended
@@ -98,7 +102,7 @@ async def test_awaiting_what_was_cancelled_is_a_failure_and_no_cancellation(
         task.cancel()
         await task
 
-    outcome = await called(Call(lambda: wait()), threads=threads)  # noqa: PLW0108  else it would not go through a thread
+    outcome = await called(Call(lambda: wait()), threads=threads)  # noqa: PLW0108  as above
     assert outcome.error == "something that the function awaited was cancelled"
 
 

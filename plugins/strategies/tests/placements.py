@@ -75,7 +75,7 @@ def placements(
     *,
     among: st.SearchStrategy[dict[str, DeviceLoad]] | None = None,
     estimates: st.SearchStrategy[float | None] = ANY_ESTIMATE,
-    most: int = 12,
+    most: int = 8,
     linked: bool = False,
 ) -> Placement:
     """Whatever a kernel could ask: each task asks for part of what some device has, and what has it, fits."""

@@ -261,6 +261,17 @@ def test_a_device_that_holds_work_is_planned_for_when_it_is_done() -> None:
     assert list(EarliestFinish().assign(asked).values()) == ["b", "b", "b", "a"]
 
 
+def test_a_plan_fills_devices_in_proportion_to_their_slots() -> None:
+    asked = placement([task(f"{i}", "ab") for i in range(3)], [device("a", slots=2), device("b", slots=4)])
+    assert list(EarliestFinish().assign(asked).values()) == ["a", "b", "b"]
+
+
+def test_all_that_happens_in_one_moment_is_known_before_anything_starts_in_it() -> None:
+    tasks = [task("on-a", "a"), task("on-b", "b"), task("low", "ab", priority=1), task("high", "a", priority=4)]
+    asked = placement(tasks, [device("a"), device("b")], {"low": ["on-a"], "high": ["on-b"]})
+    assert EarliestFinish().assign(asked)["low"] == "b"
+
+
 def test_a_long_chain_needs_no_deep_recursion() -> None:
     tasks = [task(f"{i}", "ab") for i in range(5000)]
     links = {f"{i}": [f"{i - 1}"] for i in range(1, 5000)}

@@ -1,0 +1,25 @@
+"""What a run hears, at once, of what others do to its constellation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from galaxy_core.model.task import TaskStar
+
+
+class Listener(Protocol):
+    """The run of a constellation, which has to know at once what others do to it."""
+
+    def task_changed(self, task: TaskStar) -> None:
+        """A task that has not started says something else now (priority, device, requirements, …)."""
+
+    def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
+        """Somebody other than the run ended a task."""
+
+    def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
+        """An edit made tasks ready, or decided that they are skipped."""
+
+    def task_removed(self, task: TaskStar) -> None:
+        """A task that had not started was taken out."""

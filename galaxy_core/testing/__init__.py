@@ -1,0 +1,1 @@
+"""What plugin authors test with: fakes and virtual time. Needs the extra `testing` (pytest, trio, hypothesis)."""

@@ -1,0 +1,244 @@
+"""Fakes: devices scripted in process, and an observer that keeps what it hears.
+
+They behave as the Protocols of `galaxy_core.extension.interfaces` say, and wait for events and timers alone, so that they
+also work under virtual time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from inspect import isawaitable
+from typing import Any
+
+import anyio
+
+from galaxy_core.errors import DeviceLostError
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Session
+from galaxy_core.model.device import Device
+from galaxy_core.model.events import Event, EventType, TaskEvent
+from galaxy_core.model.request import Call
+
+#: What one attempt comes to: an outcome, an exception that `execute` raises, or a function of the attempt that returns
+#: either (`def` or `async def`).
+Step = Outcome | Exception | Callable[[Attempt], Any]
+
+
+async def hang(attempt: Attempt) -> Outcome:
+    """A step that never ends by itself."""
+    await anyio.sleep_forever()
+    raise AssertionError("unreachable: nothing wakes it")
+
+
+def takes(seconds: float, step: Step | None = None) -> Callable[[Attempt], Awaitable[Any]]:
+    """A step that waits `seconds` before it comes to `step` (by default, success)."""
+
+    async def wait(attempt: Attempt) -> Any:
+        await anyio.sleep(seconds)
+        return await _played(Completed() if step is None else step, attempt)
+
+    return wait
+
+
+async def _played(step: Any, attempt: Attempt) -> Any:
+    """What a step comes to, which may be anything: a script can break the rules, too."""
+    while callable(step) or isawaitable(step):
+        step = await step if isawaitable(step) else step(attempt)
+    if isinstance(step, Exception):
+        raise step
+    return step
+
+
+class FakeDevice:
+    """What a `FakeTransport` reaches under one device id, and what happened to it.
+
+    `plugged` says whether it can be reached; `connect_s` how many seconds connecting takes; `refusals_left` how many
+    more tries to connect fail; `probe_error` is raised by probes, and `frozen` has probes and attempts hang. `started`,
+    `cancelled` and `ended` list task ids; `most_running` is the largest number of attempts that ran at once.
+    """
+
+    def __init__(self, device_id: str) -> None:
+        self.device_id = device_id
+        self.plugged = True
+        self.connect_s = 0.0
+        self.refusals_left = 0
+        self.probe_error: Exception | None = None
+        self.frozen = False
+        self.connects = 0
+        self.sessions = 0
+        self.probes = 0
+        self.settings: Any = None
+        self.attempts: list[Attempt] = []
+        self.started: list[str] = []
+        self.ended: list[str] = []
+        self.cancelled: list[str] = []
+        self.running: list[str] = []
+        self.most_running = 0
+        self._links: set[anyio.CancelScope] = set()
+
+    def unplug(self) -> None:
+        """The connection breaks: what runs ends with `DeviceLostError`, and so does every try to connect."""
+        self.plugged = False
+        for link in list(self._links):
+            link.cancel()
+
+    def plug_in(self) -> None:
+        """It can be connected again."""
+        self.plugged = True
+
+    async def connect(self) -> None:
+        """One try to connect.
+
+        Raises:
+            DeviceLostError: it cannot be reached, or `refusals_left` says so.
+        """
+        self.connects += 1
+        await anyio.sleep(self.connect_s)
+        if self.refusals_left > 0:
+            self.refusals_left -= 1
+            raise DeviceLostError(self.device_id, "it does not answer yet")
+        self._need_plug()
+
+    async def probe(self) -> Mapping[str, str]:
+        """See `Session.probe`."""
+        self.probes += 1
+        if self.frozen:
+            await anyio.sleep_forever()
+        if self.probe_error is not None:
+            raise self.probe_error
+        self._need_plug()
+        return {"fake": self.device_id}
+
+    async def run(self, attempt: Attempt, step: Step) -> Outcome:
+        """Play one attempt; the connection may break meanwhile."""
+        self._need_plug()
+        task_id = attempt.task_id
+        self.attempts.append(attempt)
+        self.started.append(task_id)
+        self.running.append(task_id)
+        self.most_running = max(self.most_running, len(self.running))
+        try:
+            with anyio.CancelScope() as link:
+                self._links.add(link)
+                outcome: Outcome = await _played(hang if self.frozen else step, attempt)
+                self.ended.append(task_id)
+                return outcome
+        except anyio.get_cancelled_exc_class():
+            self.cancelled.append(task_id)
+            raise
+        finally:
+            self._links.discard(link)
+            self.running.remove(task_id)
+        raise DeviceLostError(self.device_id, "it was unplugged")
+
+    def _need_plug(self) -> None:
+        if not self.plugged:
+            raise DeviceLostError(self.device_id, "it is unplugged")
+
+
+class FakeSession:
+    """A session of a `FakeTransport`."""
+
+    def __init__(self, transport: FakeTransport, device: FakeDevice) -> None:
+        self._transport = transport
+        self._device = device
+
+    async def execute(self, attempt: Attempt, /) -> Outcome:
+        """The next step of the task's script; without one, a `Call` is called, and everything else succeeds."""
+        return await self._device.run(attempt, self._transport.next_step(attempt))
+
+    async def probe(self) -> Mapping[str, str]:
+        """Ask the device."""
+        return await self._device.probe()
+
+
+class FakeTransport:
+    """A transport to devices that are scripted in process.
+
+    ``transport.script("task", Refused("busy"), takes(5))`` says what the attempts at that task come to, the last step
+    being repeated. ``transport.device("id")`` is the device behind an id. `requests`, `actions`, `settings_model` and
+    `device_type` are what a transport declares.
+    """
+
+    def __init__(
+        self,
+        name: str = "fake",
+        *,
+        requests: frozenset[str] = frozenset({"run", "shell", "call", "none"}),
+        actions: Mapping[str, Any] | None = None,
+        settings_model: Any = None,
+        device_type: str | None = None,
+    ) -> None:
+        self.name = name
+        self.requests = requests
+        self.actions: Mapping[str, Any] = dict(actions or {})
+        self.settings_model = settings_model
+        self.device_type = device_type
+        self.default: Step = _called
+        self._devices: dict[str, FakeDevice] = {}
+        self._scripts: dict[str, list[Step]] = {}
+
+    def device(self, device_id: str) -> FakeDevice:
+        """The device of that id, connected or not; made when first asked for."""
+        return self._devices.setdefault(device_id, FakeDevice(device_id))
+
+    def script(self, task_id: str, *steps: Step) -> None:
+        """What the attempts at a task come to, on whatever device, in order; the last one is repeated."""
+        self._scripts[task_id] = list(steps)
+
+    def next_step(self, attempt: Attempt) -> Step:
+        """What this attempt comes to."""
+        steps = self._scripts.get(attempt.task_id)
+        if not steps:
+            return self.default
+        return steps.pop(0) if len(steps) > 1 else steps[0]
+
+    @asynccontextmanager
+    async def open(self, device: Device, settings: Any, /) -> AsyncIterator[Session]:
+        """A session to the fake device of that id."""
+        fake = self.device(device.device_id)
+        fake.settings = settings
+        await fake.connect()
+        fake.sessions += 1
+        try:
+            yield FakeSession(self, fake)
+        finally:
+            fake.sessions -= 1
+
+
+async def _called(attempt: Attempt) -> Outcome:
+    call = attempt.request
+    if not isinstance(call, Call):
+        return Completed()
+    value = call.function(*call.args, **call.kwargs)
+    return Completed(await value if isawaitable(value) else value)
+
+
+class Recorder:
+    """An observer that keeps what it hears, in order."""
+
+    def __init__(self, name: str = "recorder") -> None:
+        self.name = name
+        self.events: list[Event] = []
+
+    async def on_event(self, event: Event) -> None:
+        """Keep it."""
+        self.events.append(event)
+
+    def of(self, *types: EventType) -> list[Any]:
+        """The events of these types, in order."""
+        return [event for event in self.events if event.event_type in types]
+
+    def of_task(self, task_id: str) -> list[str]:
+        """The types of the events of one task, as strings, in order."""
+        return [
+            event.event_type.value for event in self.events if isinstance(event, TaskEvent) and event.task_id == task_id
+        ]
+
+    def story(self, *leave_out: EventType) -> list[str]:
+        """Everything heard, as "type" or "type task-or-device-id", in order."""
+        return [
+            " ".join(filter(None, (event.event_type.value, getattr(event, "task_id", getattr(event, "device_id", "")))))
+            for event in self.events
+            if event.event_type not in leave_out
+        ]

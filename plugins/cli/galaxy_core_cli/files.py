@@ -1,0 +1,59 @@
+"""Plans, inventories and plugins as the command line is given them; and files that it writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from galaxy_core import Device, Plan, PluginRegistry
+
+DEFAULT_STRATEGY = "load_balance"
+#: The distributions whose plugins `--no-plugins` leaves in: this command depends on them.
+OURS = ("galaxy-core-local", "galaxy-core-strategies")
+
+
+def read_plan(path: str) -> Plan:
+    """The plan of a file, or of standard input when the path is ``-``: JSON if that begins with a brace, else YAML.
+
+    Raises:
+        DocumentError: it is not a plan.
+        OSError: it cannot be read.
+    """
+    from galaxy_core import load_plan, parse_plan
+
+    if path != "-":
+        return load_plan(path)
+    text = sys.stdin.read()
+    return parse_plan(text, "json" if text.lstrip().startswith("{") else "yaml", "<standard input>")
+
+
+def read_devices(path: str | None) -> Sequence[Device]:
+    """The devices of an inventory; without one this machine.
+
+    Raises:
+        DocumentError: it is not an inventory.
+        OSError: it cannot be read.
+    """
+    from galaxy_core import Inventory, load_inventory
+
+    return (Inventory() if path is None else load_inventory(path)).devices
+
+
+def registry(block: Iterable[str] = (), no_plugins: bool = False) -> PluginRegistry:
+    """The installed plugins that are wanted; none is imported yet."""
+    from galaxy_core import PluginRegistry
+
+    return PluginRegistry(blocked=block, allowed=OURS if no_plugins else None)
+
+
+def write(text: str, output: str | None) -> None:
+    """To the file, or to standard output."""
+    if output is None or output == "-":
+        click.echo(text, nl=not text.endswith("\n"))
+    else:
+        Path(output).write_text(text if text.endswith("\n") else text + "\n", encoding="utf-8")

@@ -1,0 +1,90 @@
+"""The console script `galaxy`: the commands together, and what becomes of errors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+
+import click
+
+from galaxy_core_cli import options, say
+from galaxy_core_cli.commands.devices import devices
+from galaxy_core_cli.commands.graph import graph
+from galaxy_core_cli.commands.new_plugin import new_plugin
+from galaxy_core_cli.commands.plan import plan
+from galaxy_core_cli.commands.plugins import plugins
+from galaxy_core_cli.commands.run import run
+from galaxy_core_cli.commands.schema import schema
+from galaxy_core_cli.commands.validate import validate
+from galaxy_core_cli.exits import Exit, code_of
+from galaxy_core_cli.streams import close_quietly
+
+
+def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or context.resilient_parsing:
+        return
+    import platform
+    from importlib.metadata import version
+
+    click.echo(f"galaxy {version('galaxy-core-cli')} (kernel {version('galaxy-core')}, Python {platform.python_version()})")
+    context.exit()
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit codes: 0 all is well, 1 not every task succeeded, 2 the input is wrong and nothing ran, 3 a plugin or "
+    "Galaxy itself is broken, 124 out of time, 130 cancelled by Ctrl-C, 143 terminated.",
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
+)
+@options.debug
+def galaxy() -> None:
+    """Run, check, draw and explain plans: tasks that depend on each other, over many devices."""
+
+
+for command in (run, validate, plan, graph, devices, plugins, schema, new_plugin):
+    galaxy.add_command(command)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Standard output is for data, standard error for messages."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError):  # a stream that a test or another program has put there
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    state = options.State()
+    try:
+        code = galaxy.main(arguments, prog_name="galaxy", standalone_mode=False, obj=state)
+        sys.stdout.flush()
+    except click.ClickException as problem:
+        problem.show()
+        return Exit.REFUSED
+    except (KeyboardInterrupt, click.Abort):
+        return Exit.CANCELLED
+    except BrokenPipeError:
+        close_quietly(sys.stdout)
+        return Exit.NOBODY_READS
+    except Exception as problem:  # whoever called the command receives it, as a message and an exit code
+        return _explain(problem, state.debug)
+    return int(code or 0)
+
+
+def _explain(problem: Exception, debug: bool) -> int:
+    from galaxy_core.errors import GalaxyError
+
+    if debug:
+        say.trace(problem)
+    if isinstance(problem, OSError) and not isinstance(problem, GalaxyError):
+        name = f"{problem.filename}: " if problem.filename else ""
+        say.error(f"{name}{problem.strerror or problem}")
+    elif isinstance(problem, GalaxyError):
+        say.error(str(problem))
+    else:
+        more = "" if debug else " Run it again with --debug for the traceback, and please report it."
+        say.error(f"Galaxy itself failed: {type(problem).__name__}: {problem}.{more}")
+    return code_of(problem)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""The board: how a run stands, kept up to date by its events. What it costs does not grow with the plan."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Sequence
+
+from attrs import define, field
+
+from galaxy_core import Event, EventType, ExecutionResult, TaskConstellation, TaskEvent, TaskStatus
+from galaxy_core_cli.text import safe_line
+
+#: Plans with at most so many tasks have a row for each of them; of larger ones only what moves is remembered.
+SMALL = 200
+#: Ended tasks of a larger plan that are remembered.
+RECENT = 100
+#: Characters of an unfinished line of output that are kept.
+LINE_CHARACTERS = 400
+
+HEARD = frozenset(
+    {
+        EventType.TASK_STARTED,
+        EventType.TASK_COMPLETED,
+        EventType.TASK_FAILED,
+        EventType.TASK_CANCELLED,
+        EventType.TASK_SKIPPED,
+        EventType.TASK_UNKNOWN,
+        EventType.TASK_RETRYING,
+        EventType.TASK_OUTPUT,
+        EventType.CONSTELLATION_STARTED,
+        EventType.CONSTELLATION_COMPLETED,
+        EventType.CONSTELLATION_FAILED,
+        EventType.CONSTELLATION_CANCELLED,
+    }
+)
+ENDED = frozenset(
+    {
+        EventType.TASK_COMPLETED,
+        EventType.TASK_FAILED,
+        EventType.TASK_CANCELLED,
+        EventType.TASK_SKIPPED,
+        EventType.TASK_UNKNOWN,
+    }
+)
+_OVER = frozenset(
+    {EventType.CONSTELLATION_COMPLETED, EventType.CONSTELLATION_FAILED, EventType.CONSTELLATION_CANCELLED}
+)
+_STATUSES = ("completed", "failed", "unknown", "skipped", "cancelled")
+_BREAK = re.compile(r"[\r\n]+")
+
+
+@define(eq=False)
+class Row:
+    """A task that has moved. `line` is the last that it printed; `note` says why it stands where it stands."""
+
+    task_id: str
+    status: str = "waiting"
+    device: str = ""
+    started: float | None = None
+    ended: float | None = None
+    attempts: int = 0
+    line: str = ""
+    note: str = ""
+    partial: str = ""  # the line that it is printing
+
+    def elapsed(self, now: float) -> float | None:
+        """Seconds of its attempt so far; None before the first."""
+        if self.started is None:
+            return None
+        return max(0.0, (now if self.ended is None else self.ended) - self.started)
+
+    def hear(self, text: str) -> None:
+        """It printed something."""
+        lines = _BREAK.split(self.partial + text)
+        self.partial = lines[-1][-LINE_CHARACTERS:]
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        if last:
+            self.line = safe_line(last[:LINE_CHARACTERS]).strip()
+
+
+@define
+class Board:
+    """`running` and `retrying` in the order of their starts, `recent` in that of their ends."""
+
+    constellation: TaskConstellation
+    rows: dict[str, Row] = field(factory=dict)
+    running: dict[str, Row] = field(factory=dict)
+    retrying: dict[str, Row] = field(factory=dict)
+    recent: deque[Row] = field(factory=lambda: deque(maxlen=RECENT))
+    phase: str = "connecting"
+    started: float | None = None
+    ended: float | None = None
+
+    @property
+    def total(self) -> int:
+        """The number of tasks; an edit may change it."""
+        return self.constellation.task_count
+
+    @property
+    def is_small(self) -> bool:
+        """Whether there is a row for each task."""
+        return self.total <= SMALL
+
+    def counts(self) -> dict[str, int]:
+        """How many tasks ended in which way, and are running."""
+        found = {status: self.constellation.count(TaskStatus(status)) for status in _STATUSES}
+        return {**found, "running": self.constellation.count(TaskStatus.RUNNING)}
+
+    def done(self) -> int:
+        """The number of tasks that have ended."""
+        return sum(self.constellation.count(TaskStatus(status)) for status in _STATUSES)
+
+    def eta_s(self, now: float) -> float | None:
+        """Seconds that are left if the rest goes as fast as what has ended; None when too little is known."""
+        done, total = self.done(), self.total
+        if self.started is None or self.ended is not None or done < 3 or done >= total or total < 8:
+            return None
+        return (now - self.started) / done * (total - done)
+
+    def hear(self, events: Sequence[Event]) -> None:
+        """Note what happened."""
+        for event in events:
+            if isinstance(event, TaskEvent):
+                self._task(event)
+            elif event.event_type is EventType.CONSTELLATION_STARTED:
+                self.phase, self.started = "running", event.timestamp
+            elif event.event_type in _OVER:
+                self.phase, self.ended = "over", event.timestamp
+
+    def _row(self, task_id: str) -> Row:
+        row = self.rows.get(task_id)
+        if row is None:
+            row = self.rows[task_id] = Row(task_id)
+        return row
+
+    def _task(self, event: TaskEvent) -> None:
+        kind, row = event.event_type, self._row(event.task_id)
+        if kind is EventType.TASK_OUTPUT:
+            row.hear(str(event.data.get("text", "")))
+        elif kind is EventType.TASK_STARTED:
+            task = self.constellation.get_task(event.task_id)
+            row.status, row.started, row.ended, row.note = "running", event.timestamp, None, ""
+            row.device = (task.target_device_id if task is not None else None) or ""
+            row.attempts += 1
+            row.line = row.partial = ""
+            self.retrying.pop(event.task_id, None)
+            self.running[event.task_id] = row
+        elif kind is EventType.TASK_RETRYING:
+            row.status, row.ended = "retrying", event.timestamp
+            row.note = f"again in {float(event.data.get('wait_s', 0.0)):.1f}s: {reason(event)}"
+            self.running.pop(event.task_id, None)
+            self.retrying[event.task_id] = row
+        elif kind in ENDED:
+            self._end(row, event)
+
+    def _end(self, row: Row, event: TaskEvent) -> None:
+        row.status, row.ended = event.status, event.timestamp
+        row.note = "" if event.event_type is EventType.TASK_COMPLETED else reason(event)
+        result = event.result
+        if isinstance(result, ExecutionResult):
+            row.device = result.device_id or row.device
+            row.attempts = result.attempts
+            if not row.line and result.stdout:
+                row.hear(result.stdout[-LINE_CHARACTERS:])
+        row.partial = ""
+        self.running.pop(row.task_id, None)
+        self.retrying.pop(row.task_id, None)
+        self.recent.append(row)
+        if not self.is_small:
+            self.rows.pop(row.task_id, None)
+
+
+def reason(event: TaskEvent) -> str:
+    """Why, in one line that is safe to show."""
+    error = event.error
+    return "" if error is None else error_line(event.task_id, error)
+
+
+def error_line(task_id: str, error: BaseException | str) -> str:
+    """An error in one safe line, without the words "task 'x'" that its place says already."""
+    text = safe_line(str(error).strip() or type(error).__name__)
+    for beginning in (f"task {task_id!r} was skipped: ", f"task {task_id!r}: ", f"task {task_id!r} "):
+        text = text.removeprefix(beginning)
+    return text

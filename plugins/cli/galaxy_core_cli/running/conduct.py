@@ -1,0 +1,145 @@
+"""Conducts one run: devices, orchestrator, reporter, and the signals and the time limit that cancel it."""
+
+from __future__ import annotations
+
+import math
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+from attrs import define, field, frozen
+
+from galaxy_core import (
+    ConstellationDeviceManager,
+    Device,
+    EventBus,
+    PluginRegistry,
+    TaskConstellation,
+    TaskConstellationOrchestrator,
+)
+from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.running.kill import kill_now
+from galaxy_core_cli.running.reporter import Reporter
+
+#: Signals that cancel a run, and what it then ends with. The same signal again kills.
+CODES = {"SIGINT": Exit.CANCELLED, "SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HUNG_UP}
+
+
+@frozen
+class Order:
+    """What is to be run, and how."""
+
+    constellation: TaskConstellation
+    devices: Sequence[Device]
+    strategy: str
+    registry: PluginRegistry
+    artifacts: Path | None = None
+    timeout_s: float | None = None
+
+
+@define
+class Ending:
+    """How a run ended. `result` is that of `orchestrate_constellation`, None when it was stopped before it began.
+
+    `stopped` is the exit code that goes with what stopped it; None when nothing did.
+    """
+
+    result: dict[str, Any] | None = None
+    stopped: Exit | None = None
+
+    @property
+    def code(self) -> Exit:
+        """The exit code. A run that was all done when it was to be stopped is as good as any."""
+        status = None if self.result is None else self.result["status"]
+        if status == "completed":
+            return Exit.OK
+        if self.stopped is not None:
+            return self.stopped
+        return Exit.CANCELLED if status == "cancelled" else Exit.NOT_ALL
+
+
+@define
+class _Stopper:
+    """Cancels a run, once."""
+
+    orchestrator: TaskConstellationOrchestrator
+    reporter: Reporter
+    ending: Ending
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+
+    async def watch_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
+        """Cancel at the first signal; have the next one kill."""
+        if sys.platform == "win32":  # Ctrl-C arrives as KeyboardInterrupt there, which cancels everything, too
+            task_status.started()
+            return
+        numbers = [getattr(signal, name) for name in CODES]
+        with anyio.open_signal_receiver(*numbers) as received:
+            task_status.started()
+            async for number in received:
+                code = CODES[signal.Signals(number).name]
+                for each in numbers:
+                    # Not received but handled at once, even while something keeps the event loop from running.
+                    signal.signal(each, lambda *_: kill_now(code, self.reporter.restore))
+                again = "; press Ctrl-C again to kill" if code is Exit.CANCELLED else ""
+                await self.stop(code, f"cancelling{again}")
+                await anyio.sleep_forever()  # leaving here would give the signals back
+
+    async def watch_time(self, timeout_s: float) -> None:
+        """Cancel when the time is up."""
+        await anyio.sleep(timeout_s)
+        await self.stop(Exit.TIMED_OUT, f"cancelling: {timeout_s:g} s are over")
+
+    async def stop(self, code: Exit, text: str) -> None:
+        if self.ending.stopped is None:
+            self.ending.stopped = code
+            self.reporter.tell(text)
+            if not await self.orchestrator.cancel_all():
+                self.scope.cancel()  # nothing runs yet: devices are being connected, or a policy is being asked
+
+
+async def conduct(order: Order, reporter: Reporter) -> Ending:
+    """Run it to its end, which the signals and the time limit may bring about.
+
+    Raises:
+        GalaxyError: nothing could be run.
+    """
+    ending = Ending()
+    bus = EventBus()
+    bus.subscribe(reporter, reporter.heard)
+    manager = ConstellationDeviceManager(plugins=order.registry, event_bus=bus)
+    for device in order.devices:
+        manager.add_device(device)
+    orchestrator = TaskConstellationOrchestrator(
+        manager, event_bus=bus, plugins=order.registry, artifacts=order.artifacts
+    )
+    stopper = _Stopper(orchestrator, reporter, ending)
+    failure: Exception | None = None
+    async with anyio.create_task_group() as group:
+        await group.start(stopper.watch_signals)
+        group.start_soon(reporter.keep_current)
+        if order.timeout_s is not None:
+            group.start_soon(stopper.watch_time, order.timeout_s)
+        try:
+            async with manager:
+                with stopper.scope:
+                    ending.result = await orchestrator.orchestrate_constellation(
+                        order.constellation, assignment_strategy=order.strategy
+                    )
+                    await bus.drain(math.inf)  # a report that is read slowly is still complete
+        except Exception as error:  # raised again below, outside of the group, which would wrap it
+            failure = _single(error)
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return ending
+
+
+def _single(error: Exception) -> Exception:
+    """The one error in a group of one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,108 @@
+"""Live progress in a terminal: the board's picture, painted again ten times a second while something moves."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from galaxy_core import Event, EventType, TaskConstellation, TaskEvent
+from galaxy_core_cli.running.board import HEARD, Board
+from galaxy_core_cli.running.picture import Painter, signs_for
+from galaxy_core_cli.text import safe, safe_line
+
+#: Seconds between two pictures.
+INTERVAL_S = 0.1
+SHOW_CURSOR = b"\x1b[?25h"
+
+
+class LiveReporter:
+    """Shows a run in a terminal. With `output`, what tasks print scrolls by above the picture."""
+
+    heard = HEARD
+
+    def __init__(self, constellation: TaskConstellation, console: Console, *, output: bool = False) -> None:
+        self._board = Board(constellation)
+        self._console = console
+        self._painter = Painter(self._board, signs_for(console.encoding))
+        self._live = Live(
+            console=console,
+            auto_refresh=False,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            vertical_overflow="crop",
+        )
+        self._output = output
+        self._moved = True
+        self._is_gone = False
+
+    async def on_event(self, event: Event) -> None:
+        await self.on_events([event])
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        self._board.hear(events)
+        self._moved = True
+        if self._output:
+            lines = [
+                Text.assemble((f"{safe_line(event.task_id)} | ", "dim"), safe(line))
+                for event in events
+                if isinstance(event, TaskEvent) and event.event_type is EventType.TASK_OUTPUT
+                for line in str(event.data.get("text", "")).splitlines()
+            ]
+            if lines:
+                await anyio.to_thread.run_sync(self._print, Group(*lines))
+
+    async def keep_current(self) -> None:
+        while not self._is_gone:
+            board = self._board
+            if self._moved or board.running or board.phase == "connecting":
+                self._moved = False
+                # Painted here, where nothing moves meanwhile; shown in a thread, because a stopped terminal blocks.
+                await anyio.to_thread.run_sync(self._show, self._picture())
+            await anyio.sleep(INTERVAL_S)
+
+    def _picture(self) -> Group:
+        width, height = self._console.size
+        return Group(*self._painter.frame(time.time(), width, height))
+
+    def _show(self, picture: Group) -> None:
+        try:
+            self._live.update(picture, refresh=True)
+        except OSError:  # the terminal is gone, the run is not
+            self._is_gone = True
+
+    def _print(self, what: Group | Text) -> None:
+        try:
+            self._console.print(what, soft_wrap=True)
+        except OSError:  # the terminal is gone, the run is not
+            self._is_gone = True
+
+    def tell(self, text: str) -> None:
+        if not self._is_gone:
+            self._print(Text(text, style="yellow"))
+
+    def restore(self) -> None:
+        with suppress(OSError):
+            os.write(sys.stderr.fileno(), SHOW_CURSOR + b"\r\n")
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._is_gone:
+            self._show(self._picture())
+        with suppress(OSError):
+            self._live.stop()

@@ -1,0 +1,203 @@
+"""The picture that a terminal shows of a board: one line per task, never more of them than there is room for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from attrs import frozen
+from rich.cells import cell_len
+from rich.text import Text
+
+from galaxy_core import TaskConstellation
+from galaxy_core_cli.running.board import Board, Row
+from galaxy_core_cli.text import count, duration, safe_line
+
+BAR_WIDTH: Final = 24
+#: Failed tasks of a large plan that stay in sight, however much ends after them.
+FAILED_ROWS: Final = 3
+NARROW: Final = 70
+_WORDS: Final = {"completed": "done", "retrying": "retry"}
+_STYLES: Final = {
+    "completed": "green",
+    "failed": "bold red",
+    "running": "cyan",
+    "retrying": "yellow",
+    "skipped": "yellow",
+    "cancelled": "yellow",
+    "unknown": "bold magenta",
+    "waiting": "dim",
+}
+
+
+@frozen
+class Signs:
+    """What statuses, progress and motion look like in the characters that a terminal can show."""
+
+    of: Mapping[str, str]
+    spinner: str
+    bar: str
+    rest: str
+    dot: str
+    arrow: str
+
+
+_OF = {"completed": "✓", "failed": "✗", "retrying": "↻", "skipped": "↷", "cancelled": "⊘", "unknown": "?", "waiting": "·"}
+_ASCII_OF = {"completed": "+", "failed": "x", "retrying": "~", "skipped": "-", "cancelled": "#", "unknown": "?", "waiting": "."}
+UNICODE: Final = Signs(_OF, "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "━", "─", "·", "→")
+ASCII: Final = Signs(_ASCII_OF, "|/-\\", "#", "-", "|", "->")
+
+
+def signs_for(encoding: str | None) -> Signs:
+    """Those that can be written in this encoding."""
+    try:
+        "".join([*UNICODE.of.values(), UNICODE.spinner, UNICODE.bar]).encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return ASCII
+    return UNICODE
+
+
+class Painter:
+    """Paints one board again and again. Costs the lines that it shows, whatever the size of the plan."""
+
+    def __init__(self, board: Board, signs: Signs) -> None:
+        self._board = board
+        self._signs = signs
+        self._order: list[str] = []
+        self._revision = -1
+
+    def frame(self, now: float, width: int, height: int) -> list[Text]:
+        """The whole picture at a moment, at most `height` lines of `width` cells."""
+        room = max(1, height - 3)
+        rows = self._rows(room)
+        columns = _Columns.fitting(rows, width)
+        lines = [self._header(now), *(self._line(row, now, columns) for row in rows), self._footer(rows)]
+        for line in lines:
+            line.no_wrap = True
+            line.truncate(width, overflow="ellipsis")
+        return lines
+
+    # ------------------------------------------------------------------------------------------- which rows
+    def _rows(self, room: int) -> list[Row]:
+        board = self._board
+        if board.is_small and board.total <= room:
+            return [board.rows.get(task_id) or Row(task_id) for task_id in self._ids()]
+        if board.phase == "over":
+            return [row for row in board.recent if row.status in {"failed", "unknown"}][-room:]
+        moving = [*board.retrying.values(), *board.running.values()]
+        for_moving = max(room * 2 // 3, room - len(board.recent))
+        moving = moving[:for_moving]
+        ended = list(board.recent)[-(room - len(moving)) :] if room > len(moving) else []
+        failed = [row for row in board.recent if row.status == "failed" and row not in ended][-FAILED_ROWS:]
+        return [*failed, *ended[len(failed) :], *moving]
+
+    def _ids(self) -> list[str]:
+        constellation = self._board.constellation
+        if self._revision != constellation.revision:
+            self._revision = constellation.revision
+            self._order = constellation.get_topological_order()
+        return self._order
+
+    # ------------------------------------------------------------------------------------------- lines
+    def _header(self, now: float) -> Text:
+        board, signs = self._board, self._signs
+        name = Text(safe_line(board.constellation.name), style="bold")
+        if board.phase == "connecting":
+            return Text.assemble(name, ("  connecting", "dim"))
+        done, total = board.done(), board.total
+        full = BAR_WIDTH if not total else BAR_WIDTH * done // total
+        counts = board.counts()
+        bad = counts["failed"] or counts["unknown"]
+        started = board.started if board.started is not None else now
+        elapsed = (board.ended if board.ended is not None else now) - started
+        eta = board.eta_s(now)
+        return Text.assemble(
+            name,
+            "  ",
+            (signs.bar * full, "red" if bad else "green"),
+            (signs.rest * (BAR_WIDTH - full), "dim"),
+            f"  {done:,}/{total:,}  {duration(elapsed)}",
+            (f"  about {duration(eta)} left" if eta is not None else "", "dim"),
+        )
+
+    def _footer(self, rows: Sequence[Row]) -> Text:
+        board = self._board
+        counts = board.counts()
+        waiting = board.total - board.done() - counts["running"] - len(board.retrying)
+        parts = [
+            (counts["completed"], "done", "green"),
+            (counts["running"], "running", "cyan"),
+            (len(board.retrying), "to be retried", "yellow"),
+            (max(0, waiting), "waiting", "dim"),
+            (counts["skipped"], "skipped", "yellow"),
+            (counts["failed"], "failed", "bold red"),
+            (counts["unknown"], "unknown", "bold magenta"),
+            (counts["cancelled"], "cancelled", "yellow"),
+        ]
+        told = [(f"{number:,} {word}", style) for number, word, style in parts if number]
+        footer = Text("  ")
+        for place, (word, style) in enumerate(told):
+            footer.append(f" {self._signs.dot} " if place else "", "dim")
+            footer.append(word, style)
+        hidden = len(board.running) + len(board.retrying) - sum(row.status in {"running", "retrying"} for row in rows)
+        if hidden > 0:
+            footer.append(f" {self._signs.dot} {count(hidden, 'more')[:-1] if hidden > 1 else '1 more'} not shown", "dim")
+        return footer
+
+    def _line(self, row: Row, now: float, columns: _Columns) -> Text:
+        style, signs = _STYLES[row.status], self._signs
+        mark = signs.spinner[int(now * 10) % len(signs.spinner)] if row.status == "running" else signs.of[row.status]
+        elapsed = row.elapsed(now)
+        line = Text("  ")
+        line.append(mark, style)
+        line.append(" ")
+        line.append(_padded(safe_line(row.task_id), columns.task), "dim" if row.status == "waiting" else "")
+        if columns.device:
+            line.append("  ")
+            line.append(_padded(safe_line(row.device), columns.device), "blue")
+        line.append("  ")
+        line.append(_padded(_WORDS.get(row.status, row.status), 9), style)
+        line.append(f"{'' if elapsed is None else duration(elapsed):>7}  ")
+        line.append(*self._says(row))
+        return line
+
+    def _says(self, row: Row) -> tuple[str, str]:
+        """The last column and its style."""
+        if row.status == "waiting":
+            return _waits_for(self._board.constellation, row.task_id), "dim"
+        if row.status == "failed" and row.line:
+            return f"{row.note}: {row.line}", "red"
+        if row.note:
+            return row.note, "red" if row.status in {"failed", "unknown"} else "dim"
+        return row.line, "dim"
+
+
+@frozen
+class _Columns:
+    """Widths in cells; `device` is 0 where there is no room for it."""
+
+    task: int
+    device: int
+
+    @classmethod
+    def fitting(cls, rows: Sequence[Row], width: int) -> _Columns:
+        task = max((cell_len(safe_line(row.task_id)) for row in rows), default=4)
+        device = max((cell_len(safe_line(row.device)) for row in rows), default=0)
+        return cls(min(task, max(8, width // 3)), 0 if width < NARROW else min(max(device, 4), width // 6))
+
+
+def _padded(text: str, width: int) -> str:
+    """`text` in exactly `width` cells."""
+    padded = Text(text)
+    padded.truncate(width, overflow="ellipsis", pad=True)
+    return padded.plain
+
+
+def _waits_for(constellation: TaskConstellation, task_id: str) -> str:
+    """The prerequisites that have not ended, in words; nothing when it only waits for its turn."""
+    waits = []
+    for line in constellation.get_task_dependencies(task_id):
+        source = constellation.get_task(line.from_task_id)
+        if source is not None and not source.is_terminal:
+            waits.append(line.from_task_id)
+    return f"after {', '.join(map(safe_line, waits[:6]))}{', …' if len(waits) > 6 else ''}" if waits else "waits for its turn"

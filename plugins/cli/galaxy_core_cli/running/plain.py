@@ -1,0 +1,108 @@
+"""Plain lines, one per event, for logs and for everything that is not a terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+import anyio.to_thread
+
+from galaxy_core import ConstellationEvent, Event, EventType, TaskConstellation, TaskEvent
+from galaxy_core_cli.running.board import ENDED, HEARD, Board
+from galaxy_core_cli.streams import Lines
+from galaxy_core_cli.text import count, duration, safe, safe_line
+
+_WORDS = {
+    "completed": "done",
+    "failed": "FAILED",
+    "cancelled": "cancelled",
+    "skipped": "skipped",
+    "unknown": "UNKNOWN",
+}
+
+
+class PlainReporter:
+    """Writes ``[  1.2s] done      build on here (0.4s)``. With `output`, what tasks print is told, too."""
+
+    def __init__(self, constellation: TaskConstellation, lines: Lines, *, output: bool = False) -> None:
+        self.heard = HEARD if output else HEARD - {EventType.TASK_OUTPUT}
+        self._board = Board(constellation)
+        self._name = safe_line(constellation.name)
+        self._lines = lines
+        self._partial: dict[tuple[str, str], str] = {}
+
+    async def on_event(self, event: Event) -> None:
+        await self.on_events([event])
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        found: list[str] = []
+        for event in events:
+            if isinstance(event, TaskEvent) and event.event_type is EventType.TASK_OUTPUT:
+                found += self._output(event)
+            else:
+                self._board.hear([event])
+                found += self._lines_of(event)
+        await anyio.to_thread.run_sync(self._lines.write, found)
+
+    def _lines_of(self, event: Event) -> Iterator[str]:
+        if isinstance(event, ConstellationEvent):
+            if event.event_type is EventType.CONSTELLATION_STARTED:
+                yield f"{self._name}: {count(self._board.total, 'task')}"
+        elif isinstance(event, TaskEvent):
+            if event.event_type in ENDED:
+                yield from self._rest(event.task_id)
+            yield f"[{self._since_start(event):>7}] {self._line_of(event)}"
+
+    def _since_start(self, event: Event) -> str:
+        started = self._board.started
+        return "" if started is None else duration(event.timestamp - started)
+
+    def _line_of(self, event: TaskEvent) -> str:
+        # The board has heard the event already, and forgets ended tasks of a large plan only after they were recent.
+        rows, recent = self._board.rows, self._board.recent
+        row = rows.get(event.task_id) or recent[-1]
+        where = f" on {safe_line(row.device)}" if row.device else ""
+        task = safe_line(row.task_id)
+        if event.event_type is EventType.TASK_STARTED:
+            again = f" (attempt {row.attempts})" if row.attempts > 1 else ""
+            return f"start     {task}{where}{again}"
+        if event.event_type is EventType.TASK_RETRYING:
+            return f"retry     {task}{where} {row.note}"
+        elapsed = row.elapsed(event.timestamp)
+        took = "" if elapsed is None else f" ({duration(elapsed)})"
+        why = f": {row.note}" if row.note else ""
+        return f"{_WORDS[event.status]:<9} {task}{where}{took}{why}"
+
+    def _output(self, event: TaskEvent) -> Iterator[str]:
+        key = (event.task_id, str(event.data.get("stream", "")))
+        *whole, rest = (self._partial.pop(key, "") + str(event.data.get("text", ""))).split("\n")
+        for line in whole:
+            yield f"{safe_line(event.task_id)} | {safe(line.rstrip(chr(13)))}"
+        if rest:
+            self._partial[key] = rest
+
+    def _rest(self, task_id: str) -> Iterator[str]:
+        for stream in ("stdout", "stderr"):
+            if rest := self._partial.pop((task_id, stream), ""):
+                yield f"{safe_line(task_id)} | {safe(rest)}"
+
+    async def keep_current(self) -> None:
+        """Nothing moves here."""
+
+    def tell(self, text: str) -> None:
+        started = self._board.started
+        since = "" if started is None else duration(time.time() - started)
+        self._lines.write([f"[{since:>7}] {line}" for line in text.split("\n")])
+
+    def restore(self) -> None:
+        """Lines leave nothing behind."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Every line is out already."""

@@ -1,0 +1,42 @@
+"""What a reporter of a run is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from galaxy_core import Event, EventType
+
+
+class Reporter(Protocol):
+    """Tells of a run while it lasts. Entered before the run, left after it.
+
+    It is an observer that hears events in batches. Nothing of it may keep the run waiting: what can block is done in a
+    worker thread.
+    """
+
+    @property
+    def heard(self) -> frozenset[EventType]:
+        """The events that it wants."""
+
+    async def on_event(self, event: Event) -> None:
+        """Not called: an observer needs it, and events come in batches."""
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        """Tell what happened."""
+
+    async def keep_current(self) -> None:
+        """Runs beside the run, and is cancelled when that is over."""
+
+    def tell(self, text: str) -> None:
+        """Say something that is no event, such as what was logged. Called in the event loop's thread, or any other."""
+
+    def restore(self) -> None:
+        """Leave the terminal as it was found, at once: the process is about to be gone."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,148 @@
+"""What came of a run: the output of its last tasks, what went wrong and why, and the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from rich.text import Text
+
+from galaxy_core import ExecutionResult, TaskConstellation, TaskStar
+from galaxy_core_cli.running.board import error_line
+from galaxy_core_cli.running.conduct import Ending
+from galaxy_core_cli.running.picture import Signs
+from galaxy_core_cli.text import count, duration, safe, safe_line, shortened, tail
+
+#: Of each kind, so many tasks are told about; the rest is counted.
+MOST: Final = 20
+STDERR_LINES: Final = 10
+#: Lines of output that a person is shown of each last task; a file or pipe gets all.
+OUTPUT_LINES: Final = 40
+_PATH_TASKS: Final = 8
+_STATUSES: Final = ("completed", "failed", "unknown", "skipped", "cancelled")
+_STYLES: Final = {"failed": "bold red", "unknown": "bold magenta", "skipped": "yellow", "cancelled": "yellow"}
+
+
+def outputs(constellation: TaskConstellation, *, limit: int | None) -> Iterator[str]:
+    """What those tasks printed on which no other waits, in plan order; under a heading each when there are several."""
+    last = [task for task in constellation.get_all_tasks() if not constellation.get_task_dependents(task.task_id)]
+    said = [(task, text) for task in last if (text := _stdout(task).rstrip())]
+    for place, (task, text) in enumerate(said if limit is None else said[:MOST]):
+        if len(last) > 1:
+            yield f"{'' if place == 0 else chr(10)}==> {safe_line(task.task_id)} <=="
+        lines, before = tail(text, limit) if limit is not None else (safe(text).split("\n"), 0)
+        if before:
+            yield f"({count(before, 'line')} before)"
+        yield from lines
+    if limit is not None and len(said) > MOST:
+        yield f"\n({count(len(said) - MOST, 'more task')} printed something)"
+
+
+def _stdout(task: TaskStar) -> str:
+    result = task.result
+    return (result.stdout or "") if isinstance(result, ExecutionResult) else ""
+
+
+def summary(constellation: TaskConstellation, ending: Ending, signs: Signs) -> Iterator[Text]:
+    """What a person wants to know at the end; the last line is the verdict."""
+    if ending.result is None:
+        yield Text("cancelled before anything was started", style="yellow")
+        return
+    tasks: dict[str, list[TaskStar]] = {status: [] for status in _STATUSES}
+    for task in constellation.get_all_tasks():
+        tasks.setdefault(task.status.value, []).append(task)
+    for status in ("failed", "unknown"):
+        for task in tasks[status][:MOST]:
+            yield from _failure(task, signs)
+        yield from _more(tasks[status], status)
+    yield from _not_run(tasks["skipped"], "skipped", signs)
+    if tasks["cancelled"] and ending.result["status"] != "cancelled":
+        yield from _not_run(tasks["cancelled"], "cancelled", signs)
+    yield from _files(ending.result["results"])
+    yield from _figures(ending.result, signs)
+    yield _verdict(constellation, ending, {status: len(found) for status, found in tasks.items()}, signs)
+
+
+def _failure(task: TaskStar, signs: Signs) -> Iterator[Text]:
+    result = task.result if isinstance(task.result, ExecutionResult) else None
+    error = task.error or "no reason was given"
+    status = task.status.value
+    line = Text.assemble((f"{signs.of[status]} {safe_line(task.task_id)}", _STYLES[status]))
+    if result is not None and result.device_id:
+        line.append(f" on {safe_line(result.device_id)}")
+    if task.attempts > 1:
+        line.append(f" after {task.attempts} attempts")
+    line.append(f": {error_line(task.task_id, error)}")
+    yield line
+    stderr = "" if result is None else result.stderr or result.stdout or ""
+    lines, before = tail(stderr, STDERR_LINES)
+    if before:
+        yield Text(f"    … {count(before, 'line')} before", style="dim")
+    for said in lines:
+        yield Text(f"    {said}", style="dim")
+
+
+def _more(tasks: list[TaskStar], status: str) -> Iterator[Text]:
+    if len(tasks) > MOST:
+        yield Text(f"  and {len(tasks) - MOST:,} more {status}; --json tells of each", style=_STYLES[status])
+
+
+def _not_run(tasks: list[TaskStar], status: str, signs: Signs) -> Iterator[Text]:
+    """Tasks that share a reason stand in one line."""
+    reasons: dict[str, list[str]] = {}
+    for task in tasks:
+        why = error_line(task.task_id, task.error) if task.error is not None else status
+        reasons.setdefault(why, []).append(safe_line(task.task_id))
+    for why, ids in list(reasons.items())[:MOST]:
+        names = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
+        yield Text.assemble((f"{signs.of[status]} {names}", _STYLES[status]), f" {status}: {why}")
+    if len(reasons) > MOST:
+        rest = sum(len(ids) for ids in list(reasons.values())[MOST:])
+        yield Text(f"  and {rest:,} more {status}", style=_STYLES[status])
+
+
+def _files(results: Mapping[str, ExecutionResult]) -> Iterator[Text]:
+    """Where collected files lie: the folder when there are many."""
+    found = [(task_id, name, path) for task_id, one in results.items() for name, path in (one.files or {}).items()]
+    if not found:
+        return
+    for task_id, name, path in found[:5]:
+        yield Text.assemble(("file ", "dim"), f"{safe_line(task_id)}: {safe_line(name)}", ("  in ", "dim"), safe_line(path))
+    if len(found) > 5:
+        folder = Path(found[0][2]).parent.parent
+        yield Text.assemble(("file ", "dim"), f"and {len(found) - 5:,} more", ("  in ", "dim"), safe_line(folder))
+
+
+def _figures(result: Mapping[str, Any], signs: Signs) -> Iterator[Text]:
+    statistics = result["statistics"]
+    way = [safe_line(task_id) for task_id in statistics["critical_path_tasks"]]
+    if statistics["parallelism_calculation_mode"] != "actual_time" or len(way) < 2:
+        return
+    if len(way) > _PATH_TASKS:
+        way = [*way[: _PATH_TASKS - 2], "...", way[-1]]
+    yield Text(
+        f"critical path {duration(statistics['critical_path_length'])}: {shortened(f' {signs.arrow} '.join(way), 200)}"
+        f"; {statistics['parallelism_ratio']:.1f} tasks at a time",
+        style="dim",
+    )
+
+
+def _verdict(constellation: TaskConstellation, ending: Ending, counts: Mapping[str, int], signs: Signs) -> Text:
+    assert ending.result is not None
+    status = ending.result["status"]
+    total, done = constellation.task_count, counts["completed"]
+    good = status == "completed"
+    words = "completed" if good else {"partially_failed": "failed"}.get(status, status)
+    parts = [f"{done:,} of {count(total, 'task')} done"]
+    parts += [f"{counts[name]:,} {name}" for name in _STATUSES[1:] if counts[name]]
+    took = constellation.execution_duration
+    line = Text.assemble(
+        (f"{signs.of['completed' if good else 'failed']} ", "bold green" if good else "bold red"),
+        (safe_line(constellation.name), "bold"),
+        (f" {words}", "green" if good else "red"),
+        f": {', '.join(parts)}",
+    )
+    if took is not None:
+        line.append(f" in {duration(took)}")
+    return line

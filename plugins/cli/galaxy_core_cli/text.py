@@ -1,0 +1,83 @@
+"""Text for terminals and logs: what came from elsewhere made harmless, and figures made readable."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from galaxy_core import TaskStar
+
+# Colours and the like. A task may well print them, and shown as text they only hide what it says.
+_STYLING = re.compile(r"\x1b\[[0-9;:]*m")
+# Control characters (C0, DEL, C1); what reorders or hides text (bidirectional controls, marks without width); the two
+# separators that break lines; halves of surrogate pairs, which cannot be written.
+_UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff"
+_UNSAFE_TEXT = re.compile(f"[{_UNSAFE}]")
+_UNSAFE_LINE = re.compile(f"[\t\n{_UNSAFE}]")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def safe(text: object) -> str:
+    """`text` without anything that a terminal would act on, but tabs and newlines. Colours are dropped, the rest escaped."""
+    plain = _STYLING.sub("", str(text)).replace("\r\n", "\n")
+    return _UNSAFE_TEXT.sub(_escaped, plain)
+
+
+def safe_line(text: object) -> str:
+    """`text` as one line: as `safe`, and newlines and tabs escaped, too."""
+    return _UNSAFE_LINE.sub(_escaped, _STYLING.sub("", str(text)))
+
+
+def tail(text: str, lines: int) -> tuple[list[str], int]:
+    """The last `lines` lines that are not empty at the end, made safe, and how many came before them."""
+    found = safe(text).rstrip().split("\n") if text.strip() else []
+    return found[-lines:], max(0, len(found) - lines)
+
+
+def duration(seconds: float) -> str:
+    """``24ms``, ``0.4s``, ``12s``, ``3:07``, ``2:03:07``."""
+    if seconds < 0.0995:
+        return f"{max(0, round(seconds * 1000))}ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, whole = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{whole:02}" if hours else f"{minutes}:{whole:02}"
+
+
+def count(number: int, noun: str) -> str:
+    """``1 task``, ``1,200 tasks``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def shortened(text: str, width: int) -> str:
+    """`text` with at most `width` characters."""
+    return text if len(text) <= width else text[: max(0, width - 1)] + "…"
+
+
+def what(task: TaskStar, width: int = 60) -> str:
+    """What a task does, in one line that is safe to show."""
+    from galaxy_core import Action, Command, Reference
+
+    def word(value: object) -> str:
+        return f"<{value.task_id}.{value.value}>" if isinstance(value, Reference) else shlex.quote(str(value))
+
+    request = task.request
+    if isinstance(request, Command) and request.argv is not None:
+        text = " ".join(word(part) if "\n" not in str(part) else "…" for part in request.argv)
+    elif isinstance(request, Command):
+        first, *more = (request.shell or "").strip().split("\n")
+        text = f"$ {first}{' …' if more else ''}"
+    elif isinstance(request, Action):
+        text = " ".join([request.name, *(f"{name}={word(value)}" for name, value in request.arguments.items())])
+    else:
+        text = task.description
+    return shortened(safe_line(text), width)

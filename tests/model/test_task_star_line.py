@@ -1,0 +1,315 @@
+"""One link: its defaults, how it is evaluated by hand and by an outcome, what guards it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from galaxy_core.errors import ConditionError, ImmutableError
+from galaxy_core.model.condition import Expression
+from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.dependency import DependencyType, TaskStarLine
+from galaxy_core.model.result import ExecutionResult, TaskStatus
+from galaxy_core.model.task import TaskStar
+
+UNCONDITIONAL, SUCCESS_ONLY = DependencyType.UNCONDITIONAL, DependencyType.SUCCESS_ONLY
+CONDITIONAL, COMPLETION_ONLY = DependencyType.CONDITIONAL, DependencyType.COMPLETION_ONLY
+ENDS = [
+    TaskStatus.COMPLETED,
+    TaskStatus.FAILED,
+    TaskStatus.CANCELLED,
+    TaskStatus.SKIPPED,
+    TaskStatus.UNKNOWN,
+]
+
+
+def link(kind: DependencyType = UNCONDITIONAL, evaluator: Callable[..., Any] | None = None) -> TaskStarLine:
+    return TaskStarLine("a", "b", kind, "a condition", evaluator)
+
+
+def broken(payload: object) -> bool:
+    raise KeyError("level")
+
+
+# ----------------------------------------------------------------------------------------------- what it is
+def test_a_link_is_unconditional_unless_said_otherwise() -> None:
+    line = TaskStarLine("a", "b")
+    assert (line.from_task_id, line.to_task_id) == (line.source_task_id, line.target_task_id) == ("a", "b")
+    assert (line.dependency_type, line.condition_description, line.metadata) == (UNCONDITIONAL, None, {})
+    assert (line.is_satisfied(), line.last_evaluation_result, line.last_evaluation_time) == (False, None, None)
+    assert repr(line) == "<TaskStarLine 'a' -> 'b' unconditional>"
+
+
+def test_a_link_makes_its_id_once_when_it_is_asked_for() -> None:
+    line = TaskStarLine("a", "b")
+    assert line.line_id == line.line_id
+    assert len(line.line_id) == 36
+    assert TaskStarLine("a", "b", line_id="mine").line_id == "mine"
+
+
+def test_the_factories_describe_their_links() -> None:
+    unconditional = TaskStarLine.create_unconditional("a", "b")
+    success = TaskStarLine.create_success_only("a", "b")
+    conditional = TaskStarLine.create_conditional("a", "b", "enough", bool)
+    assert (unconditional.dependency_type, unconditional.condition_description) == (
+        UNCONDITIONAL,
+        "Unconditional dependency",
+    )
+    assert (success.dependency_type, success.condition_description) == (SUCCESS_ONLY, "Success-only dependency")
+    assert (conditional.dependency_type, conditional.condition_description) == (CONDITIONAL, "enough")
+    assert conditional.condition_evaluator is bool
+
+
+def test_metadata_is_a_copy_and_is_merged() -> None:
+    line = TaskStarLine("a", "b", metadata={"one": 1})
+    line.metadata["lost"] = True
+    line.update_metadata({"two": 2})
+    assert line.metadata == {"one": 1, "two": 2}
+
+
+def test_a_copy_says_the_same_under_the_same_id_and_belongs_to_no_plan() -> None:
+    plan = TaskConstellation.build([TaskStar("a"), TaskStar("b")], [link(CONDITIONAL, bool)])
+    (line,) = plan.get_all_dependencies()
+    copy = line.copy()
+    assert (copy.line_id, copy.dependency_type, copy.condition_evaluator) == (line.line_id, CONDITIONAL, bool)
+    copy.dependency_type = SUCCESS_ONLY
+    assert line.dependency_type is CONDITIONAL
+
+
+# ----------------------------------------------------------------------------------------------- by hand
+@pytest.mark.parametrize("kind", [UNCONDITIONAL, COMPLETION_ONLY])
+def test_by_hand_any_result_satisfies_a_link_that_follows_any_end(kind: DependencyType) -> None:
+    line = link(kind)
+    assert line.evaluate_condition(None) is True
+    assert line.is_satisfied()
+
+
+@pytest.mark.parametrize("kind", [SUCCESS_ONLY, CONDITIONAL])
+def test_by_hand_a_link_without_an_evaluator_asks_for_a_result(kind: DependencyType) -> None:
+    line = link(kind)
+    assert line.evaluate_condition(None) is False
+    assert not line.is_satisfied()
+    assert line.evaluate_condition(0) is True
+    assert line.is_satisfied()
+
+
+def test_by_hand_the_evaluator_answers_as_it_likes_and_its_answer_is_kept() -> None:
+    line = link(CONDITIONAL, lambda payload: payload["level"])
+    assert line.evaluate_condition({"level": 80}) == 80
+    assert (line.last_evaluation_result, line.is_satisfied()) == (80, True)
+    assert line.last_evaluation_time is not None
+    assert line.evaluate_condition({"level": 0}) == 0
+    assert not line.is_satisfied()
+
+
+def test_by_hand_an_evaluator_that_raises_is_not_met() -> None:
+    line = link(CONDITIONAL, broken)
+    assert line.evaluate_condition("text") is False
+    assert not line.is_satisfied()
+
+
+def test_a_link_can_be_asked_whether_its_prerequisite_is_among_completed_tasks() -> None:
+    line = link()
+    assert line.is_satisfied(["x", "a"])
+    assert line.is_satisfied([TaskStar("a")])
+    assert not line.is_satisfied(["b"])
+    assert not line.is_satisfied([])
+
+
+def test_satisfaction_can_be_declared_and_forgotten() -> None:
+    line = link()
+    line.mark_satisfied()
+    assert line.is_satisfied()
+    line.reset_satisfaction()
+    assert (line.is_satisfied(), line.last_evaluation_result, line.last_evaluation_time) == (False, None, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda line: setattr(line, "dependency_type", SUCCESS_ONLY),
+        lambda line: setattr(line, "condition_evaluator", bool),
+        lambda line: line.set_condition_evaluator(bool),
+    ],
+)
+def test_setting_the_type_or_the_evaluator_resets_the_satisfaction(change: Callable[[TaskStarLine], None]) -> None:
+    line = link()
+    line.evaluate_condition("text")
+    change(line)
+    assert (line.is_satisfied(), line.last_evaluation_time) == (False, None)
+
+
+# ----------------------------------------------------------------------------------------------- by an outcome
+@pytest.mark.parametrize("status", ENDS, ids=str)
+@pytest.mark.parametrize("kind", [UNCONDITIONAL, COMPLETION_ONLY])
+def test_any_end_satisfies_an_unconditional_link(kind: DependencyType, status: TaskStatus) -> None:
+    line = link(kind)
+    assert line.outcome_satisfies(status, None, None)
+    assert line.is_satisfied()
+
+
+@pytest.mark.parametrize("status", ENDS, ids=str)
+@pytest.mark.parametrize("payload", [None, "text", OSError("broke")])
+@pytest.mark.parametrize("kind", [SUCCESS_ONLY, CONDITIONAL])
+def test_success_is_decided_by_the_outcome_alone(kind: DependencyType, payload: object, status: TaskStatus) -> None:
+    line = link(kind)
+    assert line.outcome_satisfies(status, payload, None) == (status is TaskStatus.COMPLETED)
+    assert line.is_satisfied() == (status is TaskStatus.COMPLETED)
+
+
+@pytest.mark.parametrize("status", [TaskStatus.COMPLETED, TaskStatus.FAILED], ids=str)
+def test_a_condition_judges_the_payload_of_what_ran_to_an_outcome(status: TaskStatus) -> None:
+    line = link(CONDITIONAL, lambda payload: "yes" if payload == "payload" else "")
+    assert line.outcome_satisfies(status, "payload", ExecutionResult("a", status, "payload"))
+    assert line.last_evaluation_result is True
+    assert not line.outcome_satisfies(status, "other", ExecutionResult("a", status, "other"))
+
+
+@pytest.mark.parametrize("status", [TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UNKNOWN], ids=str)
+def test_a_condition_is_not_asked_about_what_has_no_outcome(status: TaskStatus) -> None:
+    assert not link(CONDITIONAL, broken).outcome_satisfies(status, None, None)
+
+
+def test_an_evaluator_that_takes_two_arguments_gets_the_outcome_beside_the_payload() -> None:
+    outcome = ExecutionResult("a", TaskStatus.FAILED, "text", exit_code=3)
+    line = link(CONDITIONAL, lambda payload, found: (payload, found.exit_code) == ("text", 3))
+    assert line.outcome_satisfies(TaskStatus.FAILED, "text", outcome)
+
+
+def test_an_optional_second_parameter_is_left_alone() -> None:
+    line = link(CONDITIONAL, lambda payload, limit=10: payload > limit)
+    assert line.outcome_satisfies(TaskStatus.COMPLETED, 11, ExecutionResult("a", TaskStatus.COMPLETED, 11))
+
+
+def test_an_evaluator_without_a_signature_gets_the_payload() -> None:
+    assert link(CONDITIONAL, bool).outcome_satisfies(TaskStatus.COMPLETED, "text", None)
+
+
+def test_an_evaluator_that_raises_fails_the_link_visibly() -> None:
+    line = link(CONDITIONAL, broken)
+    with pytest.raises(ConditionError, match=r"condition of the link a -> b .* KeyError: 'level'") as caught:
+        line.outcome_satisfies(TaskStatus.COMPLETED, {}, None)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert (caught.value.task_id, caught.value.cause_id) == ("b", "a")
+    assert not line.is_satisfied()
+
+
+# ----------------------------------------------------------------------------------------------- expressions
+@pytest.mark.parametrize(
+    ("text", "met"),
+    [
+        ("exit_code == `3`", True),
+        ("status == 'failed'", True),
+        ("stderr", True),
+        ("stdout", True),
+        ("json.level > `50`", True),
+        ("value.key", True),
+        ("contains(error, 'broke')", True),
+        ("json.nothing", False),
+        ("value.empty", False),
+        ("exit_code == `0`", False),
+        ("`false`", False),
+        ("`0`", True),
+    ],
+)
+def test_an_expression_sees_the_outcome_and_counts_as_jmespath_counts(text: str, met: bool) -> None:
+    payload = {"key": "text", "empty": []}
+    outcome = ExecutionResult(
+        "a", TaskStatus.FAILED, payload, OSError("broke"), stdout='{"level": 80}', stderr="oops", exit_code=3
+    )
+    assert link(CONDITIONAL, Expression(text)).outcome_satisfies(TaskStatus.FAILED, payload, outcome) is met
+
+
+def test_output_that_is_not_json_is_null_to_an_expression() -> None:
+    outcome = ExecutionResult("a", TaskStatus.COMPLETED, "text", stdout="text")
+    assert not Expression("json")("text", outcome)
+
+
+def test_without_output_the_payload_is_the_json_of_an_expression() -> None:
+    assert Expression("json.level == `80`")({"level": 80}, ExecutionResult("a", TaskStatus.COMPLETED, {"level": 80}))
+
+
+@pytest.mark.parametrize("text", ["", "a ==", "[", "x" * 1001])
+def test_what_is_no_expression_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"JMESPath|1000 characters"):
+        Expression(text)
+
+
+def test_expressions_are_values() -> None:
+    assert Expression("a") == Expression("a")
+    assert len({Expression("a"), Expression("a"), Expression("b")}) == 2
+    assert repr(Expression("a")) == "Expression('a')"
+
+
+def test_an_expression_that_cannot_be_evaluated_is_a_condition_error() -> None:
+    with pytest.raises(ConditionError, match="length"):
+        link(CONDITIONAL, Expression("length(value)")).outcome_satisfies(TaskStatus.COMPLETED, 5, None)
+
+
+# ----------------------------------------------------------------------------------------------- I3
+SETTERS: dict[str, Callable[[TaskStarLine], None]] = {
+    "dependency_type": lambda line: setattr(line, "dependency_type", SUCCESS_ONLY),
+    "condition_description": lambda line: setattr(line, "condition_description", "new"),
+    "condition_evaluator": lambda line: setattr(line, "condition_evaluator", bool),
+}
+WAYS: dict[str, Callable[[TaskConstellation], object]] = {
+    "running": lambda plan: plan.start_task("b"),
+    "completed": lambda plan: plan.mark_task_completed("b", success=True),
+    "failed": lambda plan: plan.mark_task_completed("b", success=False),
+    "cancelled": lambda plan: plan.tasks["b"].cancel(),
+}
+
+
+def test_every_setter_of_a_link_is_listed_above() -> None:
+    found = {name for name, kind in vars(TaskStarLine).items() if isinstance(kind, property) and kind.fset is not None}
+    assert found == set(SETTERS)
+
+
+@pytest.mark.parametrize("status", WAYS)
+@pytest.mark.parametrize("setter", SETTERS)
+def test_a_link_into_a_task_that_has_started_cannot_be_changed(setter: str, status: str) -> None:
+    plan = TaskConstellation.build([TaskStar("a"), TaskStar("b")], [link()])
+    plan.mark_task_completed("a", success=True)
+    WAYS[status](plan)
+    before = plan.to_dict()
+    with pytest.raises(ImmutableError, match=f"^Cannot modify dependency of {status} task b$"):
+        SETTERS[setter](plan.get_all_dependencies()[0])
+    assert plan.to_dict() == before
+
+
+@pytest.mark.parametrize("setter", SETTERS)
+def test_a_link_into_a_skipped_task_cannot_be_changed(setter: str) -> None:
+    plan = TaskConstellation.build([TaskStar("a"), TaskStar("b")], [link(SUCCESS_ONLY)])
+    plan.mark_task_completed("a", success=False)
+    with pytest.raises(ImmutableError, match=r"of skipped task b$"):
+        SETTERS[setter](plan.get_all_dependencies()[0])
+
+
+@pytest.mark.parametrize("setter", SETTERS)
+def test_changing_a_link_raises_the_revision_by_one(setter: str) -> None:
+    plan = TaskConstellation.build([TaskStar("a"), TaskStar("b")], [link()])
+    revision = plan.revision
+    SETTERS[setter](plan.get_all_dependencies()[0])
+    assert plan.revision == revision + 1
+
+
+def test_a_link_from_an_ended_task_is_judged_again_when_its_type_changes() -> None:
+    plan = TaskConstellation.build(
+        [TaskStar("a"), TaskStar("b"), TaskStar("other")], [link(), TaskStarLine("other", "b")]
+    )
+    plan.mark_task_completed("a", success=False)
+    line = plan.get_all_dependencies()[0]
+    assert line.is_satisfied()
+    line.dependency_type = SUCCESS_ONLY
+    assert plan.tasks["b"].status is TaskStatus.SKIPPED
+    assert plan.validate_dag() == (True, [])
+
+
+def test_a_link_from_an_ended_task_that_stays_satisfied_leaves_its_target_ready() -> None:
+    plan = TaskConstellation.build([TaskStar("a"), TaskStar("b")], [link()])
+    plan.mark_task_completed("a", success=True)
+    plan.get_all_dependencies()[0].dependency_type = SUCCESS_ONLY
+    assert [task.task_id for task in plan.get_ready_tasks()] == ["b"]
+    assert plan.validate_dag() == (True, [])
