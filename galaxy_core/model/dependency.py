@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from galaxy_core.errors import ConditionError, ImmutableError, TaskSkippedError
 from galaxy_core.model.condition import Evaluator, takes_outcome
-from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime
+from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime, stamp
 from galaxy_core.model.serial import Document
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class TaskStarLine(Document):
         self._satisfied = False
         self._evaluation: Any = None
         self._evaluated_at: float | None = None
-        self._created_at = self._updated_at = time.time()
+        self._created_at = self._updated_at = stamp()
         # What follows belongs to the constellation that owns the line.
         self._source: TaskStar | None = None
         self._target: TaskStar | None = None

@@ -24,7 +24,7 @@ from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.device import DeviceType
 from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskPriority
 from galaxy_core.model.request import request_from_dict
-from galaxy_core.model.result import TERMINAL, ExecutionResult, TaskStatus
+from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.serial import parse_moment, plain
 from galaxy_core.model.task import TaskStar
 
@@ -227,12 +227,8 @@ def constellation_from_dict(document: Mapping[str, Any]) -> TaskConstellation:
     """
     tasks = [task_from_dict(entry) for entry in _entries(document.get("tasks"), "task_id")]
     lines = [line_from_dict(entry) for entry in _entries(document.get("dependencies"), "line_id")]
-    by_id = {task._task_id: task for task in tasks}
-    # Building judges every link whose source has ended. What was judged before has to come out as it did; and links
-    # into what has ended are left as they were.
-    judged = [(line, _Verdict(line, by_id.get(line._to))) for line in lines if _has_ended(by_id.get(line._from))]
-    for line, verdict in judged:
-        verdict.stand_in(line)
+    # Building judges the links out of what has ended into what has not started; what was judged before stands.
+    judged = [(line, _Verdict(line)) for line in lines if line._evaluated_at is not None]
     built = TaskConstellation.build(
         tasks,
         lines,
@@ -252,30 +248,21 @@ def constellation_from_dict(document: Mapping[str, Any]) -> TaskConstellation:
     return built
 
 
-def _has_ended(task: TaskStar | None) -> bool:
-    return task is not None and task._status in TERMINAL
-
-
 class _Verdict:
     """What a link was judged to be; stands in for its evaluator while it is judged again."""
 
-    def __init__(self, line: TaskStarLine, target: TaskStar | None) -> None:
+    def __init__(self, line: TaskStarLine) -> None:
         self.evaluator = line._evaluator
         self.satisfied, self.evaluation, self.at = line._satisfied, line._evaluation, line._evaluated_at
-        self.stands = _has_ended(target)
+        line._evaluator = self
 
     def __call__(self, payload: Any) -> bool:
         return self.satisfied
 
-    def stand_in(self, line: TaskStarLine) -> None:
-        if self.at is not None:
-            line._evaluator = self
-
     def restore(self, line: TaskStarLine) -> None:
         line._evaluator = self.evaluator
-        # A document that was judged otherwise than the outcome says is put right, where that still matters.
-        if self.stands or (self.at is not None and line._satisfied == self.satisfied):
-            line._satisfied, line._evaluation, line._evaluated_at = self.satisfied, self.evaluation, self.at
+        if line._satisfied == self.satisfied:  # else the document contradicts the outcome, which wins
+            line._evaluation, line._evaluated_at = self.evaluation, self.at
 
 
 # ----------------------------------------------------------------------------------------------- values

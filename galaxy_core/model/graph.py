@@ -252,11 +252,13 @@ class Graph:
 
     def _attach(self, line: TaskStarLine, source: TaskStar, target: TaskStar) -> None:
         line._source, line._target = source, target
-        line._open = True
         source._out.append(line)
         target._in.append(line)
-        target._pending += 1
-        self._ready.pop(target, None)
+        line._open = target.is_modifiable  # what has started, in a plan that is built whole, waits for nothing
+        if line._open:
+            target._pending += 1
+            target._ticket = 0
+            self._ready.pop(target, None)
         self._lines[line] = None
         if line._line_id is not None:
             self._lines_by_id[line._line_id] = line
@@ -298,6 +300,7 @@ class Graph:
         if not line._open:
             line._open = True
             target._pending += 1
+            target._ticket = 0
             self._ready.pop(target, None)
             ready, skipped = self._settle(source, self._updated_at)
             if self._listener is not None:
@@ -411,6 +414,7 @@ class Graph:
                 line._open = True
                 line.reset_satisfaction()
                 target._pending += 1
+                target._ticket = 0
                 self._ready.pop(target, None)
 
     def mark_task_completed(

@@ -151,9 +151,12 @@ def _checked(source: Source, data: dict[str, Any] | None, max_tasks: int) -> Pla
     findings = Findings()
     with collector_paused():
         document = validated_plan(data, findings)
-        links = LinkReader(tasks, findings).read() if isinstance(tasks, dict) else []
+        links: list[Link] = []
         if isinstance(tasks, dict):
-            find_cycles(tasks, links, findings)
+            reader = LinkReader(tasks, findings)
+            links = reader.read()
+            if not reader.in_order:
+                find_cycles(tasks, links, findings)
     if document is None or findings:
         raise source.refuse(findings)
     return Plan(document["tasks"], document.get("name"), document.get("strategy"), document.get("description"), links)

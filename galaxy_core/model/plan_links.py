@@ -63,11 +63,25 @@ def references(task: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, An
                     yield ("action", name, argument), value
 
 
+def _has_mappings(items: Any) -> bool:
+    return type(items) is list and dict in map(type, items)
+
+
+# Most tasks have neither, and are worth a shorter way.
+_NOT_PLAIN: Final = frozenset({"shell", "action", "data"})
+_TAKING: Final = frozenset({"stdin", "env", "files", "action"})
+
+
 class LinkReader:
-    """Reads the links of a plan's tasks, and finds what is wrong with them. O(tasks + links)."""
+    """Reads the links of a plan's tasks, and finds what is wrong with them. O(tasks + links).
+
+    `in_order` says whether every task stands after those that it needs, so that there can be no cycle.
+    """
 
     def __init__(self, tasks: Mapping[str, Any], findings: Findings) -> None:
         self.links: list[Link] = []
+        self.in_order = True
+        self._read: set[str] = set()
         self._tasks = tasks
         self._findings = findings
         self._expressions: dict[str, Expression | str] = {}  # by their text; of a wrong one, what is wrong with it
@@ -76,10 +90,13 @@ class LinkReader:
         """The links in the order of the document, those that references imply included."""
         for task_id, task in self._tasks.items():
             if type(task) is dict:
-                self._request(task_id, task)
+                if "run" not in task or not _NOT_PLAIN.isdisjoint(task):
+                    self._request(task_id, task)
                 named = self._needs(task_id, task)
-                for place, reference in references(task):
-                    self._reference(task_id, named, ("tasks", task_id, *place), reference)
+                if not _TAKING.isdisjoint(task) or _has_mappings(task.get("run")):
+                    for place, reference in references(task):
+                        self._reference(task_id, named, ("tasks", task_id, *place), reference)
+            self._read.add(task_id)
         return self.links
 
     def _request(self, task_id: str, task: Mapping[str, Any]) -> None:
@@ -129,15 +146,18 @@ class LinkReader:
                 kind, condition = self._accepted(("tasks", task_id, "needs", index), need)
             else:
                 continue
-            if source not in self._tasks:
-                self._unknown(("tasks", task_id, "needs", index), source)
-            elif source in named:
+            if source not in self._read:
+                self.in_order = False
+                if source not in self._tasks:
+                    self._unknown(("tasks", task_id, "needs", index), source)
+                    continue
+            if source in named:
                 self._findings.add(
                     ("tasks", task_id, "needs", index), f"task {source!r} stands here twice; name each task once"
                 )
             else:
+                named.add(source)
                 self.links.append((source, task_id, kind, condition))
-            named.add(source)
         return named
 
     def _accepted(self, place: Place, need: Mapping[str, Any]) -> tuple[DependencyType, Expression | None]:
@@ -174,6 +194,7 @@ class LinkReader:
             return
         if source not in named:
             named.add(source)
+            self.in_order = self.in_order and source in self._read
             self.links.append((source, task_id, _SUCCESS, None))
         value = reference.get("value", "stdout")
         if place[2] == "files" and type(value) is str and not _may_be_a_path(value):

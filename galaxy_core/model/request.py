@@ -60,7 +60,7 @@ class Reference:
         else:
             try:
                 document = json.loads(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise InputError(str(self), f"its standard output is not JSON: {error}") from error
         if not path:
             return document
@@ -92,7 +92,13 @@ def _argv(argv: Sequence[str | Reference] | None) -> tuple[str | Reference, ...]
 
 
 def _names(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(names)  # `tuple` itself would do, but type checkers do not see of what
+    if isinstance(names, str):
+        raise TypeError(f"outputs is a list of names, not the string {names!r}")
+    return tuple(names)
+
+
+def _copy(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
+    return dict(mapping)  # whoever made it keeps no hand on the request of a task that has started
 
 
 def _arguments(arguments: Iterable[Any]) -> tuple[Any, ...]:
@@ -113,9 +119,9 @@ class Command:
     argv: tuple[str | Reference, ...] | None = field(default=None, converter=_argv)
     shell: str | None = None
     cwd: str | None = None
-    env: Mapping[str, str | Reference] = field(factory=dict)
+    env: Mapping[str, str | Reference] = field(factory=dict, converter=_copy)
     stdin: str | Reference | None = None
-    files: Mapping[str, Reference | str] = field(factory=dict)
+    files: Mapping[str, Reference | str] = field(factory=dict, converter=_copy)
     outputs: tuple[str, ...] = field(default=(), converter=_names)
 
     def __attrs_post_init__(self) -> None:
@@ -180,7 +186,7 @@ class Action:
     """A request of a transport's own, by name; `arguments` are checked by the transport's model for it."""
 
     name: str
-    arguments: Mapping[str, Any] = field(factory=dict)
+    arguments: Mapping[str, Any] = field(factory=dict, converter=_copy)
 
     @property
     def references(self) -> Iterator[Reference]:
@@ -217,7 +223,7 @@ class Call:
 
     function: Callable[..., Any]
     args: tuple[Any, ...] = field(default=(), converter=_arguments)
-    kwargs: Mapping[str, Any] = field(factory=dict)
+    kwargs: Mapping[str, Any] = field(factory=dict, converter=_copy)
 
     @property
     def references(self) -> Iterator[Reference]:
@@ -268,9 +274,14 @@ def request_from_dict(keys: Mapping[str, Any]) -> Request | None:
     Raises:
         ValueError: neither `run`, `shell`, `action` nor `call` is there, or two of them are.
     """
-    if "call" in keys:
+    kinds = [kind for kind in ("run", "shell", "action", "call") if keys.get(kind) is not None]
+    if len(kinds) != 1:
+        raise ValueError(
+            f"a request is one of run, shell, action and call, not {' and '.join(kinds) or 'none of them'}"
+        )
+    if "call" in kinds:
         return None
-    if "action" in keys:
+    if "action" in kinds:
         ((name, arguments),) = keys["action"].items()
         return Action(name, {key: _reference_from(value) for key, value in (arguments or {}).items()})
     run = keys.get("run")

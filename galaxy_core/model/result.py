@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,6 +28,21 @@ TERMINAL = frozenset(
 )
 #: Statuses of a task that has not started: only these may be edited (I3).
 UNSTARTED = frozenset({TaskStatus.PENDING, TaskStatus.WAITING_DEPENDENCY})
+
+
+_last_stamp = 0.0
+
+
+def stamp() -> float:
+    """Seconds since the epoch for a new object, to the millisecond: what is made together shares one float object.
+
+    A plan of 100,000 tasks and 300,000 links would otherwise keep 400,000 of them.
+    """
+    global _last_stamp  # noqa: PLW0603  # the cache is the point
+    now = time.time()
+    if not 0.0 <= now - _last_stamp < 0.001:
+        _last_stamp = now
+    return _last_stamp
 
 
 def as_datetime(moment: float | datetime | None) -> datetime | None:

@@ -11,7 +11,7 @@ from galaxy_core.errors import ImmutableError
 from galaxy_core.model.device import DeviceType
 from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskConfiguration, TaskPriority
 from galaxy_core.model.request import Request
-from galaxy_core.model.result import UNSTARTED, TaskStatus
+from galaxy_core.model.result import UNSTARTED, TaskStatus, stamp
 from galaxy_core.model.serial import Document
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class TaskSpec(Document):
         self._error: BaseException | None = None
         self._current_retry = 0
         self._attempts = 0
-        self._created_at = self._updated_at = time.time()
+        self._created_at = self._updated_at = stamp()
         self._started_at: float | None = None
         self._ended_at: float | None = None
         # What follows belongs to the constellation that owns the task (see constellation.py).

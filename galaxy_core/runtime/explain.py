@@ -71,13 +71,13 @@ def _in_run(task: TaskStar, run: Flow) -> Why:
         return Why(
             task_id, "back-off", f"task {task_id!r} is tried again in {left:.1f} s (attempt {task._attempts + 1})"
         )
-    lane = run.book.lanes.get(task._target_device_id or "")
-    if lane is not None and task._ticket:
-        return _lane(task, lane)
     if task in run.waiting:
         return Why(task_id, "device", f"task {task_id!r} waits for a device that fits to be connected again")
     if run.placer.waits(task):
         return Why(task_id, "choice", f"task {task_id!r} waits for a free slot on a device that fits")
+    lane = run.book.lanes.get(task._target_device_id or "")
+    if lane is not None and task._ticket:
+        return _lane(task, lane)
     return Why(task_id, "starting", f"task {task_id!r} is about to start")
 
 

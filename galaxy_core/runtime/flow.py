@@ -25,7 +25,7 @@ from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.bus import EventBus
 from galaxy_core.runtime.clock import Clock
-from galaxy_core.runtime.lanes import Lane, LaneBook
+from galaxy_core.runtime.lanes import Lane, LaneBook, needs_of
 from galaxy_core.runtime.placing import Placer
 from galaxy_core.runtime.reports import Reports
 from galaxy_core.runtime.timers import Timers
@@ -108,6 +108,7 @@ class Flow(ABC):
         self._runnable: deque[tuple[TaskStar, Lane, int]] = deque()
         self._counted: dict[TaskStar, Lane] = {}
         self._failovers: dict[TaskStar, int] = {}
+        self._revision = constellation._revision
         self._complete = anyio.Event()
         self._idle: list[Worker] = []
         self._pool: list[Worker] = []
@@ -210,10 +211,16 @@ class Flow(ABC):
             self.held.update(dict.fromkeys(tasks))
             return
         lanes, new_ticket = self.book.lanes, self.book.new_ticket
+        # A device that an edit gave, or that a task had before it was edited, was not checked.
+        edited = self.constellation._revision != self._revision
         homeless = []
         for task in tasks:
             lane = lanes.get(task._target_device_id)  # type: ignore[arg-type]  # None is nobody's id
-            if lane is None or (lane.session is None and (lane.gone or not task._pinned)):
+            if (
+                lane is None
+                or (lane.session is None and (lane.gone or not task._pinned))
+                or (edited and lane.device.lacks(*needs_of(task)) is not None)
+            ):
                 homeless.append(task)
                 continue
             ticket = task._ticket = new_ticket()
@@ -297,7 +304,7 @@ class Flow(ABC):
         moved += self.waiting
         self.waiting.clear()
         if moved:
-            self.submit([task for task in moved if task._status in UNSTARTED])
+            self.submit([task for task in moved if task._status in UNSTARTED and not task._pending])
 
     # ------------------------------------------------------------------------------------------- edits
     def release_held(self) -> None:

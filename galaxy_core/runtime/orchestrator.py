@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from galaxy_core.runtime.deciding import review_run, tell_finished
 from galaxy_core.runtime.devices import ConstellationDeviceManager, component_logger
 from galaxy_core.runtime.explain import Why, explain
 from galaxy_core.runtime.inputs import check_request
+from galaxy_core.runtime.journalling import JournalTap
 from galaxy_core.runtime.lanes import LaneBook, needs_of
 from galaxy_core.runtime.manager import ConstellationManager
 from galaxy_core.runtime.placing import Placer, no_fit
@@ -51,7 +53,8 @@ class TaskConstellationOrchestrator:
 
     Beside the API document's arguments: `plugins` is a registry, or plugin objects (strategies, transports, hook
     implementations) to use beside the installed ones; `artifacts` the folder in which output files of tasks are kept
-    (by default a temporary one per run); `clock` the source of time and chance.
+    (by default a temporary one per run); `journal` the name of a journal that a plugin brings, in which the events of
+    every run are kept; `clock` the source of time and chance.
     """
 
     def __init__(
@@ -62,6 +65,7 @@ class TaskConstellationOrchestrator:
         *,
         plugins: PluginRegistry | Iterable[object] | None = None,
         artifacts: str | Path | None = None,
+        journal: str | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.event_bus = event_bus or get_event_bus()
@@ -70,8 +74,10 @@ class TaskConstellationOrchestrator:
         self._manager = ConstellationManager(device_manager, enable_logging, plugins=plugins)
         self.plugins = self._manager.plugins
         self._artifacts = None if artifacts is None else Path(artifacts)
+        self._journal = journal
         self._synchronizer: ConstellationModificationSynchronizer | None = None
         self._runs: dict[str, Run] = {}
+        self._starting: set[str] = set()
         self._observing = False
         self._logger = component_logger("orchestrator", enable_logging)
 
@@ -110,19 +116,28 @@ class TaskConstellationOrchestrator:
         """
         if self._device_manager is None:
             raise NoDevicesError("ConstellationDeviceManager not set. Use set_device_manager() first.")
+        constellation_id = constellation.constellation_id
+        if constellation_id in self._runs or constellation_id in self._starting:
+            raise RunError(f"constellation {constellation_id!r} runs already; wait for it, or run a copy")
         with relaxed_collector(constellation.task_count):
-            return await self._orchestrate(constellation, device_assignments, assignment_strategy, metadata)
+            self._starting.add(constellation_id)
+            try:
+                run, info = await self._prepare(constellation, device_assignments, assignment_strategy, metadata or {})
+            finally:
+                self._starting.discard(constellation_id)
+            result = await self._managed(run, info, assignment_strategy)
+        await tell_finished(self.plugins, info, result)
+        return result
 
-    async def _orchestrate(
+    async def _prepare(
         self,
         constellation: TaskConstellation,
         device_assignments: Mapping[str, str] | None,
         assignment_strategy: str | None,
-        metadata: Mapping[str, Any] | None,
-    ) -> dict[str, Any]:
+        metadata: Mapping[str, Any],
+    ) -> tuple[Run, RunInfo]:
+        """Everything that can refuse a run, before anything of it is published."""
         constellation_id = constellation.constellation_id
-        if constellation_id in self._runs:
-            raise RunError(f"constellation {constellation_id!r} runs already; wait for it, or run a copy")
         self._observe()
         _check_tasks(constellation)
         book = await self._connected_book(constellation)
@@ -143,38 +158,38 @@ class TaskConstellationOrchestrator:
             for task_id, task in constellation._tasks.items()
             if task._target_device_id is not None
         }
-        info = RunInfo(
-            constellation_id, constellation.name, constellation.get_all_tasks(), assignments, dict(metadata or {})
-        )
+        info = RunInfo(constellation_id, constellation.name, constellation.get_all_tasks(), assignments, dict(metadata))
         refusals = await review_run(self.plugins, info)
         if refusals:
             raise RunRefusedError(constellation_id, refusals)
+        return run, info
+
+    async def _managed(self, run: Run, info: RunInfo, strategy: str | None) -> dict[str, Any]:
+        """Execute a run, which is registered while it lasts."""
+        constellation_id = info.constellation_id
         self._runs[constellation_id] = run
         was_managed = self._manager.get_constellation(constellation_id) is not None
         if not was_managed:
-            self._manager.register_constellation(constellation, metadata)
+            self._manager.register_constellation(run.constellation, info.metadata)
         try:
-            result = await self._execute(run, assignment_strategy, assignments, metadata or {})
+            async with self._journalled(run, info):
+                return await self._execute(run, info, strategy)
         finally:
             run.over.set()
             del self._runs[constellation_id]
             if not was_managed:
                 self._manager.unregister_constellation(constellation_id)
-        await tell_finished(self.plugins, info, result)
-        return result
 
-    async def _execute(
-        self, run: Run, strategy: str | None, assignments: Mapping[str, str], metadata: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    async def _execute(self, run: Run, info: RunInfo, strategy: str | None) -> dict[str, Any]:
         constellation = run.constellation
         constellation.start_execution()
         started = {
-            **metadata,
+            **info.metadata,
             "total_tasks": constellation.task_count,
             "assignment_strategy": strategy,
-            "device_assignments": dict(assignments),
+            "device_assignments": dict(info.assignments),
             "constellation": constellation,
-            "metadata": dict(metadata),
+            "metadata": dict(info.metadata),
         }
         run.reports.constellation(EventType.CONSTELLATION_STARTED, "executing", started)
         self._logger.info("run of %s started: %d tasks", constellation.constellation_id, constellation.task_count)
@@ -193,6 +208,21 @@ class TaskConstellationOrchestrator:
             self._logger.info("run of %s ended: %s", constellation.constellation_id, result["status"])
         await self.event_bus.drain()
         return result
+
+    @asynccontextmanager
+    async def _journalled(self, run: Run, info: RunInfo) -> AsyncIterator[None]:
+        """Keep the run's events in the journal, if there is one."""
+        if self._journal is None:
+            yield
+            return
+        async with self.plugins.journal(self._journal).open(info) as writer:
+            tap = JournalTap(writer, run)
+            self.event_bus.subscribe(tap)
+            try:
+                yield
+            finally:
+                self.event_bus.unsubscribe(tap)
+            tap.check()
 
     def _observe(self) -> None:
         """Subscribe the observers that plugins bring; once, and only when something runs."""
@@ -220,20 +250,15 @@ class TaskConstellationOrchestrator:
         """Give every task that has not started its device, or say why it cannot be."""
         if not constellation.task_count:
             return Placer(None)
-        if device_assignments:
-            _check_assignments(constellation, book, device_assignments)
-            for task_id, device_id in device_assignments.items():
-                task = constellation._tasks[task_id]
-                if task._status in UNSTARTED:
-                    task._target_device_id, task._pinned = device_id, True
         strategy = self.plugins.strategy(strategy_name) if strategy_name is not None else None
-        placer = Placer(strategy, book.lanes)
-        if strategy is None:
-            _check_all_assigned(constellation, book)
-        elif placer.binds_late:
-            _check_fits(constellation, book)
-        else:
-            await self._manager.assign_devices_automatically(constellation, strategy_name or "")
+        placer = Placer(strategy, (lane.device_id for lane in book.available()))
+        with _pinned(constellation, book, device_assignments or {}):
+            if strategy is None:
+                _check_all_assigned(constellation, book)
+            elif placer.binds_late:
+                _check_fits(constellation, book)
+            else:
+                await self._manager.assign_devices_automatically(constellation, strategy_name or "")
         return placer
 
     async def assign_devices_automatically(
@@ -371,6 +396,22 @@ def _check_tasks(constellation: TaskConstellation) -> None:
             ]
     if problems:
         raise InvalidPlanError(problems)
+
+
+@contextmanager
+def _pinned(constellation: TaskConstellation, book: LaneBook, device_assignments: Mapping[str, str]) -> Iterator[None]:
+    """Pin tasks to the devices that they are assigned to; not at all, when what is done inside fails."""
+    _check_assignments(constellation, book, device_assignments)
+    tasks = [task for task in map(constellation._tasks.__getitem__, device_assignments) if task._status in UNSTARTED]
+    before = [(task, task._target_device_id, task._pinned) for task in tasks]
+    for task in tasks:
+        task._target_device_id, task._pinned = device_assignments[task._task_id], True
+    try:
+        yield
+    except BaseException:
+        for task, device_id, pinned in before:
+            task._target_device_id, task._pinned = device_id, pinned
+        raise
 
 
 def _check_assignments(constellation: TaskConstellation, book: LaneBook, device_assignments: Mapping[str, str]) -> None:

@@ -137,7 +137,7 @@ class Placer:
         self.strategy = strategy
         self._known = set(known)
         self._choose: Choose | None = getattr(strategy, "choose", None)
-        self._ready: dict[Requirements, list[tuple[int, int, TaskStar]]] = {}
+        self._ready: dict[Requirements, list[tuple[int, int, int, TaskStar]]] = {}  # rank, age, ticket, task
 
     @property
     def binds_late(self) -> bool:
@@ -146,7 +146,7 @@ class Placer:
 
     def waits(self, task: TaskStar) -> bool:
         """Whether a ready task waits for the strategy to choose a device for it."""
-        return any(entry[2] is task for entry in self._ready.get(needs_of(task), ()))
+        return any(_is_valid(entry) and entry[3] is task for entry in self._ready.get(needs_of(task), ()))
 
     def place(self, run: Flow, tasks: Sequence[TaskStar]) -> None:
         """Find devices for ready tasks; those that must wait for one wait, those that fit nowhere fail."""
@@ -166,7 +166,8 @@ class Placer:
             return
         if self.binds_late:
             for task in placeable:
-                heappush(self._ready.setdefault(needs_of(task), []), (-task._priority.value, task._index, task))
+                ticket = task._ticket = run.book.new_ticket()
+                heappush(self._ready.setdefault(needs_of(task), []), (-task._priority.value, task._index, ticket, task))
             run.book.hungry.add(run)
             self.choose(run)
             return
@@ -191,7 +192,7 @@ class Placer:
             lane = book.lanes.get(device_id)
             if lane is None:
                 return UnknownDeviceError(device_id, book.lanes)
-            if lane.gone and lane.session is None:
+            if (lane.gone and lane.session is None) or lane.device.lacks(*needs_of(task)) is not None:
                 return no_fit(book, needs_of(task), [task])
             return None
         if self.strategy is None:
@@ -248,17 +249,18 @@ class Placer:
         ready: list[tuple[tuple[int, int], TaskToPlace]] = []
         tasks: dict[str, TaskStar] = {}
         for needs, heap in self._ready.items():
-            while heap and heap[0][2]._status not in UNSTARTED:
+            while heap and not _is_valid(heap[0]):
                 heappop(heap)
             fitting = tuple(device_id for device_id in book.fitting(needs) if device_id in free)
             slots = sum(free[device_id].free for device_id in fitting)
-            for rank, index, task in nsmallest(slots, heap) if slots < len(heap) else sorted(heap):
-                if task._status in UNSTARTED:
-                    ready.append(((rank, index), as_placeable(task, fitting)))
+            for entry in nsmallest(slots, heap) if slots < len(heap) else sorted(heap):
+                if _is_valid(entry):
+                    task = entry[3]
+                    ready.append((entry[:2], as_placeable(task, fitting)))
                     tasks[task._task_id] = task
-        ready = [entry for entry in ready if entry[1].fitting]
-        ready.sort(key=lambda entry: entry[0])
-        return [entry[1] for entry in ready], book.loads(free), tasks
+        ready = [offer for offer in ready if offer[1].fitting]
+        ready.sort(key=lambda offer: offer[0])
+        return [offer[1] for offer in ready], book.loads(free), tasks
 
     def _chosen(
         self, run: Flow, ready: Sequence[TaskToPlace], loads: Mapping[str, DeviceLoad]
@@ -282,7 +284,7 @@ class Placer:
     def _start(self, run: Flow, tasks: Mapping[str, TaskStar], task_id: str, device_id: str) -> int:
         task, lane = tasks[task_id], run.book.lanes[device_id]
         heap = self._ready[needs_of(task)]
-        entry = next((entry for entry in heap if entry[2] is task), None)
+        entry = next((entry for entry in heap if entry[3] is task and _is_valid(entry)), None)
         if entry is None or not lane.free:
             return 0
         if heap[0] is entry:
@@ -307,6 +309,11 @@ class Placer:
     def _fail_all(self, run: Flow, error: StrategyError) -> None:
         heaps, self._ready = self._ready, {}
         for heap in heaps.values():
-            for _, _, task in sorted(heap):
-                if task._status in UNSTARTED:
-                    run.fail_unplaced(task, error)
+            for entry in sorted(heap):
+                if _is_valid(entry):
+                    run.fail_unplaced(entry[3], error)
+
+
+def _is_valid(entry: tuple[int, int, int, TaskStar]) -> bool:
+    """Whether the task still waits under this ticket: it has not ended, been edited or gone elsewhere since."""
+    return entry[3]._ticket == entry[2]

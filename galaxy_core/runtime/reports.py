@@ -40,6 +40,7 @@ class Reports:
         self._about = {"constellation_id": constellation.constellation_id}
         self._stirred = anyio.Event()
         self._version = -1
+        self.posted = 0
         self.hears_starts = self.hears_ends = False
         self.flush()
 
@@ -61,6 +62,7 @@ class Reports:
             self.hears_ends = any(self._bus.wants(kind) for kind in _TYPES.values())
         if self._events:
             events, self._events = self._events, []
+            self.posted += len(events)
             self._bus.post(events)
 
     def _add(self, event: Event) -> None:

@@ -9,6 +9,8 @@ Everything between two awaits is synchronous, so the constellation is never seen
 
 from __future__ import annotations
 
+import math
+
 import anyio
 import anyio.abc
 import anyio.lowlevel
@@ -69,11 +71,14 @@ class Run(Flow):
                 self._complete = anyio.Event()
                 await self._complete.wait()
             self.reports.flush()
+            told = self.reports.posted
             if self.editing is not None:
                 await self.editing.settle(self)
             await self.bus.drain()
-            if constellation.is_complete() and not (self.editing is not None and self.editing.pending(self)):
-                return
+            self.reports.flush()
+            if constellation.is_complete() and self.reports.posted == told:
+                if self.editing is None or not self.editing.pending(self):
+                    return
 
     def _close(self) -> None:
         """Give back whatever the run still holds. Only a cancelled or broken run has anything left."""
@@ -81,7 +86,8 @@ class Run(Flow):
         self.book.hungry.discard(self)
         if not self.constellation.is_complete():
             self.cancelled = self.constellation._cancelled = True
-            self._cancel_unstarted("the run was cancelled")  # first, so that no link is judged by what is cancelled next
+            # First what has not started, so that no link is judged by what is cancelled after it.
+            self._cancel_unstarted("the run was cancelled")
         at = self._wall()
         for worker in self.busy:
             task, lane = worker.free()
@@ -174,6 +180,11 @@ class Run(Flow):
                     outcome = Unknown(error.why)
                 except Exception as error:  # the task receives it: it is the error of this attempt
                     outcome = Completed(error=error)
+                except anyio.get_cancelled_exc_class():
+                    if anyio.current_effective_deadline() == -math.inf:
+                        raise
+                    # Nobody cancelled this attempt: a task of the transport's own was, and it let the exception out.
+                    outcome = Completed(error=f"transport {lane.device.transport!r} was cancelled from within")
                 # What becomes runnable by this end needs nobody to be woken: this worker is on the way to take it.
                 waking, self._waking = self._waking, True
                 self._finish(worker, task, lane, outcome)

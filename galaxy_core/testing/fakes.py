@@ -229,11 +229,13 @@ class Recorder:
         """The events of these types, in order."""
         return [event for event in self.events if event.event_type in types]
 
-    def of_task(self, task_id: str) -> list[str]:
-        """The types of the events of one task, as strings, in order."""
-        return [
-            event.event_type.value for event in self.events if isinstance(event, TaskEvent) and event.task_id == task_id
-        ]
+    def of_task(self, task_id: str) -> list[TaskEvent]:
+        """The events of one task, in order."""
+        return [event for event in self.events if isinstance(event, TaskEvent) and event.task_id == task_id]
+
+    def story_of(self, task_id: str) -> list[str]:
+        """The types of the events of one task, in order."""
+        return [event.event_type.value for event in self.of_task(task_id)]
 
     def story(self, *leave_out: EventType) -> list[str]:
         """Everything heard, as "type" or "type task-or-device-id", in order."""

@@ -22,64 +22,58 @@ from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.serial import MAX_DEPTH, plain
 from galaxy_core.model.task import TaskStar
 
-TASK_KEYS = set(
-    [
-        "task_id",
-        "name",
-        "description",
-        "tips",
-        "task_description",
-        "target_device_id",
-        "device_type",
-        "priority",
-        "status",
-        "result",
-        "error",
-        "timeout",
-        "retry_count",
-        "current_retry",
-        "task_data",
-        "expected_output_type",
-        "created_at",
-        "updated_at",
-        "execution_start_time",
-        "execution_end_time",
-        "execution_duration",
-        "dependencies",
-        "dependents",
-    ]
-)
-LINE_KEYS = set(
-    [
-        "line_id",
-        "from_task_id",
-        "to_task_id",
-        "dependency_type",
-        "condition_description",
-        "metadata",
-        "is_satisfied",
-        "last_evaluation_result",
-        "last_evaluation_time",
-        "created_at",
-        "updated_at",
-    ]
-)
-PLAN_KEYS = set(
-    [
-        "constellation_id",
-        "name",
-        "state",
-        "tasks",
-        "dependencies",
-        "metadata",
-        "created_at",
-        "updated_at",
-        "execution_start_time",
-        "execution_end_time",
-        "execution_duration",
-        "revision",
-    ]
-)
+TASK_KEYS = {
+    "task_id",
+    "name",
+    "description",
+    "tips",
+    "task_description",
+    "target_device_id",
+    "device_type",
+    "priority",
+    "status",
+    "result",
+    "error",
+    "timeout",
+    "retry_count",
+    "current_retry",
+    "task_data",
+    "expected_output_type",
+    "created_at",
+    "updated_at",
+    "execution_start_time",
+    "execution_end_time",
+    "execution_duration",
+    "dependencies",
+    "dependents",
+}
+LINE_KEYS = {
+    "line_id",
+    "from_task_id",
+    "to_task_id",
+    "dependency_type",
+    "condition_description",
+    "metadata",
+    "is_satisfied",
+    "last_evaluation_result",
+    "last_evaluation_time",
+    "created_at",
+    "updated_at",
+}
+PLAN_KEYS = {
+    "constellation_id",
+    "name",
+    "state",
+    "tasks",
+    "dependencies",
+    "metadata",
+    "created_at",
+    "updated_at",
+    "execution_start_time",
+    "execution_end_time",
+    "execution_duration",
+    "revision",
+}
 
 
 def again(task: TaskStar) -> TaskStar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -337,6 +338,19 @@ def test_the_size_of_a_file_and_of_a_text_is_bounded(tmp_path: Path) -> None:
         load_plan(path, max_bytes=size - 1)
     with pytest.raises(DocumentError, match=said):
         parse_plan("tasks: {} #é", max_bytes=size - 1)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_is_left_as_it_was(enabled: bool) -> None:
+    was_enabled = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        refused("a: [1")
+        assert gc.isenabled() is enabled
+        parse_plan("tasks: {}").to_constellation()
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was_enabled else gc.disable)()
 
 
 def test_a_path_is_written_so_that_it_can_be_found() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -81,3 +82,12 @@ def what(task: TaskStar, width: int = 60) -> str:
     else:
         text = task.description
     return shortened(safe_line(text), width)
+
+
+def table(rows: Sequence[Sequence[str]], heading: Sequence[str] = (), indent: str = "") -> Iterator[str]:
+    """Columns side by side, as wide as what stands in them; the last one ends where it ends."""
+    everything = [heading, *rows] if heading else list(rows)
+    widths = [max(map(len, column)) for column in zip(*everything, strict=True)] if everything else []
+    for row in everything:
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths, strict=False)]
+        yield f"{indent}{'  '.join([*cells, row[-1]])}".rstrip()

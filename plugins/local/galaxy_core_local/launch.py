@@ -98,6 +98,8 @@ def why_not_started(error: OSError, launch: Launch) -> str:
         return f"command {_program(launch)!r} could not be started: {error.strerror or error}"
     if not launch.cwd.is_dir():
         return f"the working folder {str(launch.cwd)!r} does not exist"
+    if not os.access(launch.cwd, os.X_OK):
+        return f"the working folder {str(launch.cwd)!r} may not be entered"
     return _not_found(_program(launch), launch)
 
 

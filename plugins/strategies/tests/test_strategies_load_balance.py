@@ -5,13 +5,14 @@ The optimum is found by trying every assignment, so these plans are small.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import ceil, log2
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_core.extension.interfaces import DeviceLoad, Placement
+from galaxy_core.extension.interfaces import DeviceLoad, Placement, TaskToPlace
 from galaxy_core_strategies import LoadBalance
 
 from .placements import (
@@ -83,19 +84,40 @@ def test_where_tasks_fit_some_devices_only_it_is_within_the_bound_of_greedy_assi
     assert largest_load(asked, LoadBalance().assign(asked)) <= bound * least_largest_load(asked) + 1e-9
 
 
-@given(asked=placements(most=20))
-def test_the_last_task_of_a_device_would_have_been_no_better_off_elsewhere(asked: Placement) -> None:
-    chosen = LoadBalance().assign(asked)
+def no_better_off_elsewhere(asked: Placement, chosen: Mapping[str, str], order: list[TaskToPlace]) -> bool:
+    """Whether the task that came last to each device, if tasks were placed in `order`, ends up with the least load there."""
     work = {device_id: load.assigned_s for device_id, load in asked.devices.items()}
     last = {}
-    for each in sorted(asked.tasks, key=lambda each: (-seconds(each), len(each.fitting))):
+    for each in order:
         work[chosen[each.task_id]] += seconds(each)
         last[chosen[each.task_id]] = each
     for mine, each in last.items():
         here = work[mine] / asked.devices[mine].max_concurrency
         for other in set(each.fitting) - {mine}:
             there = (work[other] + seconds(each)) / asked.devices[other].max_concurrency
-            assert here <= there or here == pytest.approx(there)
+            if here > there and here != pytest.approx(there):
+                return False
+    return True
+
+
+@given(asked=placements(most=20))
+def test_the_last_task_of_a_device_would_have_been_no_better_off_elsewhere(asked: Placement) -> None:
+    chosen = LoadBalance().assign(asked)
+    longest_first = sorted(asked.tasks, key=lambda each: (-seconds(each), len(each.fitting)))
+    fewest_first = sorted(asked.tasks, key=lambda each: (len(each.fitting), -seconds(each)))
+    assert any(no_better_off_elsewhere(asked, chosen, order) for order in (longest_first, fewest_first))
+
+
+def test_long_tasks_that_fit_anywhere_do_not_fill_the_device_that_short_ones_need() -> None:
+    tasks = [*(task(f"anywhere-{i}", "az", 5.0) for i in range(2)), *(task(f"only-z-{i}", "z", 1.0) for i in range(10))]
+    asked = placement(tasks, [device("a"), device("z")])
+    assert largest_load(asked, LoadBalance().assign(asked)) == 10.0
+
+
+def test_a_short_task_that_fits_little_does_not_upset_the_long_ones() -> None:
+    tasks = [task("only-a", "a", 1.0), *(task(f"{cost}", "ab", cost) for cost in (2.0, 3.0)), task("2", "ab", 2.0)]
+    asked = placement(tasks, [device("a"), device("b")])
+    assert largest_load(asked, LoadBalance().assign(asked)) == 4.0
 
 
 def test_what_devices_hold_already_counts_by_its_seconds() -> None:

@@ -81,13 +81,14 @@ class Row:
 
 @define
 class Board:
-    """`running` and `retrying` in the order of their starts, `recent` in that of their ends."""
+    """`running` and `retrying` in the order of their starts, `recent` and `failed` in that of their ends."""
 
     constellation: TaskConstellation
     rows: dict[str, Row] = field(factory=dict)
     running: dict[str, Row] = field(factory=dict)
     retrying: dict[str, Row] = field(factory=dict)
     recent: deque[Row] = field(factory=lambda: deque(maxlen=RECENT))
+    failed: deque[Row] = field(factory=lambda: deque(maxlen=RECENT))
     phase: str = "connecting"
     started: float | None = None
     ended: float | None = None
@@ -167,6 +168,8 @@ class Board:
         self.running.pop(row.task_id, None)
         self.retrying.pop(row.task_id, None)
         self.recent.append(row)
+        if row.status in {"failed", "unknown"}:
+            self.failed.append(row)
         if not self.is_small:
             self.rows.pop(row.task_id, None)
 

@@ -83,13 +83,13 @@ class Painter:
         if board.is_small and board.total <= room:
             return [board.rows.get(task_id) or Row(task_id) for task_id in self._ids()]
         if board.phase == "over":
-            return [row for row in board.recent if row.status in {"failed", "unknown"}][-room:]
+            return []  # the summary tells of what failed
         moving = [*board.retrying.values(), *board.running.values()]
         for_moving = max(room * 2 // 3, room - len(board.recent))
         moving = moving[:for_moving]
         ended = list(board.recent)[-(room - len(moving)) :] if room > len(moving) else []
-        failed = [row for row in board.recent if row.status == "failed" and row not in ended][-FAILED_ROWS:]
-        return [*failed, *ended[len(failed) :], *moving]
+        failed = [row for row in board.failed if row not in ended][-FAILED_ROWS:]
+        return [*failed, *ended[len(failed) :], *moving][-room:]
 
     def _ids(self) -> list[str]:
         constellation = self._board.constellation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ MOST: Final = 20
 STDERR_LINES: Final = 10
 #: Lines of output that a person is shown of each last task; a file or pipe gets all.
 OUTPUT_LINES: Final = 40
-_PATH_TASKS: Final = 8
+_PATH_TASKS: Final = 6
 _STATUSES: Final = ("completed", "failed", "unknown", "skipped", "cancelled")
 _STYLES: Final = {"failed": "bold red", "unknown": "bold magenta", "skipped": "yellow", "cancelled": "yellow"}
 
@@ -56,9 +56,9 @@ def summary(constellation: TaskConstellation, ending: Ending, signs: Signs) -> I
         for task in tasks[status][:MOST]:
             yield from _failure(task, signs)
         yield from _more(tasks[status], status)
-    yield from _not_run(tasks["skipped"], "skipped", signs)
-    if tasks["cancelled"] and ending.result["status"] != "cancelled":
-        yield from _not_run(tasks["cancelled"], "cancelled", signs)
+    yield from _not_run(constellation, tasks["skipped"], "skipped", signs)
+    if ending.result["status"] != "cancelled":
+        yield from _not_run(constellation, tasks["cancelled"], "cancelled", signs)
     yield from _files(ending.result["results"])
     yield from _figures(ending.result, signs)
     yield _verdict(constellation, ending, {status: len(found) for status, found in tasks.items()}, signs)
@@ -88,11 +88,15 @@ def _more(tasks: list[TaskStar], status: str) -> Iterator[Text]:
         yield Text(f"  and {len(tasks) - MOST:,} more {status}; --json tells of each", style=_STYLES[status])
 
 
-def _not_run(tasks: list[TaskStar], status: str, signs: Signs) -> Iterator[Text]:
-    """Tasks that share a reason stand in one line."""
+def _not_run(
+    constellation: TaskConstellation, tasks: Sequence[TaskStar], status: str, signs: Signs
+) -> Iterator[Text]:
+    """Tasks that share a first cause stand in one line."""
     reasons: dict[str, list[str]] = {}
+    first: dict[str, TaskStar] = {}
     for task in tasks:
-        why = error_line(task.task_id, task.error) if task.error is not None else status
+        cause = _first_skipped(constellation, task, first)
+        why = error_line(cause.task_id, cause.error) if cause.error is not None else status
         reasons.setdefault(why, []).append(safe_line(task.task_id))
     for why, ids in list(reasons.items())[:MOST]:
         names = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
@@ -100,6 +104,19 @@ def _not_run(tasks: list[TaskStar], status: str, signs: Signs) -> Iterator[Text]
     if len(reasons) > MOST:
         rest = sum(len(ids) for ids in list(reasons.values())[MOST:])
         yield Text(f"  and {rest:,} more {status}", style=_STYLES[status])
+
+
+def _first_skipped(constellation: TaskConstellation, task: TaskStar, known: dict[str, TaskStar]) -> TaskStar:
+    """The task with whose being skipped that of `task` began. `known` remembers answers, so that long chains are cheap."""
+    way = [task]
+    while (found := known.get(way[-1].task_id)) is None:
+        cause = constellation.get_task(getattr(way[-1].error, "cause_id", ""))
+        if cause is None or cause.status != "skipped":
+            found = way[-1]
+            break
+        way.append(cause)
+    known.update((one.task_id, found) for one in way)
+    return found
 
 
 def _files(results: Mapping[str, ExecutionResult]) -> Iterator[Text]:
@@ -115,15 +132,17 @@ def _files(results: Mapping[str, ExecutionResult]) -> Iterator[Text]:
 
 
 def _figures(result: Mapping[str, Any], signs: Signs) -> Iterator[Text]:
+    """The critical path by the seconds that tasks really took, and how much was going on at a time."""
     statistics = result["statistics"]
     way = [safe_line(task_id) for task_id in statistics["critical_path_tasks"]]
-    if statistics["parallelism_calculation_mode"] != "actual_time" or len(way) < 2:
+    wall_s = statistics["execution_duration"]
+    if statistics["parallelism_calculation_mode"] != "actual_time" or len(way) < 2 or not wall_s:
         return
     if len(way) > _PATH_TASKS:
         way = [*way[: _PATH_TASKS - 2], "...", way[-1]]
     yield Text(
         f"critical path {duration(statistics['critical_path_length'])}: {shortened(f' {signs.arrow} '.join(way), 200)}"
-        f"; {statistics['parallelism_ratio']:.1f} tasks at a time",
+        f"; on average {statistics['total_work'] / wall_s:.1f} tasks at a time",
         style="dim",
     )
 

@@ -1,0 +1,215 @@
+"""What is wrong with a plan and an inventory together, found without connecting or running anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+from attrs import field, frozen
+
+from galaxy_core import (
+    Action,
+    Call,
+    Command,
+    ConstellationDeviceManager,
+    ConstellationManager,
+    Device,
+    DuplicateIdError,
+    Plan,
+    PluginRegistry,
+    SettingsError,
+    TaskConstellation,
+    TaskStar,
+    Transport,
+    UnknownDeviceError,
+    UnknownStrategyError,
+    UnknownTransportError,
+)
+from galaxy_core.errors import DocumentError, NoFittingDeviceError, PluginConflictError, nearest
+from galaxy_core_cli.places import Place, lines_of
+
+#: Problems that are told of one file; the rest is counted.
+MOST = 50
+
+
+@frozen
+class Problem:
+    """One of a file; `source` names it. `line` is None where it is not known."""
+
+    source: str
+    place: Place
+    text: str
+    line: int | None = None
+
+    @property
+    def path(self) -> str:
+        return ".".join(self.place)
+
+    def __str__(self) -> str:
+        where = f"{self.source}:{self.line}" if self.line is not None else self.source
+        return f"{where}: {self.path + ': ' if self.place else ''}{self.text}"
+
+
+def of_document(error: DocumentError) -> list[Problem]:
+    """The problems that a file has by itself."""
+    return [Problem(error.source, (path,) if path else (), text, line) for path, line, text in error.problems]
+
+
+@frozen
+class Case:
+    """A plan, the devices that it is to run on, and what assigns them. Paths are None or "-" where there is no file."""
+
+    plan: Plan
+    plan_path: str
+    devices: Sequence[Device]
+    devices_path: str | None
+    registry: PluginRegistry
+    strategy: str
+    constellation: TaskConstellation = field()
+    manager: ConstellationDeviceManager = field()
+
+    @constellation.default
+    def _made(self) -> TaskConstellation:
+        return self.plan.to_constellation()
+
+    @manager.default
+    def _managed(self) -> ConstellationDeviceManager:
+        return ConstellationDeviceManager(plugins=self.registry)
+
+    def problems(self) -> list[Problem]:
+        """All that can be found. When there are none, every task of `constellation` has its device.
+
+        Raises:
+            PluginError: a strategy broke.
+        """
+        of_devices, of_plan = list(self._of_devices()), [*self._of_strategy(), *self._of_places()]
+        if not of_devices and not of_plan:
+            self._assign()
+            of_plan += self._of_requests()
+        return [*_placed(self.devices_path, of_devices), *_placed(self.plan_path, of_plan)]
+
+    def refuse(self) -> None:
+        """Raise what `problems` finds.
+
+        Raises:
+            DocumentError: there is any.
+        """
+        problems = self.problems()
+        if problems:
+            source = problems[0].source
+            mine = [problem for problem in problems if problem.source == source]
+            raise DocumentError(source, [(problem.path, problem.line, problem.text) for problem in mine])
+
+    # ------------------------------------------------------------------------------------------- one thing at a time
+    def _of_devices(self) -> Iterator[tuple[Place, str]]:
+        for device in self.devices:
+            try:
+                self.manager.add_device(device)
+            except (UnknownTransportError, PluginConflictError) as error:
+                yield ("devices", device.device_id, "transport"), str(error)
+            except SettingsError as error:
+                yield ("devices", device.device_id, "settings"), str(error)
+            except DuplicateIdError as error:
+                yield ("devices", device.device_id), str(error)
+
+    def _of_strategy(self) -> Iterator[tuple[Place, str]]:
+        try:
+            self.registry.strategy(self.strategy)
+        except (UnknownStrategyError, PluginConflictError) as error:
+            yield ("strategy",) if self.plan.strategy == self.strategy else (), str(error)
+
+    def _of_places(self) -> Iterator[tuple[Place, str]]:
+        # With the type that its transport gives it, where that is known.
+        known = {device.device_id: device for device in self.devices}
+        known.update(self.manager.device_registry.get_all_devices())
+        lacking: dict[Any, NoFittingDeviceError | None] = {}
+        for task in self.constellation.get_all_tasks():
+            pin = task.target_device_id
+            if pin is not None and pin not in known:
+                yield ("tasks", task.task_id, "device"), str(UnknownDeviceError(pin, known))
+                continue
+            kind = None if task.device_type is None else task.device_type.value
+            needs = (kind, task.requires, pin)
+            if needs not in lacking:
+                lacking[needs] = _no_fit(task, kind, known if pin is None else {pin: known[pin]})
+            if (error := lacking[needs]) is not None:
+                key = "requires" if task.requires else "device_type" if kind else "device"
+                yield ("tasks", task.task_id, key), str(NoFittingDeviceError([task.task_id], error.needs, error.missing))
+
+    def _assign(self) -> None:
+        if self.constellation.task_count:
+            manager = ConstellationManager(self.manager, plugins=self.registry)
+            anyio.run(
+                partial(manager.assign_devices_automatically, self.constellation, self.strategy, available=False)
+            )
+
+    def _of_requests(self) -> Iterator[tuple[Place, str]]:
+        transports = {
+            device.device_id: self.registry.transport(device.transport, device.device_id) for device in self.devices
+        }
+        for task in self.constellation.get_all_tasks():
+            device_id = task.target_device_id or ""
+            key, problems = _refusals(task, transports[device_id])
+            for text in problems:
+                yield ("tasks", task.task_id, key), f"device {device_id!r}: {text}"
+
+
+def _placed(path: str | None, found: Sequence[tuple[Place, str]]) -> Iterator[Problem]:
+    name = "<standard input>" if path == "-" else path or "this machine"
+    lines = lines_of(path, [place for place, _ in found[:MOST]]) if found else {}
+    for place, text in found[:MOST]:
+        yield Problem(name, place, text, lines.get(place))
+    if len(found) > MOST:
+        yield Problem(name, (), f"and {len(found) - MOST} more problems")
+
+
+def _no_fit(task: TaskStar, kind: str | None, devices: Mapping[str, Device]) -> NoFittingDeviceError | None:
+    missing = {device_id: device.lacks(kind, task.requires) for device_id, device in devices.items()}
+    if None in missing.values():
+        return None
+    needs = f"a {kind} device" if kind else "a device"
+    if task.requires:
+        needs += f" with {', '.join(sorted(task.requires))}"
+    return NoFittingDeviceError([task.task_id], needs, {name: lack or "" for name, lack in missing.items()})
+
+
+def _refusals(task: TaskStar, transport: Transport) -> tuple[str, Iterable[str]]:
+    """The key of a task's request, and why a transport would not take that."""
+    request = task.request
+    if isinstance(request, Action):
+        model = transport.actions.get(request.name)
+        if model is None:
+            near = nearest(request.name, transport.actions)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            return "action", [f"transport {transport.name!r} has no action {request.name!r}{hint}; {_taken(transport)}"]
+        return "action", [] if request.has_references else _wrong(request, model)
+    kind = "none" if request is None else "call" if isinstance(request, Call) else _kind(request)
+    if kind in transport.requests:
+        return kind, []
+    words = {"none": "a task that only has a description"}.get(kind, f"{kind!r}")
+    return kind, [f"transport {transport.name!r} does not take {words}; {_taken(transport)}"]
+
+
+def _kind(command: Command) -> str:
+    return "shell" if command.argv is None else "run"
+
+
+def _taken(transport: Transport) -> str:
+    taken = [*sorted(map(repr, transport.requests)), *(f"action {name!r}" for name in sorted(transport.actions))]
+    return f"it takes: {', '.join(taken) or 'nothing'}"
+
+
+def _wrong(request: Action, model: Any) -> list[str]:
+    try:
+        model.model_validate(dict(request.arguments))
+    except ValueError as error:
+        found = getattr(error, "errors", None)
+        if not callable(found):
+            return [f"action {request.name!r}: {error}"]
+        return [
+            f"action {request.name!r}: {'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}"
+            for one in found(include_url=False, include_input=False)
+        ]
+    return []
