@@ -7,42 +7,43 @@ was available, what to do.
 ::
 
     GalaxyError
-    ├── PlanError (ValueError)              a plan that cannot be
-    │   ├── DuplicateIdError                an id stands twice
-    │   ├── UnknownTaskError                no task of that id
-    │   ├── CycleError                      a link would close a cycle
-    │   ├── ImmutableError                  I3: what has started cannot be changed
-    │   ├── TransitionError                 a status cannot follow another
-    │   ├── InvalidPlanError                a plan was checked whole and found wanting
-    │   ├── InputError                      a reference to another task's output leads nowhere
-    │   └── DocumentError                   a plan or inventory file is wrong, with places in the file
-    ├── AssignmentError (ValueError)        tasks and devices do not come together
-    │   ├── NoDevicesError                  there is no device, or no device manager, at all
-    │   ├── UnknownDeviceError              no device of that id
-    │   ├── UnknownStrategyError            no strategy of that name
-    │   └── NoFittingDeviceError            a task that no device can run
-    ├── PluginError (RuntimeError)          a plugin is wrong
-    │   ├── PluginLoadError                 it could not be imported or registered
-    │   ├── PluginConflictError             two plugins claim one name
-    │   ├── HookError                       a hook is misspelt, raised or took too long
-    │   └── StrategyError                   a strategy returned what cannot be used
-    ├── DeviceError (RuntimeError)          a device cannot be used
-    │   ├── UnknownTransportError           no plugin brings that transport
-    │   ├── SettingsError                   a transport refuses a device's settings
-    │   ├── SecretError                     a secret that is referred to cannot be had
-    │   ├── NotConnectedError               it has to be connected, and is not
-    │   ├── RequestError                    a transport does not take that kind of request
-    │   └── DeviceLostError                 the connection to a device broke, or never came about
-    ├── RunError (RuntimeError)             a run cannot start or go on
-    │   └── RunRefusedError                 a policy plugin refused the run
-    └── TaskError (RuntimeError)            why a task did not succeed; kept on its result, not raised
-        ├── TaskFailedError                 it ran, and said that it failed
-        ├── TaskTimeoutError (TimeoutError) its deadline passed
-        ├── TaskRefusedError                the device did not start it
-        ├── TaskCancelledError              it was cancelled
-        ├── TaskSkippedError                a prerequisite ended in a way that its link does not accept
-        ├── ConditionError                  the condition of a link could not be evaluated
-        └── OutcomeUnknownError             nobody can vouch for what the attempt did
+    ├── PlanError (ValueError)                   a plan that cannot be
+    │   ├── DuplicateIdError                     an id stands twice
+    │   ├── UnknownTaskError                     no task of that id
+    │   ├── CycleError                           a link would close a cycle
+    │   ├── ImmutableError                       I3: what has started cannot be changed
+    │   ├── TransitionError                      a status cannot follow another
+    │   ├── InvalidPlanError                     a plan was checked whole and found wanting
+    │   ├── InputError                           a reference to another task's output leads nowhere
+    │   └── DocumentError                        a plan or inventory file is wrong, with places in the file
+    ├── AssignmentError (ValueError)             tasks and devices do not come together
+    │   ├── NoDevicesError                       there is no device, or no device manager, at all
+    │   ├── UnknownDeviceError                   no device of that id
+    │   ├── UnknownStrategyError                 no strategy of that name
+    │   └── NoFittingDeviceError                 a task that no device can run
+    ├── PluginError (RuntimeError)               a plugin is wrong
+    │   ├── PluginLoadError                      it could not be imported or registered
+    │   ├── PluginConflictError                  two plugins claim one name
+    │   ├── HookError                            a hook is misspelt, raised or took too long
+    │   └── StrategyError                        a strategy returned what cannot be used
+    ├── DeviceError (RuntimeError)               a device cannot be used
+    │   ├── UnknownTransportError (ValueError)   no plugin brings that transport
+    │   ├── SettingsError (ValueError)           a transport refuses a device's settings
+    │   ├── SecretError                          a secret that is referred to cannot be had
+    │   ├── NotConnectedError (ValueError)       it has to be connected, and is not
+    │   ├── RequestError (ValueError)            a transport does not take that kind of request
+    │   └── DeviceLostError (ConnectionError)    the connection to a device broke, or never came about
+    ├── RunError (RuntimeError)                  a run cannot start or go on
+    │   ├── UnknownJournalError                  no journal of that name
+    │   └── RunRefusedError                      a policy plugin refused the run
+    └── TaskError (RuntimeError)                 why a task did not succeed; kept on its result, not raised
+        ├── TaskFailedError                      it ran, and said that it failed
+        ├── TaskTimeoutError (TimeoutError)      its deadline passed
+        ├── TaskRefusedError                     the device did not start it
+        ├── TaskCancelledError                   it was cancelled
+        ├── TaskSkippedError                     a prerequisite ended in a way that its link does not accept
+        ├── ConditionError                       the condition of a link could not be evaluated
+        └── OutcomeUnknownError                  nobody can vouch for what the attempt did
 """
 
 from __future__ import annotations
@@ -316,6 +317,18 @@ class DeviceLostError(DeviceError, ConnectionError):
 
 class RunError(GalaxyError, RuntimeError):
     """A run cannot start or go on."""
+
+
+class UnknownJournalError(RunError):
+    """No journal of that name; `near` the names that may have been meant."""
+
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        names = list(known)
+        self.name, self.near = name, nearest(name, names)
+        super().__init__(
+            f"no plugin brings journal {name!r}{_hint(self.near)}; available: {_listed(names, 'none')}. "
+            "Install the plugin that brings it, or run without a journal."
+        )
 
 
 class RunRefusedError(RunError):

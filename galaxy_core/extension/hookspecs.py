@@ -57,7 +57,7 @@ def galaxy_observers() -> Iterable[IEventObserver]:  # type: ignore[empty-body]
 
 
 @hookspec
-def galaxy_review_run(run: RunInfo) -> str | Awaitable[str | None] | None:  # type: ignore[empty-body]
+def galaxy_review_run(run: RunInfo) -> str | Awaitable[str | None] | None:
     """Decide whether a run may start.
 
     When: after assignment and validation, before anything is published or started. Mode: each implementation in turn,

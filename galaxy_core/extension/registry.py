@@ -16,7 +16,7 @@ from galaxy_core.errors import (
     PluginConflictError,
     PluginError,
     PluginLoadError,
-    RunError,
+    UnknownJournalError,
     UnknownStrategyError,
     UnknownTransportError,
 )
@@ -298,14 +298,12 @@ class PluginRegistry:
         """The journal of that name.
 
         Raises:
-            RunError: no plugin brings it.
+            UnknownJournalError: no plugin brings it.
             PluginConflictError: more than one does.
         """
         found: Journal | None = self._find(JOURNAL, name)
         if found is None:
-            known = ", ".join(repr(one) for one in self.journals) or "none"
-            why = f"no plugin brings journal {name!r}{did_you_mean(name, self.journals)}; available: {known}"
-            raise RunError(f"{why}. Install the plugin that brings it, or run without a journal.")
+            raise UnknownJournalError(name, self.journals)
         return found
 
     def implementations(self, hook: str) -> tuple[HookCall, ...]:

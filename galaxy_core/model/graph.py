@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Self
 
 from galaxy_core.errors import (
@@ -61,6 +62,7 @@ class Graph:
         "_revision",
         "_started_at",
         "_tasks",
+        "_together",
         "_updated_at",
     )
 
@@ -83,6 +85,7 @@ class Graph:
         self._counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
         self._ready: dict[TaskStar, None] = {}
         self._revision = 0
+        self._together = False
         self._next_index = 0
         self._order = Order()
         self._listener: Listener | None = None
@@ -282,8 +285,19 @@ class Graph:
         return []
 
     def _edited(self) -> None:
-        self._revision += 1
         self._updated_at = time.time()
+        if not self._together:
+            self._revision += 1
+
+    @contextmanager
+    def _as_one_edit(self) -> Iterator[None]:
+        """What is edited inside raises the revision once."""
+        self._together = True
+        try:
+            yield
+        finally:
+            self._together = False
+            self._revision += 1
 
     def _task_changed(self, task: TaskStar) -> None:
         """A setter of a task was used."""

@@ -19,7 +19,7 @@ from galaxy_core.model.source import MAX_DEPTH, NOT_FINITE, TOO_DEEP, Source
 #: Scalars and containers of one file. Each costs about a hundred bytes of memory, and a plan has some twenty a task.
 MAX_VALUES: Final = 20_000_000
 
-# libyaml, where PyYAML was built with it, is some fifty times as fast as the parser in Python.
+# libyaml, where PyYAML was built with it, is more than ten times as fast as the parser in Python.
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 _WORDS: Final[dict[str, Any]] = {

@@ -3,7 +3,7 @@
 Structured concurrency has no place for what the API document promises: a device that stays connected between two runs,
 an event that is delivered after the publisher went on. Both need a task that belongs to the event loop rather than to
 a caller. This is the only module that starts such tasks; whoever uses it must end them or let them end by themselves,
-and the event loop cancels what is left when it closes. See docs/decisions/0020-background-tasks.md.
+and the event loop cancels what is left when it closes. See docs/decisions/0007-background-tasks.md.
 """
 
 from __future__ import annotations

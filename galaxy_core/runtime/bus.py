@@ -1,7 +1,8 @@
 """EventBus: who hears what, in order, harming nobody.
 
 Each observer has a mailbox. Publishing puts events into mailboxes and is never slowed by who reads them; a mailbox that
-has events is emptied by a task of its own, one event (or one batch) after the other. Nothing is dropped.
+has events is emptied by a task of its own, one event (or one batch) after the other. Nothing is dropped. See
+docs/decisions/0009-mailboxes.md.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A run keeps what it makes (a result per task), so the collector, which expects most new objects to die, walks over all of
 a large plan again and again for nothing: half of the time of 100,000 no-op tasks (benchmarks/kernel.py). While any large
-plan runs it is asked to look less often. It is never switched off. See docs/decisions/0022-collector.md.
+plan runs it is asked to look less often. It is never switched off. See docs/decisions/0008-relaxed-collector.md.
 """
 
 from __future__ import annotations

@@ -72,20 +72,26 @@ class Keeper:
         self._broken: BaseException | None = None
         self._attached = False  # whether this try came to a session
         self._scope = anyio.CancelScope()
+        self._probe = anyio.CancelScope()
         lane.lost = self.lost
 
     def lost(self, error: BaseException) -> None:
-        """Somebody found the session broken."""
+        """Somebody found the session broken: from now on nothing is sent through it."""
         if self._broken is None:
             self._broken = error
-            self._stirred.set()
+            self._detach(error)
+            self._stir()
 
     def stop(self) -> None:
         """Close the session and end."""
         self._stopping = True
-        self._stirred.set()
+        self._stir()
         if not self._attached:
             self._scope.cancel()
+
+    def _stir(self) -> None:
+        self._stirred.set()
+        self._probe.cancel()
 
     async def run(self) -> None:
         """Open, watch, reopen; until stopped, or `max_retries` times in a row in vain."""
@@ -136,11 +142,14 @@ class Keeper:
             with anyio.move_on_after(self._manager.heartbeat_interval):
                 await self._stirred.wait()
                 return
-            try:
-                with anyio.fail_after(PROBE_TIMEOUT_S):
+            why = f"no answer within {PROBE_TIMEOUT_S:g} s"
+            with anyio.CancelScope(deadline=anyio.current_time() + PROBE_TIMEOUT_S) as self._probe:
+                try:
                     await session.probe()
-            except Exception as error:  # the keeper itself receives it: the session is closed and opened again
-                why = f"no answer within {PROBE_TIMEOUT_S:g} s" if isinstance(error, TimeoutError) else str(error)
+                    continue
+                except Exception as error:  # the keeper itself receives it: the session is closed and opened again
+                    why = str(error) or type(error).__name__
+            if self._broken is None and not self._stopping:
                 self._broken = DeviceLostError(self.lane.device_id, f"probe: {why}")
 
     def _attach(self, session: Session) -> None:
@@ -158,12 +167,14 @@ class Keeper:
         lane.session = None
         if error is not None:
             lane.error = error
-        manager._status(lane, DeviceStatus.DISCONNECTED, EventType.DEVICE_DISCONNECTED if had else None)
-        lane.book.changed(lane)
+        if had or lane.status is not DeviceStatus.DISCONNECTED:
+            manager._status(lane, DeviceStatus.DISCONNECTED, EventType.DEVICE_DISCONNECTED if had else None)
+            lane.book.changed(lane)
 
     async def _pause(self, failures: int) -> None:
         manager = self._manager
         wait_s = manager.backoff.wait_s(failures, manager.clock.random.random())
+        self._stirred = anyio.Event()  # what broke the session has set the old one
         with anyio.move_on_after(wait_s):
             await self._stirred.wait()
 
@@ -173,7 +184,9 @@ class Keeper:
             self._detach(DeviceLostError(lane.device_id, "disconnected"))
         lane.gone = True
         manager._keepers.pop(lane.device_id, None)
-        manager._status(lane, DeviceStatus.FAILED if failures else DeviceStatus.DISCONNECTED)
+        status = DeviceStatus.FAILED if failures and not self._stopping else DeviceStatus.DISCONNECTED
+        if lane.status is not status:
+            manager._status(lane, status)
         lane.book.changed(lane)
         self.settled.set()
         self.ended.set()
@@ -324,12 +337,13 @@ class ConstellationDeviceManager:
             error = {"error": str(lane.error)} if lane.error else {}
             self.event_bus.post(
                 [
-                    DeviceEvent(kind, source, now, dict(error), lane.device_id, status.value, info, everything)
+                    DeviceEvent(kind, source, now, dict(error), lane.device_id, info["status"], info, everything)
                     for kind in (event_type, EventType.DEVICE_STATUS_CHANGED)
                     if kind is not None
                 ]
             )
-        level = logging.WARNING if lane.error and status is not DeviceStatus.IDLE else logging.DEBUG
+        bad = status in (DeviceStatus.DISCONNECTED, DeviceStatus.FAILED) and lane.error is not None
+        level = logging.WARNING if bad else logging.DEBUG
         self._logger.log(
             level, "device %s: %s%s", lane.device_id, status.value, f" ({lane.error})" if lane.error else ""
         )
@@ -349,7 +363,9 @@ class ConstellationDeviceManager:
 
     def _info(self, lane: Lane) -> dict[str, Any]:
         device = lane.device
-        status = DeviceStatus.BUSY if lane.status in AVAILABLE and lane.running else lane.status
+        status = lane.status
+        if status in AVAILABLE:
+            status = DeviceStatus.BUSY if lane.running else DeviceStatus.IDLE
         return {
             "device_id": device.device_id,
             "device_type": device.device_type,
@@ -407,8 +423,14 @@ class ConstellationDeviceManager:
         if lane.session is None:
             raise NotConnectedError(device_id, lane.status.value)
         return await execute_on_lane(
-            lane, task_id, task_description, dict(task_data or {}), timeout, request, self.clock
+            lane, task_id, task_description, dict(task_data or {}), timeout, request, self.clock, self._load_changed
         )
+
+    def _load_changed(self, lane: Lane) -> None:
+        """A single task took a slot or gave it back. Runs do not tell that: they have events for each task."""
+        status = DeviceStatus.BUSY if lane.running else DeviceStatus.IDLE
+        if lane.status in AVAILABLE and lane.status is not status:
+            self._status(lane, status)
 
 
 def registry_of(plugins: PluginRegistry | Iterable[object] | None) -> PluginRegistry:

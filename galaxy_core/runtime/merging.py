@@ -67,18 +67,19 @@ def merge_into_live(live: TaskConstellation, proposed: TaskConstellation) -> Non
         if line_id not in keep and _modifiable(live, line._to) and not _links(live, line)
     ]
     _check(live, gone, keep, new_tasks, new_lines)
-    for line_id in [line.line_id for line in live._lines if line.line_id not in keep]:
-        live.remove_dependency(line_id)
-    for task in dropped:
-        live.remove_task(task._task_id)
-    for task in new_tasks:
-        live.add_task(task.copy())
-    for line in new_lines:
-        live.add_dependency(line.copy())
-    for task_id, said in proposed._tasks.items():
-        task_here = live._tasks[task_id]
-        if task_here.is_modifiable:
-            _take_over(task_here, said)
+    with live._as_one_edit():
+        for line_id in [line.line_id for line in live._lines if line.line_id not in keep]:
+            live.remove_dependency(line_id)
+        for task in dropped:
+            live.remove_task(task._task_id)
+        for task in new_tasks:
+            live.add_task(task.copy())
+        for line in new_lines:
+            live.add_dependency(line.copy())
+        for task_id, said in proposed._tasks.items():
+            task_here = live._tasks[task_id]
+            if task_here.is_modifiable:
+                _take_over(task_here, said)
 
 
 def _modifiable(live: TaskConstellation, task_id: str) -> bool:

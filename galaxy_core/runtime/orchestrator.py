@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 
 from galaxy_core.errors import (
-    AssignmentError,
-    GalaxyError,
-    InvalidPlanError,
     NoDevicesError,
     RunError,
     RunRefusedError,
-    UnknownDeviceError,
-    UnknownTaskError,
 )
 from galaxy_core.extension.interfaces import RunInfo
 from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.model.constellation import ConstellationState, TaskConstellation
 from galaxy_core.model.events import EventType
-from galaxy_core.model.result import TERMINAL, UNSTARTED, ExecutionResult
+from galaxy_core.model.result import ExecutionResult
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.bus import EventBus, get_event_bus
+from galaxy_core.runtime.checking import check_all_assigned, check_fits, check_requests, check_tasks, pinned
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 from galaxy_core.runtime.collector import relaxed_collector
 from galaxy_core.runtime.deciding import review_run, tell_finished
 from galaxy_core.runtime.devices import ConstellationDeviceManager, component_logger
 from galaxy_core.runtime.explain import Why, explain
-from galaxy_core.runtime.inputs import check_request
 from galaxy_core.runtime.journalling import JournalTap
 from galaxy_core.runtime.lanes import LaneBook, needs_of
 from galaxy_core.runtime.manager import ConstellationManager
-from galaxy_core.runtime.placing import Placer, no_fit
+from galaxy_core.runtime.placing import Placer
 from galaxy_core.runtime.run import Run
 from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
 
@@ -139,10 +134,10 @@ class TaskConstellationOrchestrator:
         """Everything that can refuse a run, before anything of it is published."""
         constellation_id = constellation.constellation_id
         self._observe()
-        _check_tasks(constellation)
+        check_tasks(constellation)
         book = await self._connected_book(constellation)
         placer = await self._assign(constellation, book, device_assignments, assignment_strategy)
-        _check_requests(constellation, book)
+        check_requests(constellation, book)
         run = Run(
             constellation,
             book,
@@ -252,11 +247,11 @@ class TaskConstellationOrchestrator:
             return Placer(None)
         strategy = self.plugins.strategy(strategy_name) if strategy_name is not None else None
         placer = Placer(strategy, (lane.device_id for lane in book.available()))
-        with _pinned(constellation, book, device_assignments or {}):
+        with pinned(constellation, book, device_assignments or {}):
             if strategy is None:
-                _check_all_assigned(constellation, book)
+                check_all_assigned(constellation, book)
             elif placer.binds_late:
-                _check_fits(constellation, book)
+                check_fits(constellation, book)
             else:
                 await self._manager.assign_devices_automatically(constellation, strategy_name or "")
         return placer
@@ -374,103 +369,3 @@ def _as_result(run: Run) -> dict[str, Any]:
         "total_tasks": constellation.task_count,
         "statistics": constellation.get_statistics(),
     }
-
-
-def _check_tasks(constellation: TaskConstellation) -> None:
-    """What the graph's invariants do not cover: numbers of single tasks, and what they take from each other."""
-    problems = []
-    for task_id, task in constellation._tasks.items():
-        timeout, retries, request = task._timeout, task._retry_count, task._request
-        if timeout is not None or retries != 0 or type(retries) is not int:
-            problems += [
-                f"task {task_id!r}: {problem}"
-                for problem in task.get_validation_errors()
-                if problem.startswith(("Timeout", "Retry"))
-            ]
-        if request is not None and request.has_references and task._status not in TERMINAL:
-            sources = {line._from for line in task._in}
-            problems += [
-                f"task {task_id!r} takes {reference} without waiting for it: add a dependency on {reference.task_id!r}"
-                for reference in request.references
-                if reference.task_id not in sources
-            ]
-    if problems:
-        raise InvalidPlanError(problems)
-
-
-@contextmanager
-def _pinned(constellation: TaskConstellation, book: LaneBook, device_assignments: Mapping[str, str]) -> Iterator[None]:
-    """Pin tasks to the devices that they are assigned to; not at all, when what is done inside fails."""
-    _check_assignments(constellation, book, device_assignments)
-    tasks = [task for task in map(constellation._tasks.__getitem__, device_assignments) if task._status in UNSTARTED]
-    before = [(task, task._target_device_id, task._pinned) for task in tasks]
-    for task in tasks:
-        task._target_device_id, task._pinned = device_assignments[task._task_id], True
-    try:
-        yield
-    except BaseException:
-        for task, device_id, pinned in before:
-            task._target_device_id, task._pinned = device_id, pinned
-        raise
-
-
-def _check_assignments(constellation: TaskConstellation, book: LaneBook, device_assignments: Mapping[str, str]) -> None:
-    for task_id, device_id in device_assignments.items():
-        task = constellation._tasks.get(task_id)
-        if task is None:
-            raise UnknownTaskError(task_id, constellation._tasks)
-        lane = book.lanes.get(device_id)
-        if lane is None:
-            raise UnknownDeviceError(device_id, book.lanes, f"Device assignment of task {task_id!r}: ")
-        if lane.device.lacks(*needs_of(task)) is not None:
-            raise no_fit(book, needs_of(task), [task])
-
-
-def _check_all_assigned(constellation: TaskConstellation, book: LaneBook) -> None:
-    without, invalid = [], []
-    for task_id, task in constellation._tasks.items():
-        if task._status in UNSTARTED:
-            if task._target_device_id is None:
-                without.append(task_id)
-            elif task._target_device_id not in book.lanes:
-                invalid.append(f"{task_id} -> {task._target_device_id}")
-            elif book.lanes[task._target_device_id].device.lacks(*needs_of(task)) is not None:
-                raise no_fit(book, needs_of(task), [task])
-    if without or invalid:
-        raise AssignmentError(
-            "Device assignment validation failed:\n"
-            + (f"Tasks without device assignment: {without}\n" if without else "")
-            + (f"Tasks with invalid device IDs: {invalid}\n" if invalid else "")
-            + f"Available devices: {list(book.lanes)}\n"
-            "Please provide either 'device_assignments' or 'assignment_strategy' parameter."
-        )
-
-
-def _check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
-    """For strategies that bind late: every task must fit somewhere before anything starts."""
-    by_needs: dict[Any, list[TaskStar]] = {}
-    for task in constellation._tasks.values():
-        if task._status in UNSTARTED:
-            if task._pinned and task._target_device_id not in book.lanes:
-                raise UnknownDeviceError(
-                    task._target_device_id or "", book.lanes, f"Task {task._task_id!r} is pinned to it: "
-                )
-            by_needs.setdefault(needs_of(task), []).append(task)
-    for needs, tasks in by_needs.items():
-        if not book.fitting(needs, available=False):
-            raise no_fit(book, needs, tasks)
-
-
-def _check_requests(constellation: TaskConstellation, book: LaneBook) -> None:
-    """Before anything runs: the transport of each task's device takes its request."""
-    problems: list[GalaxyError] = []
-    for task in constellation._tasks.values():
-        lane = book.lanes.get(task._target_device_id or "")
-        if lane is None or lane.transport is None or task._status not in UNSTARTED:
-            continue
-        try:
-            check_request(lane.transport, task._request, task, lane.device_id)
-        except GalaxyError as error:
-            problems.append(error)
-    if problems:
-        raise InvalidPlanError([str(problem) for problem in problems[:50]])

@@ -2,7 +2,7 @@
 
 A pool of workers serves one queue of runnable tasks, each of which already holds a slot of its device's lane. A worker
 takes a task, awaits its session, ends the task and thereby finds what became ready, without a task or a future per
-node: at 100,000 tasks that decision is worth more than all others together (docs/decisions/0021-worker-pool.md).
+node: at 100,000 tasks that decision is worth more than all others together (docs/decisions/0006-worker-pool.md).
 
 Everything between two awaits is synchronous, so the constellation is never seen half-changed.
 """
@@ -19,6 +19,7 @@ from galaxy_core.errors import (
     DeviceLostError,
     GalaxyError,
     OutcomeUnknownError,
+    RunError,
     TaskCancelledError,
     TaskFailedError,
     TaskRefusedError,
@@ -60,6 +61,12 @@ class Run(Flow):
                 self.submit(constellation.get_ready_tasks())
                 await self._until_over()
                 group.cancel_scope.cancel()
+        except ExceptionGroup as broken:
+            first = broken.exceptions[0]
+            raise RunError(
+                f"the kernel broke while it ran {constellation.constellation_id!r}: {type(first).__name__}: {first}. "
+                "What had completed is kept. Please report this with the traceback."
+            ) from broken
         finally:
             self._close()
 
@@ -76,9 +83,9 @@ class Run(Flow):
                 await self.editing.settle(self)
             await self.bus.drain()
             self.reports.flush()
-            if constellation.is_complete() and self.reports.posted == told:
-                if self.editing is None or not self.editing.pending(self):
-                    return
+            settled = self.editing is None or not self.editing.pending(self)
+            if settled and constellation.is_complete() and self.reports.posted == told:
+                return
 
     def _close(self) -> None:
         """Give back whatever the run still holds. Only a cancelled or broken run has anything left."""
@@ -176,7 +183,8 @@ class Run(Flow):
                 try:
                     outcome: Outcome = await lane.session.execute(attempt)  # type: ignore[union-attr]  # see accepts
                 except DeviceLostError as error:
-                    lane.lost(error)
+                    if worker.reason is None:  # else the loss is known, and the lane may have another session by now
+                        lane.lost(error)
                     outcome = Unknown(error.why)
                 except Exception as error:  # the task receives it: it is the error of this attempt
                     outcome = Completed(error=error)

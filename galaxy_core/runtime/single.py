@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import anyio
 
-from galaxy_core.errors import DeviceLostError, GalaxyError, NotConnectedError, TaskTimeoutError
-from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Unknown
+from galaxy_core.errors import DeviceLostError, GalaxyError, TaskRefusedError, TaskTimeoutError
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core.model.graph import Graph
 from galaxy_core.model.request import Request
 from galaxy_core.model.result import ExecutionResult, TaskStatus
@@ -22,20 +23,24 @@ from galaxy_core.runtime.lanes import Lane
 class _Turn:
     """Stands in a lane's queue as a run does, for one task."""
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, lane: Lane) -> None:
         self.came = anyio.Event()
+        self.has_slot = False
         self._worker = worker
+        self._lane = lane
 
     @property
     def busy(self) -> list[Worker]:
         return [self._worker] if self._worker.task is not None else []
 
     def dispatch(self, task: TaskStar, lane: Lane, ticket: int) -> None:
+        self.has_slot = True
         self.came.set()
 
     def lane_changed(self, lane: Lane) -> None:
-        if lane is self._worker.lane and lane.session is None:
+        if lane is self._lane and lane.session is None:
             self._worker.interrupt("lost")
+            self.came.set()
 
 
 async def execute_on_lane(
@@ -46,23 +51,32 @@ async def execute_on_lane(
     timeout_s: float,
     request: Request | None,
     clock: Clock,
+    load_changed: Callable[[Lane], None],
 ) -> ExecutionResult:
-    """Wait for a slot, execute, give the slot back; a failure is a FAILED result."""
+    """Wait for a slot, execute, give the slot back; a failure is a FAILED result.
+
+    Whoever waits for a device that goes is told so, instead of waiting for it to come back.
+    """
     task = TaskStar(task_id, description=description, task_data=task_data, request=request)
     worker = Worker()
-    turn = _Turn(worker)
+    turn = _Turn(worker, lane)
     task._ticket = lane.book.new_ticket()
     lane.book.runs.add(turn)
     lane.offer(turn, task, task._ticket)
+    start = clock.wall()
+    outcome: Outcome | TaskTimeoutError = Unknown(f"it went before task {task_id!r} had its turn")
     try:
         await _wait_for_slot(turn, task, lane)
-        worker.task, worker.lane, worker.lease = task, lane, lane.book.next_lease()
-        start = clock.wall()
-        try:
-            outcome = await _attempt(worker, lane, task, timeout_s, request)
-        finally:
-            worker.free()
-            lane.release()
+        if turn.has_slot:
+            worker.task, worker.lane, worker.lease = task, lane, lane.book.next_lease()
+            load_changed(lane)
+            start = clock.wall()
+            try:
+                outcome = await _attempt(worker, lane, task, timeout_s, request)
+            finally:
+                worker.free()
+                lane.release()
+                load_changed(lane)
     finally:
         lane.book.runs.discard(turn)
     return _as_result(task_id, lane.device_id, outcome, start, clock.wall(), timeout_s)
@@ -72,10 +86,11 @@ async def _wait_for_slot(turn: _Turn, task: TaskStar, lane: Lane) -> None:
     try:
         await turn.came.wait()
     except BaseException:
-        task._ticket = 0
-        if turn.came.is_set():  # the slot came together with the cancellation
+        if turn.has_slot:  # it came together with the cancellation
             lane.release()
         raise
+    finally:
+        task._ticket = 0
 
 
 async def _attempt(
@@ -88,12 +103,13 @@ async def _attempt(
             if request is not None:
                 request = prepare_request(request, task, lane, Graph())
             if lane.session is None:
-                raise NotConnectedError(lane.device_id, lane.status.value)
+                return outcome
             artifacts = Artifacts(f"single-{task.task_id}")
             attempt = Attempt("single", task, lane.device_id, 1, worker.lease, request, timeout_s, artifacts=artifacts)
             outcome = await lane.session.execute(attempt)
         except DeviceLostError as error:
-            lane.lost(error)
+            if worker.reason is None:
+                lane.lost(error)
             outcome = Unknown(error.why)
         except Exception as error:  # whoever asked receives it, as the error of the result
             outcome = Completed(error=error)
@@ -122,10 +138,20 @@ def _as_result(
     elif isinstance(outcome, TaskTimeoutError):
         result.error, kind, category = outcome, "timeout", "timeout_error"
         result.metadata["timeout"] = timeout_s
+    elif isinstance(outcome, Refused):
+        result.error = TaskRefusedError(task_id, f"task {task_id!r} was not started: {outcome.reason}")
+        kind, category = "refused", "general_error"
     else:
         result.error = DeviceLostError(device_id, outcome.reason)
         kind, category = "device_disconnection", "connection_error"
         result.metadata["disconnected"] = True
     result.status = TaskStatus.FAILED
     result.metadata |= {"device_id": device_id, "error_type": kind, "error_category": category}
+    if result.result is None:
+        result.result = {
+            "error_type": kind,
+            "message": str(result.error),
+            "device_id": device_id,
+            "task_id": task_id,
+        }
     return result

@@ -50,7 +50,7 @@ class ConstellationModificationSynchronizer:
         self._timeout_s = DEFAULT_TIMEOUT_S
         self._pending: dict[Key, float] = {}  # until when each is waited for, in the event loop's time
         self._late: set[Key] = set()  # timed out: an answer that still comes is refused
-        self._told: dict[int, Event] = {}  # ends that a run has told already, and that the bus will bring again
+        self._told_by: set[str] = set()  # sources whose ends were told by their runs; the bus brings them again
         self._editors: dict[str | None, int] = {}
         self._proposed: dict[str, TaskConstellation] = {}
         self._current: TaskConstellation | None = None
@@ -102,7 +102,7 @@ class ConstellationModificationSynchronizer:
     def _hear(self, event: Event) -> None:
         kind = event.event_type
         if kind in _ENDS and isinstance(event, TaskEvent):
-            if self._told.pop(id(event), None) is not None:
+            if event.source_id in self._told_by:
                 return
             constellation_id = event.data.get("constellation_id") if event.data else None
             if constellation_id:
@@ -127,9 +127,8 @@ class ConstellationModificationSynchronizer:
         """Time modifications out; lives only while some are pending."""
         try:
             while self._pending:
-                self._changed = anyio.Event()
                 with anyio.CancelScope(deadline=min(self._pending.values())):
-                    await self._changed.wait()
+                    await self._next_change()
                 now = anyio.current_time()
                 self._time_out([key for key, until in self._pending.items() if until <= now])
         finally:
@@ -233,6 +232,7 @@ class ConstellationModificationSynchronizer:
 
     def ended(self, run: Flow, task: TaskStar) -> None:
         """A task of a run ended; called before what became ready by it is submitted."""
+        self._told_by.add(run.reports.source_id)
         if task._status not in _STATUSES:
             return
         constellation_id = run.constellation.constellation_id
@@ -242,15 +242,15 @@ class ConstellationModificationSynchronizer:
             self._warned.add(constellation_id)
             self._logger.info("no editor is registered for %s: its completions are not waited for", constellation_id)
 
-    def told(self, event: TaskEvent) -> None:
-        """A run has told of this end itself; the bus will bring the same event."""
-        self._told[id(event)] = event
-
     async def settle(self, run: Flow) -> None:
         """Wait until nothing of this run is pending: answered, or timed out."""
         while self.pending(run):
-            self._changed = anyio.Event() if self._changed.is_set() else self._changed
-            await self._changed.wait()
+            await self._next_change()
+
+    async def _next_change(self) -> None:
+        if self._changed.is_set():  # everybody waits for one event: a fresh one each would be missed by the others
+            self._changed = anyio.Event()
+        await self._changed.wait()
 
     # ------------------------------------------------------------------------------------------- waiting
     async def wait_for_pending_modifications(self, timeout: float | None = None) -> bool:
@@ -261,8 +261,7 @@ class ConstellationModificationSynchronizer:
         limit = self._timeout_s if timeout is None else timeout
         with anyio.move_on_after(limit):
             while self._pending:
-                self._changed = anyio.Event() if self._changed.is_set() else self._changed
-                await self._changed.wait()
+                await self._next_change()
         if not self._pending:
             return True
         self._time_out(list(self._pending))

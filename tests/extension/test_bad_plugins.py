@@ -17,7 +17,7 @@ from galaxy_core.errors import (
     PluginConflictError,
     PluginError,
     PluginLoadError,
-    RunError,
+    UnknownJournalError,
     UnknownStrategyError,
     UnknownTransportError,
 )
@@ -489,8 +489,11 @@ def test_an_unknown_name_is_an_error_that_offers_the_nearest_and_lists_all() -> 
         registry.strategy("loadbalance")
     with pytest.raises(UnknownTransportError, match=r"device 'here' wants transport 'lokal'.*did you mean 'local'"):
         registry.transport("lokal", "here")
-    with pytest.raises(RunError, match=r"no plugin brings journal 'goods'; did you mean 'good'.*available: 'good'"):
+    with pytest.raises(
+        UnknownJournalError, match=r"no plugin brings journal 'goods'; did you mean 'good'.*available: 'good'"
+    ) as info:
         registry.journal("goods")
+    assert (info.value.name, info.value.near) == ("goods", ("good",))
 
 
 def test_an_unknown_name_in_an_empty_registry_says_that_there_is_none() -> None:
@@ -499,5 +502,5 @@ def test_an_unknown_name_in_an_empty_registry_says_that_there_is_none() -> None:
         registry.strategy("load_balance")
     with pytest.raises(UnknownTransportError, match="available: none"):
         registry.transport("local", "here")
-    with pytest.raises(RunError, match="available: none"):
+    with pytest.raises(UnknownJournalError, match="available: none"):
         registry.journal("sqlite")

@@ -152,8 +152,9 @@ class Case:
         for task in self.constellation.get_all_tasks():
             device_id = task.target_device_id or ""
             key, problems = _refusals(task, transports[device_id])
+            place = ("tasks", task.task_id, key) if key else ("tasks", task.task_id)
             for text in problems:
-                yield ("tasks", task.task_id, key), f"device {device_id!r}: {text}"
+                yield place, f"device {device_id!r}: {text}"
 
 
 def _placed(path: str | None, found: Sequence[tuple[Place, str]]) -> Iterator[Problem]:
@@ -186,10 +187,11 @@ def _refusals(task: TaskStar, transport: Transport) -> tuple[str, Iterable[str]]
             return "action", [f"transport {transport.name!r} has no action {request.name!r}{hint}; {_taken(transport)}"]
         return "action", [] if request.has_references else _wrong(request, model)
     kind = "none" if request is None else "call" if isinstance(request, Call) else _kind(request)
+    key = "" if request is None else kind
     if kind in transport.requests:
-        return kind, []
+        return key, []
     words = {"none": "a task that only has a description"}.get(kind, f"{kind!r}")
-    return kind, [f"transport {transport.name!r} does not take {words}; {_taken(transport)}"]
+    return key, [f"transport {transport.name!r} does not take {words}; {_taken(transport)}"]
 
 
 def _kind(command: Command) -> str:

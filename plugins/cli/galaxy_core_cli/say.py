@@ -12,8 +12,8 @@ from galaxy_core_cli.text import safe, safe_line
 
 
 def error(text: str) -> None:
-    """Why nothing came of it."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {safe(text)}", err=True)
+    """Why nothing came of it; several lines stand below the word."""
+    click.echo(f"{click.style('error:', fg='red', bold=True)}{chr(10) if chr(10) in text else ' '}{safe(text)}", err=True)
 
 
 def warning(text: str) -> None:

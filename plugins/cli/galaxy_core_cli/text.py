@@ -65,14 +65,16 @@ def shortened(text: str, width: int) -> str:
 
 
 def what(task: TaskStar, width: int = 60) -> str:
-    """What a task does, in one line that is safe to show."""
+    """What a task does, in its own words or as a command, in one line that is safe to show."""
     from galaxy_core import Action, Command, Reference
 
     def word(value: object) -> str:
         return f"<{value.task_id}.{value.value}>" if isinstance(value, Reference) else shlex.quote(str(value))
 
     request = task.request
-    if isinstance(request, Command) and request.argv is not None:
+    if task.description:
+        text = task.description
+    elif isinstance(request, Command) and request.argv is not None:
         text = " ".join(word(part) if "\n" not in str(part) else "…" for part in request.argv)
     elif isinstance(request, Command):
         first, *more = (request.shell or "").strip().split("\n")
@@ -80,7 +82,7 @@ def what(task: TaskStar, width: int = 60) -> str:
     elif isinstance(request, Action):
         text = " ".join([request.name, *(f"{name}={word(value)}" for name, value in request.arguments.items())])
     else:
-        text = task.description
+        text = ""
     return shortened(safe_line(text), width)
 
 

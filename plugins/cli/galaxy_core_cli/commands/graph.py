@@ -1,3 +1,41 @@
+"""`galaxy graph`."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+
 import click
+
+from galaxy_core_cli import options
+
+SUFFIXES = {".mmd": "mermaid", ".md": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
+
+
 @click.command()
-def graph(): ...
+@options.plan
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["mermaid", "dot", "svg"]),
+    help="Default: what the suffix of --output says, else mermaid.",
+)
+@options.output_file
+@options.debug
+def graph(plan: str, kind: str | None, output: str | None) -> int:
+    """Draw a plan: for Mermaid, for Graphviz (DOT), or as a picture (SVG) without any other program.
+
+    Links are solid where the prerequisite must succeed, dashed where it need only end, dashed and labelled where a
+    condition decides.
+    """
+    from galaxy_core_cli import files
+    from galaxy_core_cli.drawing.dot import dot
+    from galaxy_core_cli.drawing.mermaid import mermaid
+    from galaxy_core_cli.drawing.svg import svg
+
+    found = files.read_plan(plan)
+    constellation = found.to_constellation()
+    constellation.name = found.name or PurePath(plan).stem
+    chosen = kind or SUFFIXES.get(PurePath(output or "").suffix.lower(), "mermaid")
+    drawn = {"mermaid": mermaid, "dot": dot, "svg": svg}[chosen]
+    files.write("\n".join(drawn(constellation)), output)
+    return 0

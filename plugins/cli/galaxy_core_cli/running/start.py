@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import anyio
+import click
 from attrs import frozen
 from rich.console import Console
 
-from galaxy_core import TaskConstellation
+from galaxy_core import AssignmentError, Device, DeviceError, Plan, PlanError, TaskConstellation
 from galaxy_core_cli import say
+from galaxy_core_cli.checks import Case
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.files import DEFAULT_STRATEGY, read_devices, read_plan, registry
 from galaxy_core_cli.running.conduct import Ending, Order, conduct
@@ -53,11 +56,17 @@ def start(options: Options) -> int:
     """
     lines = Lines(sys.stdout)
     try:
-        order = _order(options)
+        plan, devices = read_plan(options.plan), read_devices(options.devices)
+        order = _order(options, plan, devices)
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         reporter = _reporter(options, order.constellation, console, lines)
-        with say.Listening(reporter.tell, options.debug), reporter:
-            ending = anyio.run(partial(conduct, order, reporter), backend=options.backend)
+        try:
+            with say.Listening(reporter.tell, options.debug), reporter:
+                ending = anyio.run(partial(conduct, order, reporter), backend=options.backend)
+        except (PlanError, AssignmentError, DeviceError):
+            # The kernel says what is wrong; the files say where.
+            Case(plan, options.plan, devices, options.devices, order.registry, order.strategy).refuse()
+            raise
     except Exception as error:
         if options.json:
             lines.write([encoded(error_document(error))])
@@ -69,18 +78,15 @@ def start(options: Options) -> int:
     return ending.code
 
 
-def _order(options: Options) -> Order:
+def _order(options: Options, plan: Plan, devices: Sequence[Device]) -> Order:
     if options.backend == "trio" and find_spec("trio") is None:
-        import click
-
         raise click.UsageError("--backend trio needs the package trio: pip install 'galaxy-core[trio]'")
-    plan = read_plan(options.plan)
     constellation = plan.to_constellation()
     if plan.name is None and options.plan != "-":
         constellation.name = Path(options.plan).stem
     return Order(
         constellation,
-        read_devices(options.devices),
+        devices,
         options.strategy or plan.strategy or DEFAULT_STRATEGY,
         registry(options.block, options.no_plugins),
         None if options.artifacts is None else Path(options.artifacts),

@@ -1,0 +1,123 @@
+"""What can be wrong with a plan before anything of it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from galaxy_core.errors import (
+    AssignmentError,
+    GalaxyError,
+    InvalidPlanError,
+    UnknownDeviceError,
+    UnknownTaskError,
+)
+from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.result import TERMINAL, UNSTARTED
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.inputs import check_request
+from galaxy_core.runtime.lanes import LaneBook, needs_of
+from galaxy_core.runtime.placing import no_fit
+
+
+def check_tasks(constellation: TaskConstellation) -> None:
+    """What the graph's invariants do not cover: numbers of single tasks, and what they take from each other."""
+    problems = []
+    for task_id, task in constellation._tasks.items():
+        timeout, retries, request = task._timeout, task._retry_count, task._request
+        if timeout is not None or retries != 0 or type(retries) is not int:
+            problems += [
+                f"task {task_id!r}: {problem}"
+                for problem in task.get_validation_errors()
+                if problem.startswith(("Timeout", "Retry"))
+            ]
+        if request is not None and request.has_references and task._status not in TERMINAL:
+            sources = {line._from for line in task._in}
+            problems += [
+                f"task {task_id!r} takes {reference} without waiting for it: add a dependency on {reference.task_id!r}"
+                for reference in request.references
+                if reference.task_id not in sources
+            ]
+    if problems:
+        raise InvalidPlanError(problems)
+
+
+@contextmanager
+def pinned(constellation: TaskConstellation, book: LaneBook, device_assignments: Mapping[str, str]) -> Iterator[None]:
+    """Pin tasks to the devices that they are assigned to; not at all, when what is done inside fails."""
+    check_assignments(constellation, book, device_assignments)
+    tasks = [task for task in map(constellation._tasks.__getitem__, device_assignments) if task._status in UNSTARTED]
+    before = [(task, task._target_device_id, task._pinned) for task in tasks]
+    for task in tasks:
+        task._target_device_id, task._pinned = device_assignments[task._task_id], True
+    try:
+        yield
+    except BaseException:
+        for task, device_id, pinned in before:
+            task._target_device_id, task._pinned = device_id, pinned
+        raise
+
+
+def check_assignments(constellation: TaskConstellation, book: LaneBook, device_assignments: Mapping[str, str]) -> None:
+    """Every assignment names a task and a device that are there, and fit."""
+    for task_id, device_id in device_assignments.items():
+        task = constellation._tasks.get(task_id)
+        if task is None:
+            raise UnknownTaskError(task_id, constellation._tasks)
+        lane = book.lanes.get(device_id)
+        if lane is None:
+            raise UnknownDeviceError(device_id, book.lanes, f"Device assignment of task {task_id!r}: ")
+        if lane.device.lacks(*needs_of(task)) is not None:
+            raise no_fit(book, needs_of(task), [task])
+
+
+def check_all_assigned(constellation: TaskConstellation, book: LaneBook) -> None:
+    """Without a strategy, every task needs a device of its own that is there, and fits."""
+    without, invalid = [], []
+    for task_id, task in constellation._tasks.items():
+        if task._status in UNSTARTED:
+            if task._target_device_id is None:
+                without.append(task_id)
+            elif task._target_device_id not in book.lanes:
+                invalid.append(f"{task_id} -> {task._target_device_id}")
+            elif book.lanes[task._target_device_id].device.lacks(*needs_of(task)) is not None:
+                raise no_fit(book, needs_of(task), [task])
+    if without or invalid:
+        raise AssignmentError(
+            "Device assignment validation failed:\n"
+            + (f"Tasks without device assignment: {without}\n" if without else "")
+            + (f"Tasks with invalid device IDs: {invalid}\n" if invalid else "")
+            + f"Available devices: {list(book.lanes)}\n"
+            "Please provide either 'device_assignments' or 'assignment_strategy' parameter."
+        )
+
+
+def check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
+    """For strategies that bind late: every task must fit somewhere before anything starts."""
+    by_needs: dict[Any, list[TaskStar]] = {}
+    for task in constellation._tasks.values():
+        if task._status in UNSTARTED:
+            if task._pinned and task._target_device_id not in book.lanes:
+                raise UnknownDeviceError(
+                    task._target_device_id or "", book.lanes, f"Task {task._task_id!r} is pinned to it: "
+                )
+            by_needs.setdefault(needs_of(task), []).append(task)
+    for needs, tasks in by_needs.items():
+        if not book.fitting(needs, available=False):
+            raise no_fit(book, needs, tasks)
+
+
+def check_requests(constellation: TaskConstellation, book: LaneBook) -> None:
+    """Before anything runs: the transport of each task's device takes its request."""
+    problems: list[GalaxyError] = []
+    for task in constellation._tasks.values():
+        lane = book.lanes.get(task._target_device_id or "")
+        if lane is None or lane.transport is None or task._status not in UNSTARTED:
+            continue
+        try:
+            check_request(lane.transport, task._request, task, lane.device_id)
+        except GalaxyError as error:
+            problems.append(error)
+    if problems:
+        raise InvalidPlanError([str(problem) for problem in problems[:50]])

@@ -1,0 +1,30 @@
+"""DOT, for Graphviz."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from galaxy_core import TaskConstellation
+from galaxy_core_cli.drawing.labels import END, SUCCESS, edges, nodes
+from galaxy_core_cli.text import safe_line
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def dot(constellation: TaskConstellation) -> Iterator[str]:
+    """The lines."""
+    yield f"digraph {_quoted(safe_line(constellation.name))} {{"
+    yield "  rankdir=LR;"
+    yield '  node [shape=box, style="rounded,filled", fillcolor="#f6f8fa", fontname="sans-serif"];'
+    yield '  edge [fontname="sans-serif", fontsize=10];'
+    for node in nodes(constellation):
+        label = "\\n".join(_quoted(part)[1:-1] for part in (node.title, node.detail, node.where) if part)
+        yield f'  {_quoted(node.task_id)} [label="{label}"];'
+    styles = {SUCCESS: "", END: "style=dashed"}
+    for edge in edges(constellation):
+        label = f"label={_quoted(edge.label)}" if edge.label else ""
+        inside = ", ".join(part for part in (styles.get(edge.kind, "style=dashed"), label) if part)
+        yield f"  {_quoted(edge.source)} -> {_quoted(edge.target)}{f' [{inside}]' if inside else ''};"
+    yield "}"

@@ -1,0 +1,117 @@
+"""SVG, drawn here: no other program is needed, and every browser shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from itertools import pairwise
+
+from galaxy_core import PlanError, TaskConstellation
+from galaxy_core_cli.drawing.labels import CONDITION, END, SUCCESS, Edge, Node, edges, nodes
+from galaxy_core_cli.drawing.layout import Placed, Point, layout
+from galaxy_core_cli.text import safe_line
+
+#: Tasks of a plan that can still be drawn so that somebody can read it.
+MOST_TASKS = 1000
+MARGIN = 24.0
+LINE_HEIGHT = 17.0
+PADDING = 10.0
+TITLE_WIDTH, DETAIL_WIDTH = 7.9, 6.3  # of a character, on average and generously
+STYLE = """
+  text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #57606a }
+  .title { font-size: 13.5px; font-weight: 600; fill: #1f2328 }
+  .name { font-size: 17px; font-weight: 600; fill: #1f2328 }
+  .where { fill: #0969da }
+  .box { fill: #f6f8fa; stroke: #8c959f }
+  .link { fill: none; stroke: #57606a; stroke-width: 1.3 }
+  .end, .condition { stroke-dasharray: 5 4 }
+  .condition { stroke: #9a6700 }
+  .label { font-size: 11px; fill: #9a6700; text-anchor: end; paint-order: stroke; stroke: #fff; stroke-width: 4px }
+"""
+LEGEND = {SUCCESS: "when it succeeded", END: "when it ended", CONDITION: "when the condition is met"}
+
+
+def svg(constellation: TaskConstellation) -> Iterator[str]:
+    """The lines.
+
+    Raises:
+        PlanError: there are more than MOST_TASKS tasks.
+    """
+    if constellation.task_count > MOST_TASKS:
+        raise PlanError(
+            f"a drawing of {constellation.task_count:,} tasks could not be read by anybody (the limit is {MOST_TASKS:,}): "
+            "use --format dot, and a program that can zoom"
+        )
+    boxes = list(nodes(constellation))
+    links = list(edges(constellation))
+    sizes = {node.task_id: _size(node) for node in boxes}
+    drawing = layout(sizes, [(edge.source, edge.target) for edge in links])
+    kinds = [kind for kind in LEGEND if any(edge.kind == kind for edge in links)]
+    top = MARGIN + 2 * LINE_HEIGHT
+    width = max(drawing.width, 8.0 * len(constellation.name), 190.0 * len(kinds)) + 2 * MARGIN
+    height = top + drawing.height + MARGIN + (2 * LINE_HEIGHT if kinds else 0)
+    yield (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img">'
+    )
+    name = escape(safe_line(constellation.name))
+    yield f"<title>{name}</title>"
+    yield f"<style>{STYLE}</style>"
+    yield from _arrow_heads()
+    yield '<rect width="100%" height="100%" fill="#fff"/>'
+    yield f'<text class="name" x="{MARGIN}" y="{MARGIN + 12}">{name}</text>'
+    yield f'<g transform="translate({MARGIN} {top})">'
+    for edge in links:
+        yield from _link(edge, drawing.ways[edge.source, edge.target])
+    for node in boxes:
+        yield from _box(node, drawing.boxes[node.task_id])
+    for edge in links:
+        if edge.label:
+            x, y = drawing.ways[edge.source, edge.target][-1]
+            yield f'<text class="label" x="{x - 12:.1f}" y="{y - 6:.1f}">{escape(edge.label)}</text>'
+    yield "</g>"
+    yield from _legend(kinds, top + drawing.height + MARGIN + LINE_HEIGHT)
+    yield "</svg>"
+
+
+def _size(node: Node) -> tuple[float, float]:
+    lines = [len(node.title) * TITLE_WIDTH, len(node.detail) * DETAIL_WIDTH, len(node.where) * DETAIL_WIDTH]
+    return max(60.0, *lines) + 2 * PADDING, sum(map(bool, lines)) * LINE_HEIGHT + PADDING
+
+
+def _arrow_heads() -> Iterator[str]:
+    for name, color in (("arrow", "#57606a"), ("arrow-condition", "#9a6700")):
+        yield (
+            f'<marker id="{name}" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+            f'<path d="M0 0.5 L8 4 L0 7.5 z" fill="{color}"/></marker>'
+        )
+
+
+def _link(edge: Edge, way: Sequence[Point]) -> Iterator[str]:
+    x, y = way[0]
+    path = [f"M{x:.1f} {y:.1f}"]
+    for number, ((x0, y0), (x1, y1)) in enumerate(pairwise(way)):
+        if number % 2:  # through a layer, straight on
+            path.append(f"L{x1:.1f} {y1:.1f}")
+        else:
+            bend = (x1 - x0) / 2
+            path.append(f"C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}")
+    marker = "arrow-condition" if edge.kind == CONDITION else "arrow"
+    yield f'<path class="link {edge.kind}" marker-end="url(#{marker})" d="{" ".join(path)}"/>'
+
+
+def _box(node: Node, box: Placed) -> Iterator[str]:
+    top = box.y - box.height / 2
+    yield f'<rect class="box" x="{box.x:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="7"/>'
+    lines = [("title", node.title), ("detail", node.detail), ("where", node.where)]
+    for number, (style, text) in enumerate((style, text) for style, text in lines if text):
+        y = top + PADDING / 2 + LINE_HEIGHT * (number + 0.75)
+        yield f'<text class="{style}" x="{box.x + PADDING:.1f}" y="{y:.1f}">{escape(text)}</text>'
+
+
+def _legend(kinds: Sequence[str], y: float) -> Iterator[str]:
+    for number, kind in enumerate(kinds):
+        x = MARGIN + 190 * number
+        marker = "arrow-condition" if kind == CONDITION else "arrow"
+        yield f'<path class="link {kind}" marker-end="url(#{marker})" d="M{x:.0f} {y - 4:.0f} h26"/>'
+        yield f'<text x="{x + 34:.0f}" y="{y:.0f}">{LEGEND[kind]}</text>'
