@@ -21,6 +21,7 @@ import tracemalloc
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import anyio
@@ -239,31 +240,6 @@ def floor(n: int, links: Links) -> float:
     return asyncio.run(main())
 
 
-def dask_distributed(n: int, links: Links) -> float | None:
-    """Wall seconds of dask.distributed with an in-process worker; None when it is not installed."""
-    try:
-        from distributed import Client, LocalCluster
-    except ImportError:
-        return None
-    prerequisites: dict[int, list[int]] = {i: [] for i in range(n)}
-    for a, b in links:
-        prerequisites[b].append(a)
-
-    def no_op(*_: Any) -> None:
-        return None
-
-    with (
-        LocalCluster(n_workers=1, threads_per_worker=DEVICES, processes=False, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        start = time.perf_counter()
-        futures: dict[int, Any] = {}
-        for i in range(n):
-            futures[i] = client.submit(no_op, *(futures[a] for a in prerequisites[i]), pure=False)
-        client.gather(list(futures.values()))
-        return time.perf_counter() - start
-
-
 def best(repeat: int, *runs: Callable[[], float]) -> list[float]:
     """The best time of each, interleaved."""
     times: list[list[float]] = [[] for _ in runs]
@@ -290,10 +266,8 @@ def throughput(sizes: Sequence[int], backends: Sequence[str], repeat: int, suspe
         rates: dict[str, list[float]] = {b: [] for b in backends}
         for shape, make in SHAPES.items():
             links = make(n)
-            runs = [lambda b=b, links=links: galaxy(n, links, b, suspend=suspend) for b in backends]  # type: ignore[misc]
-            *ours, hand, lowest = best(
-                repeat, *runs, lambda links=links: by_hand(n, links, suspend), lambda links=links: floor(n, links)
-            )
+            runs = [partial(galaxy, n, links, backend, suspend=suspend) for backend in backends]
+            *ours, hand, lowest = best(repeat, *runs, partial(by_hand, n, links, suspend), partial(floor, n, links))
             cells = ""
             for backend, seconds in zip(backends, ours, strict=True):
                 ratios[backend].append(hand / seconds)
@@ -393,7 +367,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--backends", nargs="+", default=["asyncio", "trio"])
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--only", choices=["throughput", "suspend", "variations", "latency", "memory", "dask"])
+    parser.add_argument("--only", choices=["throughput", "suspend", "variations", "latency", "memory"])
     options = parser.parse_args()
     only, top = options.only, max(options.sizes)
     if only in (None, "throughput"):
@@ -408,14 +382,6 @@ def main() -> None:
             hop_latency(min(top, 20_000), backend)
     if only in (None, "memory"):
         memory(top)
-    if only in (None, "dask"):
-        n = min(options.sizes)
-        theirs = dask_distributed(n, layered(n))
-        if theirs is None:
-            print("dask.distributed is not installed: pip install distributed")
-        else:
-            ours = best(options.repeat, lambda: galaxy(n, layered(n)))[0]
-            print(f"dask.distributed, in-process worker, layered N = {n}: {theirs / ours:.0f} × the time of galaxy")
 
 
 if __name__ == "__main__":

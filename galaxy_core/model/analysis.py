@@ -1,7 +1,7 @@
 """What can be said of a whole plan: order, problems, paths, widths, bounds. Pure functions of a constellation.
 
-Each costs O(tasks + links) and recurses nowhere, `maximum_antichain` excepted. They follow the links alone and trust
-no counter that the constellation keeps, so that they can check it.
+Each costs O(tasks + links) and recurses nowhere, `maximum_antichain` excepted. Order and soundness are found from the
+links alone and trust no counter that the constellation keeps, so that they can check it; the figures rely on its order.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def _check_counts(c: TaskConstellation, problems: list[str]) -> None:
 
 # ----------------------------------------------------------------------------------------------- paths and widths
 def _heaviest_path(c: TaskConstellation, weight: Callable[[TaskStar], float]) -> tuple[float, list[str]]:
-    """The path with the largest sum of weights; of equal ones, the one whose tasks come first."""
+    """The path with the largest sum of weights; of equal ones, any."""
     reach: dict[TaskStar, float] = {}
     before: dict[TaskStar, TaskStar] = {}
     last: TaskStar | None = None

@@ -8,11 +8,13 @@ and the event loop cancels what is left when it closes. See docs/decisions/0007-
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
 
 logger = logging.getLogger("galaxy_core")
 
@@ -37,6 +39,8 @@ def spawn(function: Callable[[], Awaitable[None]], name: str) -> None:
 
         trio.lowlevel.spawn_system_task(guarded, name=name)
         return
+    import asyncio  # half of the time that importing the kernel took; whoever comes here has loaded it
+
     task = asyncio.get_running_loop().create_task(guarded(), name=name)
     _kept.add(task)
     task.add_done_callback(_kept.discard)

@@ -249,6 +249,12 @@ class Flow(ABC):
             lane.count_in(task)
         task._target_device_id = lane.device.device_id
 
+    def unassign(self, task: TaskStar) -> None:
+        """Take the device of a task that has not started, and its place in any queue."""
+        self._count_out(task)
+        task._ticket = 0
+        task._target_device_id = None
+
     def count_in(self, tasks: Sequence[TaskStar]) -> None:
         """Count tasks that have a device already in that device's load."""
         for task in tasks:

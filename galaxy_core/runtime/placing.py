@@ -219,10 +219,18 @@ class Placer:
             if task._status in UNSTARTED and not task._pinned and lane.device.lacks(*needs_of(task)) is None
         ]
         queued = [task for task in unstarted if task._ticket]
-        for task in queued:
-            task._ticket = 0
+        before = [task._target_device_id for task in unstarted]
         for task in unstarted:
-            task._target_device_id = None
+            run.unassign(task)
+        try:
+            placed = ask(self.strategy, run.book, unstarted, run.constellation)
+        except StrategyError:
+            return queued  # each is placed when it is ready, and fails if the strategy is still broken then
+        at = run.clock.wall()
+        for task, old in zip(unstarted, before, strict=True):
+            run.assign(task, run.book.lanes[placed[task._task_id]])
+            if task._target_device_id != old:
+                run.reports.assigned(task, placed[task._task_id], at)
         return queued
 
     def choose(self, run: Flow) -> None:

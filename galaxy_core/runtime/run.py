@@ -38,7 +38,7 @@ _RUNNING, _UNKNOWN, _ONCE = TaskStatus.RUNNING, TaskStatus.UNKNOWN, Effect.ONCE
 
 #: Seconds after which a worker that never had to wait lets others run.
 YIELD_S = 0.002
-#: How often a task may be taken up again because its device went, before it ends `unknown`.
+#: How often a task may be taken up again because its device went, before it ends `unknown` (or failed, if it never ran).
 MAX_FAILOVERS = 10
 
 
@@ -247,8 +247,11 @@ class Run(Flow):
     def _finish(self, worker: Worker, task: TaskStar, lane: Lane, outcome: Outcome) -> None:
         """An attempt came to an end by itself."""
         success = type(outcome) is Completed and outcome.error is None and not outcome.exit_code
-        if worker.reason is not None and (not success or worker.reason == "lost"):
-            return  # the interruption decides, once the scope is left
+        if worker.reason is not None:
+            # Of a lost device nothing counts but that it did not even start; else what was faster than the interruption.
+            stands = type(outcome) is Refused if worker.reason == "lost" else success
+            if not stands:
+                return  # the interruption decides, once the scope is left
         worker.lease, worker.task = 0, None
         if task._status is not _RUNNING:
             lane.release()  # somebody else ended it meanwhile
@@ -361,7 +364,8 @@ class Run(Flow):
         """The device is to blame, and the task may run again: that takes none of its retries, but has a limit."""
         failovers = self._failovers[task] = self._failovers.get(task, 0) + 1
         if failovers > MAX_FAILOVERS or self.cancelled:
-            self._end(task, _FAILED, error, self._wall(), self._result(task, lane, _FAILED, error, None))
+            status = _UNKNOWN if kind == "lost" else _FAILED
+            self._end(task, status, error, self._wall(), self._result(task, lane, status, error, None))
         else:
             wait_s = task._retry.wait_s(failovers, self.clock.random.random())
             self._back_off(task, lane, wait_s, kind, error, counted=False)

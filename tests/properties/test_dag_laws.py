@@ -327,7 +327,7 @@ class PlanMachine(RuleBasedStateMachine):
 
 
 PlanMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
-TestPlanMachine = pytest.mark.filterwarnings("default")(PlanMachine.TestCase)
+TestPlanMachine = PlanMachine.TestCase
 
 
 # ----------------------------------------------------------------------------------------------- I2, at length
@@ -389,7 +389,9 @@ def test_a_plan_built_whole_is_the_plan_built_link_by_link(pairs: Sequence[tuple
     assert whole.get_topological_order() == one_by_one.get_topological_order()
     assert whole.get_ready_tasks() != []
     assert [task.task_id for task in whole.get_ready_tasks()] == [task.task_id for task in one_by_one.get_ready_tasks()]
-    assert whole.get_parallelism_metrics() == one_by_one.get_parallelism_metrics()
+    # Of equally long paths, either may name any.
+    assert whole.get_longest_path()[0] == one_by_one.get_longest_path()[0]
+    assert whole.get_max_width() == one_by_one.get_max_width() == max(map(len, analysis.waves(whole)))
     assert len(analysis.maximum_antichain(whole)) >= whole.get_max_width()
 
 

@@ -105,7 +105,7 @@ async def rig(
 
 async def until(condition: Any) -> None:
     """Let others run until `condition()` holds. Under virtual time this costs none; a day of it fails the test."""
-    for _ in range(10_000):
+    for _ in range(200):
         if condition():
             return
         await anyio.lowlevel.checkpoint()

@@ -44,7 +44,7 @@ class Drawing:
 
 
 def layout(sizes: Mapping[str, tuple[float, float]], edges: Sequence[tuple[str, str]]) -> Drawing:
-    """Place boxes of these sizes (width, height). The edges must form no cycle; `sizes` are in the order of preference."""
+    """Place boxes of these sizes (width, height), all of a layer as wide as the widest. The edges must form no cycle; `sizes` are in the order of preference."""
     grid = _Grid(sizes, edges)
     grid.reduce_crossings()
     return grid.drawing()
@@ -158,7 +158,8 @@ class _Grid:
             widths.append(width)
             x += width + GAP_X
         boxes = {
-            node: Placed(lefts[level], y[node] - top, *self.sizes[node]) for node, level in self.depth.items()
+            node: Placed(lefts[level], y[node] - top, widths[level], self.sizes[node][1])
+            for node, level in self.depth.items()
         }
         ways: dict[tuple[str, str], list[Point]] = {}
         for (source, target), chain in self.chains.items():

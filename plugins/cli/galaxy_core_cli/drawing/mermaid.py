@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from galaxy_core import TaskConstellation
 from galaxy_core_cli.drawing.labels import END, SUCCESS, edges, nodes
 
-_PLAIN = re.compile(r"[^A-Za-z0-9 _./:,()-]")
+_PLAIN = re.compile(r"[^A-Za-z0-9 _./:,()$=*+\u0080-\U0010ffff-]")
 
 
 def _text(text: str) -> str:

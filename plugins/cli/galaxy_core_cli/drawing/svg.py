@@ -16,7 +16,7 @@ MOST_TASKS = 1000
 MARGIN = 24.0
 LINE_HEIGHT = 17.0
 PADDING = 10.0
-TITLE_WIDTH, DETAIL_WIDTH = 7.9, 6.3  # of a character, on average and generously
+TITLE_WIDTH, DETAIL_WIDTH = 8.6, 6.9  # of a character, on average, in the widest of the fonts below
 STYLE = """
   text { font: 12px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #57606a }
   .title { font-size: 13.5px; font-weight: 600; fill: #1f2328 }
@@ -26,7 +26,7 @@ STYLE = """
   .link { fill: none; stroke: #57606a; stroke-width: 1.3 }
   .end, .condition { stroke-dasharray: 5 4 }
   .condition { stroke: #9a6700 }
-  .label { font-size: 11px; fill: #9a6700; text-anchor: end; paint-order: stroke; stroke: #fff; stroke-width: 4px }
+  .if { fill: #9a6700 }
 """
 LEGEND = {SUCCESS: "when it succeeded", END: "when it ended", CONDITION: "when the condition is met"}
 
@@ -44,7 +44,11 @@ def svg(constellation: TaskConstellation) -> Iterator[str]:
         )
     boxes = list(nodes(constellation))
     links = list(edges(constellation))
-    sizes = {node.task_id: _size(node) for node in boxes}
+    texts = {node.task_id: _texts(node) for node in boxes}
+    for edge in links:
+        if edge.label:
+            texts[edge.target].append(("if", f"if {edge.label} ({edge.source})"))
+    sizes = {task_id: _size(lines) for task_id, lines in texts.items()}
     drawing = layout(sizes, [(edge.source, edge.target) for edge in links])
     kinds = [kind for kind in LEGEND if any(edge.kind == kind for edge in links)]
     top = MARGIN + 2 * LINE_HEIGHT
@@ -63,20 +67,23 @@ def svg(constellation: TaskConstellation) -> Iterator[str]:
     yield f'<g transform="translate({MARGIN} {top})">'
     for edge in links:
         yield from _link(edge, drawing.ways[edge.source, edge.target])
-    for node in boxes:
-        yield from _box(node, drawing.boxes[node.task_id])
-    for edge in links:
-        if edge.label:
-            x, y = drawing.ways[edge.source, edge.target][-1]
-            yield f'<text class="label" x="{x - 12:.1f}" y="{y - 6:.1f}">{escape(edge.label)}</text>'
+    for task_id, lines in texts.items():
+        yield from _box(lines, drawing.boxes[task_id])
     yield "</g>"
     yield from _legend(kinds, top + drawing.height + MARGIN + LINE_HEIGHT)
     yield "</svg>"
 
 
-def _size(node: Node) -> tuple[float, float]:
-    lines = [len(node.title) * TITLE_WIDTH, len(node.detail) * DETAIL_WIDTH, len(node.where) * DETAIL_WIDTH]
-    return max(60.0, *lines) + 2 * PADDING, sum(map(bool, lines)) * LINE_HEIGHT + PADDING
+def _texts(node: Node) -> list[tuple[str, str]]:
+    """The lines of a box, each with its style."""
+    return [
+        (style, text) for style, text in (("title", node.title), ("detail", node.detail), ("where", node.where)) if text
+    ]
+
+
+def _size(lines: Sequence[tuple[str, str]]) -> tuple[float, float]:
+    widest = max(len(text) * (TITLE_WIDTH if style == "title" else DETAIL_WIDTH) for style, text in lines)
+    return max(60.0, widest) + 2 * PADDING, len(lines) * LINE_HEIGHT + PADDING
 
 
 def _arrow_heads() -> Iterator[str]:
@@ -100,11 +107,10 @@ def _link(edge: Edge, way: Sequence[Point]) -> Iterator[str]:
     yield f'<path class="link {edge.kind}" marker-end="url(#{marker})" d="{" ".join(path)}"/>'
 
 
-def _box(node: Node, box: Placed) -> Iterator[str]:
+def _box(lines: Sequence[tuple[str, str]], box: Placed) -> Iterator[str]:
     top = box.y - box.height / 2
     yield f'<rect class="box" x="{box.x:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{box.height:.1f}" rx="7"/>'
-    lines = [("title", node.title), ("detail", node.detail), ("where", node.where)]
-    for number, (style, text) in enumerate((style, text) for style, text in lines if text):
+    for number, (style, text) in enumerate(lines):
         y = top + PADDING / 2 + LINE_HEIGHT * (number + 0.75)
         yield f'<text class="{style}" x="{box.x + PADDING:.1f}" y="{y:.1f}">{escape(text)}</text>'
 
