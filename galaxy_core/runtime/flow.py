@@ -75,6 +75,9 @@ class Editing(Protocol):
     async def settle(self, run: Flow) -> None:
         """Wait until no edit is pending."""
 
+    def over(self, run: Flow) -> None:
+        """The run is over or cancelled: no answer is waited for any more."""
+
 
 class Flow(ABC):
     """The places where tasks wait, and the ways between them."""

@@ -6,9 +6,9 @@ concurrency, deadlines, retries and cancellation are the kernel's here too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from galaxy_core.errors import NoDevicesError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome
@@ -23,18 +23,26 @@ def _of(thing: Any, name: str, *types: type) -> Any:
     return found if isinstance(found, types) else None
 
 
+def _reference(manager: Any) -> Callable[[], Any]:
+    """A way to the manager that does not keep it alive, if it allows that: what leads here is kept beside it."""
+    try:
+        return ref(manager)
+    except TypeError:
+        return lambda: manager
+
+
 class ForeignSession:
     """One device of a foreign manager."""
 
     def __init__(self, manager: Any, device_id: str) -> None:
-        self._manager = manager
+        self._manager = _reference(manager)
         self._device_id = device_id
 
     async def execute(self, attempt: Attempt) -> Outcome:
         """Have the manager run the task, and take its result for the outcome."""
         task = attempt.task
         more = {} if attempt.request is None else {"request": attempt.request}
-        result = await self._manager.assign_task_to_device(
+        result = await self._manager().assign_task_to_device(
             task_id=task.task_id,
             device_id=self._device_id,
             task_description=task.to_request_string(),
@@ -64,7 +72,7 @@ class ForeignLanes(LaneBook):
 
     def __init__(self, manager: Any) -> None:
         super().__init__()
-        self._manager = manager
+        self._manager = _reference(manager)
 
     def refresh(self) -> None:
         """Ask the manager which devices are connected, and what they are.
@@ -72,16 +80,18 @@ class ForeignLanes(LaneBook):
         Raises:
             NoDevicesError: the manager raised; its error is chained.
         """
+        manager = self._manager()
         try:
-            connected = list(self._manager.get_connected_devices())
+            connected = list(manager.get_connected_devices())
         except Exception as error:  # the caller receives it, as the cause
             raise NoDevicesError(f"No available devices for assignment: the device manager raised {error!r}") from error
         for device_id in connected:
             lane = self.lanes.get(device_id) or self.add(self._describe(device_id))
             if lane.session is None:
-                lane.session = ForeignSession(self._manager, device_id)
+                lane.session = ForeignSession(manager, device_id)
                 lane.status = DeviceStatus.CONNECTED
                 self.changed(lane)
+                lane.pump()
         for device_id, lane in self.lanes.items():
             if device_id not in connected and lane.session is not None:
                 lane.session = None
@@ -89,7 +99,7 @@ class ForeignLanes(LaneBook):
                 self.changed(lane)
 
     def _describe(self, device_id: str) -> Device:
-        registry = getattr(self._manager, "device_registry", None)
+        registry = getattr(self._manager(), "device_registry", None)
         info = registry.get_device_info(device_id) if registry is not None else None
         return Device(
             device_id,
@@ -104,10 +114,15 @@ class ForeignLanes(LaneBook):
 _foreign: WeakKeyDictionary[Any, ForeignLanes] = WeakKeyDictionary()
 
 
+def is_ours(manager: Any) -> bool:
+    """Whether it has lanes of its own; a mock that passes for our class has none."""
+    return isinstance(getattr(manager, "lane_book", None), LaneBook)
+
+
 def lanes_of(manager: Any) -> LaneBook:
     """The lanes over a device manager: its own, or those kept for a foreign one, brought up to date."""
-    book = getattr(manager, "lane_book", None)
-    if isinstance(book, LaneBook):
+    if is_ours(manager):
+        book: LaneBook = manager.lane_book
         return book
     try:
         foreign = _foreign.get(manager)

@@ -246,7 +246,7 @@ class ConstellationManager:
         return [
             {
                 "device_id": lane.device_id,
-                "device_type": lane.device.device_type,
+                "device_type": lane.device.device_type or "unknown",
                 "capabilities": sorted(lane.device.capabilities),
                 "status": "connected",
                 "metadata": dict(lane.device.metadata),
@@ -272,7 +272,7 @@ class ConstellationManager:
             return None
         return {
             "device_id": lane.device_id,
-            "device_type": lane.device.device_type,
+            "device_type": lane.device.device_type or "unknown",
             "capabilities": sorted(lane.device.capabilities),
             "metadata": dict(lane.device.metadata),
         }

@@ -26,8 +26,9 @@ from galaxy_core.runtime.checking import check_all_assigned, check_fits, check_r
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 from galaxy_core.runtime.collector import relaxed_collector
 from galaxy_core.runtime.deciding import review_run, tell_finished
-from galaxy_core.runtime.devices import ConstellationDeviceManager, component_logger
+from galaxy_core.runtime.devices import component_logger
 from galaxy_core.runtime.explain import Why, explain
+from galaxy_core.runtime.foreign import is_ours
 from galaxy_core.runtime.journalling import JournalTap
 from galaxy_core.runtime.lanes import LaneBook, needs_of
 from galaxy_core.runtime.manager import ConstellationManager
@@ -228,10 +229,9 @@ class TaskConstellationOrchestrator:
 
     async def _connected_book(self, constellation: TaskConstellation) -> LaneBook:
         manager = self._device_manager
-        if isinstance(manager, ConstellationDeviceManager) and constellation.task_count:
+        if is_ours(manager) and constellation.task_count:
             if any(lane.session is None for lane in manager.lane_book.lanes.values()):
                 await manager.connect_all()
-            return manager.lane_book
         return self._manager.lanes() if constellation.task_count else LaneBook()
 
     # ------------------------------------------------------------------------------------------- assignment
@@ -332,7 +332,7 @@ class TaskConstellationOrchestrator:
         if self._device_manager is None:
             raise NoDevicesError("No available devices for task execution")
         manager = self._device_manager
-        if isinstance(manager, ConstellationDeviceManager) and not manager.get_connected_devices():
+        if is_ours(manager) and not manager.get_connected_devices():
             await manager.connect_all()
         if target_device_id is None and task.target_device_id is None:
             fitting = self._manager.lanes().fitting(needs_of(task))

@@ -108,6 +108,8 @@ class Run(Flow):
         for task, lane in self._counted.items():
             lane.count_out(task)
         self._counted.clear()
+        if self.editing is not None:
+            self.editing.over(self)
         self.constellation._listener = None
         self.book.runs.discard(self)
         self.reports.flush()
@@ -115,6 +117,8 @@ class Run(Flow):
     def cancel(self, why: str = "the run was cancelled") -> None:
         """End every task that has not ended, as cancelled; attempts that run are stopped on their devices."""
         self.cancelled = self.constellation._cancelled = True
+        if self.editing is not None:
+            self.editing.over(self)
         for worker in self.busy:
             worker.interrupt("cancel")
         self._cancel_unstarted(why)

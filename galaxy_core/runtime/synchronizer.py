@@ -57,6 +57,7 @@ class ConstellationModificationSynchronizer:
         self._warned: set[str] = set()
         self._changed = anyio.Event()
         self._watching = False
+        self.refused_modifications = 0  # answers that came too late, or could not be merged
         self._statistics = {
             "total_modifications": 0,
             "completed_modifications": 0,
@@ -153,7 +154,7 @@ class ConstellationModificationSynchronizer:
         bus = getattr(orchestrator, "event_bus", None)
         if bus is None or not bus.wants(kind):
             return
-        run = orchestrator.run_of(constellation_id)
+        run = self._run_of(constellation_id)
         state = run.constellation.state.value if run is not None else "unknown"
         at = orchestrator.clock.wall()
         more = {**data, "constellation_id": constellation_id}
@@ -175,32 +176,44 @@ class ConstellationModificationSynchronizer:
         keys = [(constellation_id, task_id) for task_id in task_ids]
         answered = [key for key in keys if key in self._pending]
         late = [key[1] for key in keys if key in self._late]
-        if late and not answered:
-            self._late.difference_update(keys)
-            self._refuse(constellation_id, late, "it came after its time was over")
-        elif isinstance(new, TaskConstellation):
-            self._propose(constellation_id, new, [key[1] for key in keys])
-        for key in answered:
-            del self._pending[key]
-            self._statistics["completed_modifications"] += 1
-        self._stir()
+        try:
+            if late and not answered:
+                self._late.difference_update(keys)
+                self._refuse(constellation_id, late, "it came after its time was over")
+            elif new is not None:
+                self._propose(constellation_id, new, [key[1] for key in keys])
+        finally:
+            for key in answered:
+                del self._pending[key]
+                self._statistics["completed_modifications"] += 1
+            self._stir()
 
     def _meant(self, event: Event, new: Any, task_ids: Iterable[str]) -> str | None:
-        """Which constellation an answer is about. The event says it; failing that, whoever waits for such a task."""
+        """Which constellation an answer is about. The event says it; failing that, whoever waits for such a task.
+
+        What an event says is not known here when an editor answers with a plan built afresh, under an id of its own.
+        """
         named = getattr(event, "constellation_id", None) or (event.data or {}).get("constellation_id")
-        if named:
+        asked = {key[0] for key in (*self._pending, *self._late)}
+        if named and (named in asked or self._run_of(named) is not None):
             return str(named)
-        waiting = {key[0] for key in self._pending if key[1] in set(task_ids)}
+        wanted = set(task_ids)
+        waiting = {key[0] for key in self._pending if key[1] in wanted}
         if len(waiting) == 1:
             return waiting.pop()
+        if named:
+            return str(named)
         if isinstance(new, TaskConstellation):
             return new.constellation_id
         self._logger.warning("CONSTELLATION_MODIFIED does not say for which constellation: give constellation_id")
         return None
 
-    def _propose(self, constellation_id: str, new: TaskConstellation, task_ids: list[str]) -> None:
-        run = self._orchestrator.run_of(constellation_id)
-        if run is None:
+    def _propose(self, constellation_id: str, new: Any, task_ids: list[str]) -> None:
+        run = self._run_of(constellation_id)
+        if not isinstance(new, TaskConstellation):
+            what = f"its new_constellation is of type {type(new).__name__}; wanted is a TaskConstellation"
+            self._refuse(constellation_id, task_ids, what)
+        elif run is None:
             self._proposed[constellation_id] = new
             self._current = new
         elif new is not run.constellation:
@@ -210,15 +223,27 @@ class ConstellationModificationSynchronizer:
                 self._refuse(constellation_id, task_ids, str(error))
 
     def _refuse(self, constellation_id: str, task_ids: list[str], why: str) -> None:
+        self.refused_modifications += 1
         self._logger.warning("a modification of %s after %s was refused: %s", constellation_id, task_ids, why)
         self._say(EventType.MODIFICATION_REFUSED, constellation_id, {"on_task_id": task_ids, "reason": why})
 
     def _stir(self) -> None:
         """Something that is waited for may have changed."""
         self._changed.set()
-        for run in self._orchestrator.runs():
+        for run in self._runs():
             if run.held and not self.holds(run):
                 run.release_held()
+
+    def _runs(self) -> list[Run]:
+        """What the orchestrator runs now; nothing, when it is a stand-in that runs nothing."""
+        runs = self._orchestrator.runs()
+        return runs if isinstance(runs, list) else []
+
+    def _run_of(self, constellation_id: str) -> Run | None:
+        for run in self._runs():
+            if run.constellation.constellation_id == constellation_id:
+                return run
+        return None
 
     # ------------------------------------------------------------------------------------------- for runs
     def holds(self, run: Flow) -> bool:
@@ -233,7 +258,7 @@ class ConstellationModificationSynchronizer:
     def ended(self, run: Flow, task: TaskStar) -> None:
         """A task of a run ended; called before what became ready by it is submitted."""
         self._told_by.add(run.reports.source_id)
-        if task._status not in _STATUSES:
+        if task._status not in _STATUSES or run.cancelled:
             return
         constellation_id = run.constellation.constellation_id
         if self._has_editor(constellation_id):
@@ -241,6 +266,18 @@ class ConstellationModificationSynchronizer:
         elif constellation_id not in self._warned:
             self._warned.add(constellation_id)
             self._logger.info("no editor is registered for %s: its completions are not waited for", constellation_id)
+
+    def over(self, run: Flow) -> None:
+        """A run is over or cancelled: what is pending of it is no longer waited for, and refused if it still comes."""
+        constellation_id = run.constellation.constellation_id
+        given_up = [key for key in self._pending if key[0] == constellation_id]
+        for key in given_up:
+            del self._pending[key]
+        self._late.update(given_up)
+        self._warned.discard(constellation_id)
+        if self._editors.get(constellation_id) == 0:
+            del self._editors[constellation_id]
+        self._stir()
 
     async def settle(self, run: Flow) -> None:
         """Wait until nothing of this run is pending: answered, or timed out."""
@@ -259,13 +296,12 @@ class ConstellationModificationSynchronizer:
         True when all completed. False when the time was over: what was pending is given up, and counted as timed out.
         """
         limit = self._timeout_s if timeout is None else timeout
+        timed_out = self._statistics["timeout_modifications"]
         with anyio.move_on_after(limit):
             while self._pending:
                 await self._next_change()
-        if not self._pending:
-            return True
         self._time_out(list(self._pending))
-        return False
+        return self._statistics["timeout_modifications"] == timed_out
 
     def merge_and_sync_constellation_states(self, orchestrator_constellation: TaskConstellation) -> TaskConstellation:
         """Bring an editor's constellation and the orchestrator's together.
@@ -279,13 +315,12 @@ class ConstellationModificationSynchronizer:
         """
         constellation_id = orchestrator_constellation.constellation_id
         proposed = self._proposed.pop(constellation_id, None)
-        if proposed is None:
-            proposed = self._current
+        current = self._current
+        if proposed is None and current is not None and current.constellation_id == constellation_id:
+            proposed = current
         if proposed is None or proposed is orchestrator_constellation:
             return orchestrator_constellation
-        if proposed.constellation_id != constellation_id:
-            return orchestrator_constellation
-        if self._orchestrator.run_of(constellation_id) is not None:
+        if self._run_of(constellation_id) is not None:
             merge_into_live(orchestrator_constellation, proposed)
             self._current = orchestrator_constellation
             return orchestrator_constellation

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import anyio
@@ -280,26 +281,17 @@ class TestRefusals:
         )
 
 
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)  # on trio only trio itself makes cancellations
 async def test_a_cancellation_that_comes_from_the_devices_own_library_fails_the_task_alone() -> None:
     """A library that cancels a task of its own raises asyncio's error where nobody asked for it."""
-    import asyncio
-
     async with rig() as house:
 
         async def cancelled_inside(attempt: Any) -> Any:
             raise asyncio.CancelledError
 
         house.transport.script("a", cancelled_inside)
-        if house_is_trio():
-            pytest.skip("on trio only trio itself makes cancellations")
         result = await house.run(plan("a b", "a~b"))
     assert [str(one.status) for one in result["results"].values()] == ["failed", "completed"]
-
-
-def house_is_trio() -> bool:
-    import sniffio
-
-    return sniffio.current_async_library() == "trio"
 
 
 async def test_a_task_added_with_a_pin_where_it_does_not_fit_is_a_clear_failure() -> None:

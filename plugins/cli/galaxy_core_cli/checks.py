@@ -136,14 +136,15 @@ class Case:
                 lacking[needs] = _no_fit(task, kind, known if pin is None else {pin: known[pin]})
             if (error := lacking[needs]) is not None:
                 key = "requires" if task.requires else "device_type" if kind else "device"
-                yield ("tasks", task.task_id, key), str(NoFittingDeviceError([task.task_id], error.needs, error.missing))
+                yield (
+                    ("tasks", task.task_id, key),
+                    str(NoFittingDeviceError([task.task_id], error.needs, error.missing)),
+                )
 
     def _assign(self) -> None:
         if self.constellation.task_count:
             manager = ConstellationManager(self.manager, plugins=self.registry)
-            anyio.run(
-                partial(manager.assign_devices_automatically, self.constellation, self.strategy, available=False)
-            )
+            anyio.run(partial(manager.assign_devices_automatically, self.constellation, self.strategy, available=False))
 
     def _of_requests(self) -> Iterator[tuple[Place, str]]:
         transports = {

@@ -27,7 +27,9 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
     import platform
     from importlib.metadata import version
 
-    click.echo(f"galaxy {version('galaxy-core-cli')} (kernel {version('galaxy-core')}, Python {platform.python_version()})")
+    click.echo(
+        f"galaxy {version('galaxy-core-cli')} (kernel {version('galaxy-core')}, Python {platform.python_version()})"
+    )
     context.exit()
 
 
@@ -54,6 +56,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with suppress(AttributeError):  # a stream that a test or another program has put there
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     state = options.State()
+    with say.listening(say.warning, state):
+        return _run(arguments, state)
+
+
+def _run(arguments: Sequence[str] | None, state: options.State) -> int:
     try:
         code = galaxy.main(arguments, prog_name="galaxy", standalone_mode=False, obj=state)
         sys.stdout.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ class State:
 def _set_debug(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if wanted:
         context.ensure_object(State).debug = True
+        logging.getLogger().setLevel(logging.DEBUG)
 
 
 def debug(function: F) -> F:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
+from galaxy_core_cli.options import State
 from galaxy_core_cli.text import safe, safe_line
 
 
 def error(text: str) -> None:
     """Why nothing came of it; several lines stand below the word."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)}{chr(10) if chr(10) in text else ' '}{safe(text)}", err=True)
+    click.echo(
+        f"{click.style('error:', fg='red', bold=True)}{chr(10) if chr(10) in text else ' '}{safe(text)}", err=True
+    )
 
 
 def warning(text: str) -> None:
@@ -31,39 +35,37 @@ def trace(problem: BaseException) -> None:
     click.echo(safe("".join(traceback.format_exception(problem))), err=True)
 
 
-class LogLines(logging.Handler):
-    """Hands what the kernel and its plugins log to `tell`, a line each; tracebacks only with `debug`."""
+class _LogLines(logging.Handler):
+    """Hands what the kernel and its plugins log to `tell`, a line each; tracebacks, and all that is no warning, only for
+    debugging.
+    """
 
-    def __init__(self, tell: Callable[[str], None], debug: bool) -> None:
-        super().__init__(logging.DEBUG if debug else logging.WARNING)
+    def __init__(self, tell: Callable[[str], None], state: State) -> None:
+        super().__init__()
         self._tell = tell
-        self._debug = debug
+        self._state = state
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.WARNING and not self._state.debug:
+            return
         text = safe_line(record.getMessage())
-        if record.exc_info and record.exc_info[1] is not None:
-            problem = record.exc_info[1]
-            if self._debug:
-                text += "\n" + safe("".join(traceback.format_exception(problem))).rstrip()
-            else:
-                text += f": {type(problem).__name__}: {safe_line(problem)}"
+        problem = record.exc_info[1] if record.exc_info else None
+        if problem is not None and self._state.debug:
+            text += "\n" + safe("".join(traceback.format_exception(problem))).rstrip()
+        elif problem is not None:
+            text += f": {type(problem).__name__}: {safe_line(problem)}"
         self._tell(text)
 
 
-class Listening:
-    """While it is entered, `tell` hears what is logged; nothing of it goes anywhere else."""
-
-    def __init__(self, tell: Callable[[str], None], debug: bool) -> None:
-        self._handler = LogLines(tell, debug)
-        self._root = logging.getLogger()
-        self._level = self._root.level
-
-    def __enter__(self) -> None:
-        self._root.addHandler(self._handler)
-        if self._handler.level < logging.WARNING:
-            self._level = self._root.level
-            self._root.setLevel(logging.DEBUG)
-
-    def __exit__(self, *_: object) -> None:
-        self._root.removeHandler(self._handler)
-        self._root.setLevel(self._level)
+@contextmanager
+def listening(tell: Callable[[str], None], state: State) -> Iterator[None]:
+    """Have `tell`, and nobody else, hear what is logged meanwhile."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    root.handlers = [_LogLines(tell, state)]
+    if state.debug:
+        root.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        root.handlers, root.level = handlers, level

@@ -1,3 +1,31 @@
+"""`galaxy new-plugin`."""
+
+from __future__ import annotations
+
 import click
-@click.command()
-def new_plugin(): ...
+
+from galaxy_core_cli import options
+
+
+@click.command("new-plugin")
+@click.argument("kind", type=click.Choice(["strategy", "transport"]))
+@click.argument("name", metavar="NAME")
+@click.option("--dir", "folder", metavar="DIR", help="Make it there; default: galaxy-core-NAME in the current folder.")
+@options.debug
+def new_plugin(kind: str, name: str, folder: str | None) -> int:
+    """Make the skeleton of a plugin: a distribution that installs, works, and has passing tests.
+
+    NAME is that of the strategy or transport: letters, digits and '_'.
+    """
+    from galaxy_core_cli import say
+    from galaxy_core_cli.skeletons import make
+
+    made = make(kind, name, folder)
+    click.echo(made.folder)
+    say.note(
+        f"Made {made.distribution}. Next:\n"
+        f"  cd {made.folder}\n"
+        f"  python -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest\n"
+        f"  .venv/bin/galaxy plugins explain {name}"
+    )
+    return 0

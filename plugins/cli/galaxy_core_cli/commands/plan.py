@@ -97,18 +97,21 @@ def _figures(case: Case, forecast: Forecast) -> Iterator[list[str]]:
         "critical path",
         f"{duration(forecast.critical_path_s)}, {count(len(way), 'task')}: {' -> '.join(map(safe_line, shown))}",
     ]
-    yield ["width", f"{count(case.constellation.get_max_width(), 'task')} in the widest wave, {count(forecast.slots, 'slot')}"]
-    yield ["length", f"about {duration(forecast.length_s)}; no assignment can come below {duration(forecast.lower_bound_s)}"]
+    yield [
+        "width",
+        f"{count(case.constellation.get_max_width(), 'task')} in the widest wave, {count(forecast.slots, 'slot')}",
+    ]
+    yield [
+        "length",
+        f"about {duration(forecast.length_s)}; no assignment can come below {duration(forecast.lower_bound_s)}",
+    ]
     if forecast.assumed:
         yield ["", f"{count(forecast.assumed, 'task')} without estimate_s: 1s is taken for each"]
     for device in case.devices:
         tasks = [task for wave in forecast.waves for task in wave if task.target_device_id == device.device_id]
         busy = sum(forecast.ends[task.task_id] - forecast.starts[task.task_id] for task in tasks)
-        yield [
-            "device",
-            f"{safe_line(device.device_id)}: {count(len(tasks), 'task')}, {duration(busy) if busy else '0s'} of work on "
-            f"{count(device.max_concurrency, 'slot')}",
-        ]
+        held = f"{count(len(tasks), 'task')}, {duration(busy) if busy else '0s'} of work"
+        yield ["device", f"{safe_line(device.device_id)}: {held} on {count(device.max_concurrency, 'slot')}"]
 
 
 def _document(case: Case, forecast: Forecast) -> dict[str, Any]:

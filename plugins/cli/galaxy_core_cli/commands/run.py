@@ -15,8 +15,16 @@ from galaxy_core_cli import options
 @click.option("--plain", is_flag=True, help="One line per event; default when standard error is not a terminal.")
 @click.option("--output", is_flag=True, help="Tell what tasks print as they print it, too.")
 @click.option("--artifacts", metavar="DIR", help="Keep collected files there; default: a temporary folder per run.")
-@click.option("--timeout", "timeout_s", metavar="S", type=click.FloatRange(min=0, min_open=True), help="Cancel the run after S seconds.")
-@click.option("--backend", type=click.Choice(["asyncio", "trio"]), default="asyncio", show_default=True, help="The event loop.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="S",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Cancel the run after S seconds.",
+)
+@click.option(
+    "--backend", type=click.Choice(["asyncio", "trio"]), default="asyncio", show_default=True, help="The event loop."
+)
 @options.plugins
 @options.debug
 @click.pass_context
@@ -43,7 +51,6 @@ def run(
     """
     from galaxy_core_cli.running.start import Options, start
 
-    state = context.ensure_object(options.State)
     chosen = Options(
         plan,
         devices,
@@ -56,6 +63,6 @@ def run(
         block,
         no_plugins,
         timeout_s,
-        state.debug,
+        context.ensure_object(options.State),
     )
     return start(chosen)

@@ -33,9 +33,7 @@ def validate(
     """
     problems, tasks = _problems(plan, devices, strategy, block, no_plugins)
     if as_json:
-        found = [
-            {"file": one.source, "line": one.line, "place": one.path, "problem": one.text} for one in problems
-        ]
+        found = [{"file": one.source, "line": one.line, "place": one.path, "problem": one.text} for one in problems]
         click.echo(json.dumps({"valid": not problems, "problems": found}, indent=2))
     elif problems:
         for one in problems:

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 import anyio.abc
@@ -80,13 +80,16 @@ class _Stopper:
         with anyio.open_signal_receiver(*numbers) as received:
             task_status.started()
             async for number in received:
-                code = CODES[signal.Signals(number).name]
                 for each in numbers:
                     # Not received but handled at once, even while something keeps the event loop from running.
-                    signal.signal(each, lambda *_: kill_now(code, self.reporter.restore))
-                again = "; press Ctrl-C again to kill" if code is Exit.CANCELLED else ""
-                await self.stop(code, f"cancelling{again}")
+                    signal.signal(each, self.kill)
+                code = CODES[signal.Signals(number).name]
+                await self.stop(code, "cancelling; press Ctrl-C again to kill")
                 await anyio.sleep_forever()  # leaving here would give the signals back
+
+    def kill(self, *_: object) -> NoReturn:
+        """Leave at once."""
+        kill_now(self.ending.stopped or Exit.CANCELLED, self.reporter.restore)
 
     async def watch_time(self, timeout_s: float) -> None:
         """Cancel when the time is up."""
@@ -94,9 +97,10 @@ class _Stopper:
         await self.stop(Exit.TIMED_OUT, f"cancelling: {timeout_s:g} s are over")
 
     async def stop(self, code: Exit, text: str) -> None:
+        """Cancel the run, unless it is being cancelled already."""
+        self.reporter.tell(text)
         if self.ending.stopped is None:
             self.ending.stopped = code
-            self.reporter.tell(text)
             if not await self.orchestrator.cancel_all():
                 self.scope.cancel()  # nothing runs yet: devices are being connected, or a policy is being asked
 

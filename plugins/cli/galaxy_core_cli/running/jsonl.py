@@ -60,7 +60,11 @@ class JsonReporter:
         if isinstance(event, TaskEvent):
             found |= self._of_task(event)
         elif isinstance(event, ConstellationEvent):
-            found |= {"run": event.constellation_id, "name": self._constellation.name, "status": event.constellation_state}
+            found |= {
+                "run": event.constellation_id,
+                "name": self._constellation.name,
+                "status": event.constellation_state,
+            }
             if event.event_type is EventType.CONSTELLATION_STARTED:
                 found["total_tasks"] = event.data.get("total_tasks")
                 found["strategy"] = event.data.get("assignment_strategy")

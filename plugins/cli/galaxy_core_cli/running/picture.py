@@ -42,8 +42,24 @@ class Signs:
     arrow: str
 
 
-_OF = {"completed": "✓", "failed": "✗", "retrying": "↻", "skipped": "↷", "cancelled": "⊘", "unknown": "?", "waiting": "·"}
-_ASCII_OF = {"completed": "+", "failed": "x", "retrying": "~", "skipped": "-", "cancelled": "#", "unknown": "?", "waiting": "."}
+_OF = {
+    "completed": "✓",
+    "failed": "✗",
+    "retrying": "↻",
+    "skipped": "↷",
+    "cancelled": "⊘",
+    "unknown": "?",
+    "waiting": "·",
+}
+_ASCII_OF = {
+    "completed": "+",
+    "failed": "x",
+    "retrying": "~",
+    "skipped": "-",
+    "cancelled": "#",
+    "unknown": "?",
+    "waiting": ".",
+}
 UNICODE: Final = Signs(_OF, "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "━", "─", "·", "→")
 ASCII: Final = Signs(_ASCII_OF, "|/-\\", "#", "-", "|", "->")
 
@@ -141,7 +157,9 @@ class Painter:
             footer.append(word, style)
         hidden = len(board.running) + len(board.retrying) - sum(row.status in {"running", "retrying"} for row in rows)
         if hidden > 0:
-            footer.append(f" {self._signs.dot} {count(hidden, 'more')[:-1] if hidden > 1 else '1 more'} not shown", "dim")
+            footer.append(
+                f" {self._signs.dot} {count(hidden, 'more')[:-1] if hidden > 1 else '1 more'} not shown", "dim"
+            )
         return footer
 
     def _line(self, row: Row, now: float, columns: _Columns) -> Text:
@@ -200,4 +218,8 @@ def _waits_for(constellation: TaskConstellation, task_id: str) -> str:
         source = constellation.get_task(line.from_task_id)
         if source is not None and not source.is_terminal:
             waits.append(line.from_task_id)
-    return f"after {', '.join(map(safe_line, waits[:6]))}{', …' if len(waits) > 6 else ''}" if waits else "waits for its turn"
+    return (
+        f"after {', '.join(map(safe_line, waits[:6]))}{', …' if len(waits) > 6 else ''}"
+        if waits
+        else "waits for its turn"
+    )

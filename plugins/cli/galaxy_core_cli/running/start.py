@@ -12,7 +12,7 @@ from typing import Any
 
 import anyio
 import click
-from attrs import frozen
+from attrs import field, frozen
 from rich.console import Console
 
 from galaxy_core import AssignmentError, Device, DeviceError, Plan, PlanError, TaskConstellation
@@ -20,6 +20,7 @@ from galaxy_core_cli import say
 from galaxy_core_cli.checks import Case
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.files import DEFAULT_STRATEGY, read_devices, read_plan, registry
+from galaxy_core_cli.options import State
 from galaxy_core_cli.running.conduct import Ending, Order, conduct
 from galaxy_core_cli.running.jsonl import JsonReporter, encoded, error_document
 from galaxy_core_cli.running.live import LiveReporter
@@ -45,7 +46,7 @@ class Options:
     block: tuple[str, ...] = ()
     no_plugins: bool = False
     timeout_s: float | None = None
-    debug: bool = False
+    state: State = field(factory=State)
 
 
 def start(options: Options) -> int:
@@ -61,7 +62,7 @@ def start(options: Options) -> int:
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         reporter = _reporter(options, order.constellation, console, lines)
         try:
-            with say.Listening(reporter.tell, options.debug), reporter:
+            with say.listening(reporter.tell, options.state), reporter:
                 ending = anyio.run(partial(conduct, order, reporter), backend=options.backend)
         except (PlanError, AssignmentError, DeviceError):
             # The kernel says what is wrong; the files say where.

@@ -88,9 +88,7 @@ def _more(tasks: list[TaskStar], status: str) -> Iterator[Text]:
         yield Text(f"  and {len(tasks) - MOST:,} more {status}; --json tells of each", style=_STYLES[status])
 
 
-def _not_run(
-    constellation: TaskConstellation, tasks: Sequence[TaskStar], status: str, signs: Signs
-) -> Iterator[Text]:
+def _not_run(constellation: TaskConstellation, tasks: Sequence[TaskStar], status: str, signs: Signs) -> Iterator[Text]:
     """Tasks that share a first cause stand in one line."""
     reasons: dict[str, list[str]] = {}
     first: dict[str, TaskStar] = {}
@@ -125,7 +123,9 @@ def _files(results: Mapping[str, ExecutionResult]) -> Iterator[Text]:
     if not found:
         return
     for task_id, name, path in found[:5]:
-        yield Text.assemble(("file ", "dim"), f"{safe_line(task_id)}: {safe_line(name)}", ("  in ", "dim"), safe_line(path))
+        yield Text.assemble(
+            ("file ", "dim"), f"{safe_line(task_id)}: {safe_line(name)}", ("  in ", "dim"), safe_line(path)
+        )
     if len(found) > 5:
         folder = Path(found[0][2]).parent.parent
         yield Text.assemble(("file ", "dim"), f"and {len(found) - 5:,} more", ("  in ", "dim"), safe_line(folder))

@@ -1,0 +1,155 @@
+"""Keeper: one background task per device that opens its session, probes it, and opens it again when it broke."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+
+from galaxy_core.errors import DeviceLostError
+from galaxy_core.extension.interfaces import Session
+from galaxy_core.model.device import DeviceStatus
+from galaxy_core.model.events import EventType
+from galaxy_core.runtime.lanes import Lane
+
+if TYPE_CHECKING:
+    from galaxy_core.runtime.devices import ConstellationDeviceManager
+
+#: Seconds that opening a session, and each probe of it, may take.
+CONNECT_TIMEOUT_S = 30.0
+PROBE_TIMEOUT_S = 10.0
+#: Seconds that closing a session may take before it is abandoned.
+CLOSE_TIMEOUT_S = 10.0
+
+
+class Keeper:
+    """Keeps one device's session open, until `stop`."""
+
+    def __init__(self, lane: Lane, manager: ConstellationDeviceManager) -> None:
+        self.lane = lane
+        self._manager = manager
+        self._stopping = False
+        self._stirred = anyio.Event()
+        self.settled = anyio.Event()  # set after the first success or failure to connect
+        self.ended = anyio.Event()
+        self._broken: BaseException | None = None
+        self._attached = False  # whether this try came to a session
+        self._scope = anyio.CancelScope()
+        self._probe = anyio.CancelScope()
+        lane.lost = self.lost
+
+    def lost(self, error: BaseException) -> None:
+        """Somebody found the session broken: from now on nothing is sent through it."""
+        if self._broken is None:
+            self._broken = error
+            self._detach(error)
+            self._stir()
+
+    def stop(self) -> None:
+        """Close the session and end."""
+        self._stopping = True
+        self._stir()
+        if not self._attached:
+            self._scope.cancel()
+
+    def _stir(self) -> None:
+        self._stirred.set()
+        self._probe.cancel()
+
+    async def run(self) -> None:
+        """Open, watch, reopen; until stopped, or `max_retries` times in a row in vain."""
+        manager, lane = self._manager, self.lane
+        failures = 0
+        try:
+            while not self._stopping:
+                self._broken = None
+                self._attached = False
+                self._stirred = anyio.Event()
+                manager._status(lane, DeviceStatus.CONNECTING)
+                try:
+                    await self._live()
+                    failures = 0
+                except Exception as error:  # the device's status and the events carry it to whoever asks
+                    failures = 1 if self._attached else failures + 1
+                    self._detach(error)
+                if self._stopping or failures > manager.max_retries:
+                    break
+                self.settled.set()
+                if failures:
+                    await self._pause(failures)
+        finally:
+            self._end(failures)
+
+    async def _live(self) -> None:
+        lane, manager = self.lane, self._manager
+        transport, settings = manager._prepare(lane.device)
+        lane.transport = transport
+        now = anyio.current_time
+        with anyio.CancelScope(deadline=now() + CONNECT_TIMEOUT_S) as self._scope:
+            async with transport.open(lane.device, settings) as session:
+                self._scope.deadline = float("inf")
+                self._attach(session)
+                await self._watch(session)
+                self._detach(self._broken)
+                self._scope.deadline = now() + CLOSE_TIMEOUT_S
+        if self._scope.cancelled_caught and not self._stopping:
+            what = "closing took more than" if self._attached else "no connection within"
+            limit_s = CLOSE_TIMEOUT_S if self._attached else CONNECT_TIMEOUT_S
+            raise DeviceLostError(lane.device_id, f"{what} {limit_s:g} s")
+        if self._broken is not None and not self._stopping:
+            raise self._broken
+
+    async def _watch(self, session: Session) -> None:
+        """Return when stopped or lost; probe the device at each heartbeat."""
+        while not (self._stopping or self._broken):
+            with anyio.move_on_after(self._manager.heartbeat_interval):
+                await self._stirred.wait()
+                return
+            why = f"no answer within {PROBE_TIMEOUT_S:g} s"
+            with anyio.CancelScope(deadline=anyio.current_time() + PROBE_TIMEOUT_S) as self._probe:
+                try:
+                    await session.probe()
+                    continue
+                except Exception as error:  # the keeper itself receives it: the session is closed and opened again
+                    why = str(error) or type(error).__name__
+            if self._broken is None and not self._stopping:
+                self._broken = DeviceLostError(self.lane.device_id, f"probe: {why}")
+
+    def _attach(self, session: Session) -> None:
+        lane, manager = self.lane, self._manager
+        self._attached = True
+        lane.session, lane.error, lane.gone = session, None, False
+        manager._status(lane, DeviceStatus.IDLE, EventType.DEVICE_CONNECTED)
+        lane.book.changed(lane)
+        lane.pump()
+        self.settled.set()
+
+    def _detach(self, error: BaseException | None) -> None:
+        lane, manager = self.lane, self._manager
+        had = lane.session is not None
+        lane.session = None
+        if error is not None:
+            lane.error = error
+        if had or lane.status is not DeviceStatus.DISCONNECTED:
+            manager._status(lane, DeviceStatus.DISCONNECTED, EventType.DEVICE_DISCONNECTED if had else None)
+            lane.book.changed(lane)
+
+    async def _pause(self, failures: int) -> None:
+        manager = self._manager
+        wait_s = manager.backoff.wait_s(failures, manager.clock.random.random())
+        self._stirred = anyio.Event()  # what broke the session has set the old one
+        with anyio.move_on_after(wait_s):
+            await self._stirred.wait()
+
+    def _end(self, failures: int) -> None:
+        lane, manager = self.lane, self._manager
+        if lane.session is not None:
+            self._detach(DeviceLostError(lane.device_id, "disconnected"))
+        lane.gone = True
+        manager._keepers.pop(lane.device_id, None)
+        status = DeviceStatus.FAILED if failures and not self._stopping else DeviceStatus.DISCONNECTED
+        if lane.status is not status:
+            manager._status(lane, status)
+        lane.book.changed(lane)
+        self.settled.set()
+        self.ended.set()

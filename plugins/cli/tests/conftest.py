@@ -1,0 +1,75 @@
+"""The command in this process and in one of its own, and plugins that are installed for one test."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from galaxy_core_cli.main import main
+
+from .asking import Done, Galaxy, Install, Write, in_a_process
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, empty."""
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    monkeypatch.delenv("GALAXY_DEVICES", raising=False)
+    return place
+
+
+@pytest.fixture
+def galaxy(folder: Path, capsys: pytest.CaptureFixture[str]) -> Galaxy:
+    """``galaxy("run", "plan.yaml")``, in this process."""
+
+    def run(*arguments: str) -> Done:
+        capsys.readouterr()
+        code = main(arguments)
+        written = capsys.readouterr()
+        return Done(code, written.out, written.err)
+
+    return run
+
+
+@pytest.fixture
+def process(folder: Path) -> Galaxy:
+    """``process("run", "plan.yaml")``, in a process of its own."""
+
+    return in_a_process
+
+
+@pytest.fixture
+def write(folder: Path) -> Write:
+    """Puts a text, its common indentation removed, into a file of the current folder."""
+
+    def put(name: str, text: str) -> Path:
+        path = folder / name
+        path.write_text(textwrap.dedent(text).lstrip("\n"), encoding="utf-8")
+        return path
+
+    return put
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Installs a plugin ``name`` with this code, as distribution ``test-name``, for one test; where it was put."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+
+    def put(name: str, code: str) -> Path:
+        (site / f"test_{name}.py").write_text(textwrap.dedent(code), encoding="utf-8")
+        info = site / f"test_{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: test-{name}\nVersion: 1.0\n", encoding="utf-8")
+        (info / "entry_points.txt").write_text(f"[galaxy_core]\n{name} = test_{name}\n", encoding="utf-8")
+        monkeypatch.delitem(sys.modules, f"test_{name}", raising=False)
+        return site
+
+    return put

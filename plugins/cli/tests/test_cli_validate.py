@@ -1,0 +1,205 @@
+"""`galaxy validate` finds what is wrong with files, and with files together, and says on which line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from galaxy_core_cli.exits import Exit
+
+from .asking import Galaxy, Install, Write
+
+GOOD = """
+    tasks:
+      one: {run: [echo, hi]}
+"""
+
+
+def test_a_good_plan_is_told_so(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", GOOD)
+    done = galaxy("validate", "plan.yaml")
+    assert (done.code, done.out, done.err) == (0, "plan.yaml: 1 task, nothing wrong\n", "")
+
+
+def test_all_that_is_wrong_with_a_file_is_told_with_its_lines(galaxy: Galaxy, write: Write) -> None:
+    write(
+        "plan.yaml",
+        """
+        tasks:
+          one: {rum: [echo, hi]}
+          two:
+            run: [echo]
+            needs: [oen]
+        """,
+    )
+    done = galaxy("validate", "plan.yaml")
+    assert done.code == Exit.REFUSED
+    assert any(line.startswith("plan.yaml:2: tasks.one.rum: ") and "'run'" in line for line in done.out.splitlines())
+    assert any(line.startswith("plan.yaml:5: tasks.two.needs[0]: ") and "'one'" in line for line in done.out.splitlines())
+
+
+def test_plan_and_inventory_are_both_told_of(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "task: {}")
+    write("devices.yaml", "devices: {here: {transprot: local}}")
+    done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
+    assert done.code == Exit.REFUSED
+    assert "plan.yaml:1: " in done.out
+    assert "devices.yaml:1: devices.here.transprot: " in done.out
+
+
+def test_what_does_not_come_together_is_told_with_its_lines(galaxy: Galaxy, write: Write) -> None:
+    write(
+        "plan.yaml",
+        """
+        strategy: load_balanc
+        tasks:
+          pinned:
+            run: [echo]
+            device: ther
+          picky:
+            run: [echo]
+            requires: [camera]
+          other:
+            run: [echo]
+            device_type: android
+        """,
+    )
+    write("devices.yaml", "devices:\n  there: {transport: local}\n")
+    done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
+    assert done.code == Exit.REFUSED
+    strategy, pinned, picky, other = done.out.splitlines()
+    assert strategy.startswith("plan.yaml:1: strategy: ")
+    assert "did you mean 'load_balance'?" in strategy
+    assert pinned.startswith("plan.yaml:5: tasks.pinned.device: ")
+    assert "did you mean 'there'?" in pinned
+    assert picky.startswith("plan.yaml:8: tasks.picky.requires: ")
+    assert "there: lacks camera" in picky
+    assert other.startswith("plan.yaml:11: tasks.other.device_type: ")
+
+
+def test_a_pin_on_a_device_that_does_not_fit_is_told(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks:\n  a: {run: [echo], device: here, requires: [camera]}\n")
+    done = galaxy("validate", "plan.yaml")
+    assert done.out.startswith("plan.yaml:2: tasks.a.requires: ")
+
+
+def test_devices_are_checked_too(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", GOOD)
+    write("devices.yaml", "devices:\n  one: {transport: loca}\n  two:\n    settings: {rot: 1}\n")
+    done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
+    one, two = done.out.splitlines()
+    assert one.startswith("devices.yaml:2: devices.one.transport: ")
+    assert "'local'" in one
+    assert two.startswith("devices.yaml:4: devices.two.settings: ")
+    assert "rot" in two
+
+
+TALKER = """
+    from contextlib import asynccontextmanager
+    from pydantic import BaseModel, ConfigDict
+    from galaxy_core import hookimpl
+
+    class Word(BaseModel):
+        model_config = ConfigDict(extra="forbid")
+        word: str
+
+    class Talker:
+        name = "talker"
+        settings_model = None
+        requests = frozenset({"none"})
+        actions = {"say": Word}
+        device_type = "android"
+
+        @asynccontextmanager
+        async def open(self, device, settings):
+            raise AssertionError("nothing is to be connected")
+            yield
+
+    @hookimpl
+    def galaxy_transports():
+        return [Talker()]
+"""
+
+
+def test_what_a_transport_does_not_take_is_told_of_each_task(galaxy: Galaxy, write: Write, install: Install) -> None:
+    install("talker", TALKER)
+    write("devices.yaml", "devices: {phone: {transport: talker}}")
+    write(
+        "plan.yaml",
+        """
+        tasks:
+          good: {action: {say: {word: hi}}}
+          also_good: {description: say hi}
+          taken_later: {action: {say: {wrod: {from: good, value: stdout}}}}
+          command: {run: [echo]}
+          text: {shell: echo}
+          unknown: {action: {sya: {}}}
+          wrong:
+            action: {say: {wrod: hi}}
+        """,
+    )
+    done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
+    command, text, unknown, missing, extra = done.out.splitlines()
+    assert command.startswith("plan.yaml:5: tasks.command.run: device 'phone': transport 'talker' does not take 'run'")
+    assert text.startswith("plan.yaml:6: tasks.text.shell: ")
+    assert unknown.startswith("plan.yaml:7: tasks.unknown.action: ")
+    assert "did you mean 'say'?" in unknown
+    assert missing.startswith("plan.yaml:9: tasks.wrong.action: ")
+    assert "word" in missing
+    assert "wrod" in extra
+
+
+def test_a_description_alone_is_nothing_for_this_machine(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks:\n  a: {description: do it}\n")
+    done = galaxy("validate", "plan.yaml")
+    assert done.out.startswith("plan.yaml:2: tasks.a: device 'here': transport 'local' does not take a task that only has")
+
+
+@pytest.mark.parametrize(("name", "where"), [("plan.json", "plan.json:3: "), ("plan.toml", "plan.toml: ")])
+def test_json_has_lines_and_toml_does_without(name: str, where: str, galaxy: Galaxy, write: Write) -> None:
+    texts = {
+        "plan.json": '{\n"tasks": {\n"a": {"run": ["echo"], "requires": ["x"]}}}',
+        "plan.toml": "[tasks.a]\nrun = ['echo']\nrequires = ['x']\n",
+    }
+    write(name, texts[name])
+    assert galaxy("validate", name).out.startswith(f"{where}tasks.a.requires: ")
+
+
+def test_json_is_for_programs(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks:\n  a: {run: [echo], device: nowhere}\n")
+    document = json.loads(galaxy("validate", "plan.yaml", "--json").out)
+    assert document["valid"] is False
+    [problem] = document["problems"]
+    assert (problem["file"], problem["line"], problem["place"]) == ("plan.yaml", 2, "tasks.a.device")
+    write("plan.yaml", GOOD)
+    assert json.loads(galaxy("validate", "plan.yaml", "--json").out) == {"valid": True, "problems": []}
+
+
+def test_a_plan_can_come_on_standard_input(process: Galaxy) -> None:
+    assert process("validate", "-", stdin="tasks: {a: {run: [echo]}}").code == 0
+    assert process("validate", "-", stdin='{"tasks": {"a": {"run": ["echo"]}}}').code == 0
+    done = process("validate", "-", stdin="tasks: {a: {run: [echo], device: nowhere}}")
+    assert done.code == Exit.REFUSED
+    assert done.out.startswith("<standard input>: tasks.a.device: ")
+
+
+def test_a_file_that_is_not_there_is_named(galaxy: Galaxy) -> None:
+    done = galaxy("validate", "nothing.yaml")
+    assert (done.code, done.out) == (Exit.REFUSED, "")
+    assert done.err == "error: nothing.yaml: No such file or directory\n"
+
+
+def test_a_strategy_that_breaks_is_exit_code_3(galaxy: Galaxy, write: Write, install: Install) -> None:
+    install("broken", "class Broken:\n    name = 'broken'\n    def assign(self, placement, /):\n        1 / 0\n\nfrom galaxy_core import hookimpl\n@hookimpl\ndef galaxy_strategies():\n    return [Broken()]\n")
+    write("plan.yaml", GOOD)
+    done = galaxy("validate", "plan.yaml", "--strategy", "broken")
+    assert done.code == Exit.BROKEN
+    assert "strategy 'broken' raised ZeroDivisionError" in done.err
+
+
+def test_thousands_of_problems_are_counted_after_the_first(galaxy: Galaxy, write: Write) -> None:
+    write("plan.json", json.dumps({"tasks": {f"t{n}": {"run": ["x"], "requires": ["y"]} for n in range(3000)}}))
+    lines = galaxy("validate", "plan.json").out.splitlines()
+    assert len(lines) == 51
+    assert lines[-1].endswith("and 2950 more problems")

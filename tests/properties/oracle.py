@@ -1,0 +1,259 @@
+"""A naive oracle of outcomes: plans as plain values, and what may become of each task, by plain recomputation.
+
+It knows nothing of lanes, queues or time. `outcomes` walks over every way in which a task's attempts can go, and over
+the links in their order; in a world without losses and cancellations that leaves one end per task. `unexplained` looks
+the other way: at what devices were asked to do, and whether that leads to the status that the kernel came to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from attrs import define, frozen
+
+from galaxy_core import DependencyType, Effect, TaskPriority, TaskStatus
+
+#: How often the kernel takes a task up again whose device went, before it gives it up; see `MAX_FAILOVERS`.
+FAILOVERS = 10
+ENDS = ("done", "says", "exits", "raises", "wrong", "refused", "unknown", "drops", "hangs")
+FAILURES = frozenset({"says", "exits", "raises", "wrong"})
+NEVER_RAN = frozenset({TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UNKNOWN})
+RETRIED = frozenset({"failed", "timeout", "refused"})
+
+
+@frozen
+class Step:
+    """What one attempt comes to after `takes_s` seconds.
+
+    "done" with the payload `value`; "says" that it failed; "exits" with status 3; "raises"; returns what is "wrong";
+    "refused", "unknown"; "drops" the connection; "hangs". When it is cancelled it needs `cleanup_s` seconds; a `deaf`
+    one ends as if it had not been.
+    """
+
+    end: str = "done"
+    takes_s: float = 1.0
+    value: int | None = None
+    cleanup_s: float = 0.0
+    deaf: bool = False
+
+
+@frozen
+class TaskPlan:
+    """A task, and what its attempts come to, the last step being repeated. `pin` is the number of a device."""
+
+    task_id: str
+    steps: tuple[Step, ...] = (Step(),)
+    effect: Effect = Effect.ONCE
+    retry_count: int = 0
+    retried: frozenset[str] = RETRIED
+    backoff_s: float = 1.0
+    jitter: float = 0.0
+    timeout_s: float | None = None
+    priority: TaskPriority = TaskPriority.MEDIUM
+    device_type: str | None = None
+    requires: frozenset[str] = frozenset()
+    pin: int | None = None
+
+    def step(self, number: int) -> Step:
+        """What the attempt of this number (from 0) comes to."""
+        return self.steps[min(number, len(self.steps) - 1)]
+
+
+@frozen
+class LinkPlan:
+    """A link; `condition` is one of `CONDITIONS`, or None for a conditional link that has no evaluator."""
+
+    source: str
+    target: str
+    kind: DependencyType = DependencyType.SUCCESS_ONLY
+    condition: str | None = None
+
+
+@frozen
+class Plan:
+    """Tasks in an order in which links lead forward."""
+
+    tasks: tuple[TaskPlan, ...]
+    links: tuple[LinkPlan, ...] = ()
+
+
+@frozen
+class End:
+    """One way in which a task may end; payload and exit code as a condition sees them."""
+
+    status: TaskStatus
+    value: Any = None
+    exit_code: int | None = None
+
+
+COMPLETED, FAILED = TaskStatus.COMPLETED, TaskStatus.FAILED
+SKIPPED, CANCELLED, UNKNOWN = End(TaskStatus.SKIPPED), End(TaskStatus.CANCELLED), End(TaskStatus.UNKNOWN)
+
+
+def _boom(end: End) -> bool:
+    raise LookupError(end)
+
+
+CONDITIONS = {
+    "yes": lambda end: True,
+    "no": lambda end: False,
+    "raises": _boom,
+    "positive": lambda end: end.value > 0,  # raises for None
+    "exit 3": lambda end: end.exit_code == 3,
+}
+
+
+def accepts(kind: DependencyType, condition: str | None, end: End) -> bool:
+    """Whether a link lets its target run after this end of its source."""
+    if kind in (DependencyType.UNCONDITIONAL, DependencyType.COMPLETION_ONLY):
+        return True
+    if kind is DependencyType.SUCCESS_ONLY or condition is None:
+        return end.status is COMPLETED
+    if end.status in NEVER_RAN:
+        return False
+    try:
+        return bool(CONDITIONS[condition](end))
+    except (LookupError, TypeError):
+        return False
+
+
+def _kinds(task: TaskPlan, step: Step, *, losses: bool) -> set[str]:
+    """How one attempt can go: "done", a failure, "timeout", "refused" or "unknown"."""
+    natural = {"drops": "unknown", "hangs": "timeout"}.get(step.end, step.end)
+    kinds = {natural}
+    if step.end != "hangs" and task.timeout_s is not None:
+        if step.takes_s > task.timeout_s and not (step.deaf and natural == "done"):
+            kinds = {"timeout"}  # the result of a deaf one counts, as it is there; its other ends do not
+        elif step.takes_s == task.timeout_s:
+            kinds.add("timeout")  # either may come first
+    if losses:
+        kinds.add("unknown")
+    return kinds
+
+
+def ends_alone(task: TaskPlan, *, losses: bool = False) -> frozenset[End]:
+    """Every way in which a task may end that is allowed to run, over every way in which its attempts may go.
+
+    With `losses`, any attempt may be lost with its device, and the last fitting device may go for good.
+    """
+    found: set[End] = {End(FAILED)} if losses else set()
+    seen: set[tuple[int, int, int]] = set()
+    todo = [(0, 0, 0)]  # attempts, retries, failovers so far
+    while todo:
+        state = attempts, retries, failovers = todo.pop()
+        at = (min(attempts, len(task.steps) - 1), retries, failovers)
+        if at in seen:
+            continue
+        seen.add(at)
+        step = task.step(attempts)
+        for kind in _kinds(task, step, losses=losses):
+            if kind == "done":
+                found.add(End(COMPLETED, step.value))
+            elif kind == "unknown" and task.effect is Effect.ONCE:
+                found.add(UNKNOWN)
+            elif kind == "unknown" and failovers < FAILOVERS:
+                todo.append((state[0] + 1, retries, failovers + 1))
+            elif kind != "unknown" and retries < task.retry_count and _as_retried(kind) in task.retried:
+                todo.append((state[0] + 1, retries + 1, failovers))
+            else:
+                found.add(End(FAILED, step.value, 3) if kind == "exits" else End(FAILED))
+    return frozenset(found)
+
+
+def _as_retried(kind: str) -> str:
+    return "failed" if kind in FAILURES else kind
+
+
+def outcomes(plan: Plan, *, losses: bool = False, cancels: bool = False) -> dict[str, frozenset[End]]:
+    """Every end that each task may come to: one, unless attempts and deadlines tie or the world is not calm."""
+    ends: dict[str, frozenset[End]] = {}
+    for task in plan.tasks:
+        into = [link for link in plan.links if link.target == task.task_id]
+        answers = [{accepts(link.kind, link.condition, end) for end in ends[link.source]} for link in into]
+        possible: set[End] = set()
+        if all(True in answer for answer in answers):
+            possible |= ends_alone(task, losses=losses)
+        if any(False in answer for answer in answers):
+            possible.add(SKIPPED)
+        if cancels:
+            possible.add(CANCELLED)
+        ends[task.task_id] = frozenset(possible)
+    return ends
+
+
+# ------------------------------------------------------------------------------------------------- the other way
+
+#: Virtual clocks add floats.
+BLINK_S = 1e-6
+
+
+@define
+class Try:
+    """One attempt as its device saw it.
+
+    `end` is what the session told the kernel (an end of `Step`, "lost" when the connection went, or "cancelled" when
+    the kernel stopped it, at `stopped_at`); `stale` says that the lane had another session by then, or none.
+    """
+
+    run_id: str
+    task: TaskPlan
+    device_id: str
+    number: int
+    lease: int
+    began_at: float
+    end: str | None = None
+    ended_at: float = 0.0
+    stopped_at: float | None = None
+    stale: bool = False
+
+    @property
+    def late(self) -> bool:
+        """Whether it was stopped, or ended, when its deadline had come."""
+        at = self.ended_at if self.stopped_at is None else self.stopped_at
+        return self.task.timeout_s is not None and at >= self.began_at + self.task.timeout_s - BLINK_S
+
+    def kinds(self) -> list[str]:
+        """What the kernel may make of it: "done", "failed", "timeout", "refused", "unknown" or "cancelled"."""
+        if self.end in ("drops", "lost", "unknown") or self.stale:
+            return ["unknown"]
+        if self.end == "cancelled":
+            return ["timeout" if self.late else "cancelled"]
+        kind = _as_retried(str(self.end))
+        return [kind, "timeout"] if self.late and kind != "done" else [kind]
+
+
+def unexplained(task: TaskPlan, tries: Sequence[Try], status: TaskStatus, *, cancels: bool) -> Iterator[str]:
+    """What is wrong with the attempts at a task, or with the status that they led to."""
+    retries = failovers = 0
+    for one, after in pairwise(tries):
+        kind = next((kind for kind in one.kinds() if kind in task.retried), one.kinds()[0])
+        if kind == "unknown" and task.effect is not Effect.ONCE:
+            failovers += 1
+        elif kind in task.retried:
+            retries += 1
+            wait_s = min(60.0, task.backoff_s * 2.0 ** (retries - 1)) * (1 - task.jitter)
+            if after.began_at < one.ended_at + wait_s - BLINK_S:
+                yield f"attempt {after.number} came {after.began_at - one.ended_at} s after attempt {one.number}"
+        else:
+            yield f"attempt {one.number} ended {kind!r}, and the task ran again"
+    if retries > task.retry_count:
+        yield f"{retries} retries, {task.retry_count} are allowed"
+    if failovers > FAILOVERS:
+        yield f"{failovers} failovers, {FAILOVERS} are allowed"
+    if not tries:
+        if status in (COMPLETED, TaskStatus.UNKNOWN):
+            yield f"it ended {status.value} without an attempt"
+        return
+    allowed = _statuses(tries[-1])
+    if cancels:
+        allowed.add(TaskStatus.CANCELLED)
+    if status not in allowed:
+        yield f"its last attempt ended {tries[-1].kinds()}, and it is {status.value}"
+
+
+def _statuses(last: Try) -> set[TaskStatus]:
+    once = last.task.effect is Effect.ONCE
+    status = {"done": COMPLETED, "unknown": TaskStatus.UNKNOWN if once else FAILED, "cancelled": None}
+    return {found for kind in last.kinds() if (found := status.get(kind, FAILED)) is not None}

@@ -1,0 +1,362 @@
+"""A world for schedulers: devices whose sessions play the steps of tasks, and watch what they are asked to do.
+
+What must hold at any moment is checked here, by the sessions, which see each attempt; what must hold in the end is in
+laws.py. Both are kept as texts in `World.problems`: an exception in a session would only be that attempt's failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.abc
+from attrs import field, frozen
+
+from galaxy_core import (
+    Attempt,
+    Completed,
+    ConstellationDeviceManager,
+    DependencyType,
+    Device,
+    DeviceLoad,
+    DeviceLostError,
+    DeviceType,
+    Event,
+    EventBus,
+    EventType,
+    GalaxyError,
+    Placement,
+    PluginRegistry,
+    Refused,
+    RetryPolicy,
+    Session,
+    TaskConstellation,
+    TaskConstellationOrchestrator,
+    TaskEvent,
+    TaskStar,
+    TaskStarLine,
+    TaskStatus,
+    TaskToPlace,
+    Unknown,
+)
+from galaxy_core.testing.fakes import FakeDevice, FakeTransport
+from galaxy_core.testing.virtual_time import virtual_clock
+from tests.properties.oracle import COMPLETED, CONDITIONS, FAILED, End, LinkPlan, Plan, Step, TaskPlan, Try, accepts
+
+
+
+@frozen
+class DevicePlan:
+    """A device; `plugged` says whether it can be reached at first."""
+
+    slots: int = 1
+    device_type: str | None = "linux"
+    capabilities: frozenset[str] = frozenset()
+    plugged: bool = True
+    connect_s: float = 0.0
+
+
+# ----------------------------------------------------------------------------------------------------- strategies
+
+
+class Static:
+    """The device that holds least; the whole plan at the start."""
+
+    name = "static"
+
+    def assign(self, placement: Placement) -> Mapping[str, str]:
+        held = {device_id: load.assigned for device_id, load in placement.devices.items()}
+        placed = {}
+        for task in placement.tasks:
+            placed[task.task_id] = min(task.fitting, key=lambda device_id: held[device_id])
+            held[placed[task.task_id]] += 1
+        return placed
+
+
+class Late(Static):
+    """The first task that may start gets the first device that is free."""
+
+    name = "late"
+
+    def choose(self, ready: Sequence[TaskToPlace], free: Mapping[str, DeviceLoad]) -> list[tuple[str, str]]:
+        slots = {device_id: load.max_concurrency - load.running for device_id, load in free.items()}
+        chosen = []
+        for task in ready:
+            device_id = next((device_id for device_id in task.fitting if slots[device_id] > 0), None)
+            if device_id is not None:
+                slots[device_id] -= 1
+                chosen.append((task.task_id, device_id))
+        return chosen
+
+
+# ----------------------------------------------------------------------------------------------------- devices
+
+
+class WorldTransport(FakeTransport):
+    """Every world's transport: a device knows its world by its metadata, so that one registry serves all of them."""
+
+    @asynccontextmanager
+    async def open(self, device: Device, settings: Any, /) -> AsyncIterator[Session]:
+        world: World = device.metadata["world"]
+        fake = world.fakes[device.device_id]
+        await fake.connect()
+        fake.sessions += 1
+        try:
+            yield WatchedSession(world, fake)
+        finally:
+            fake.sessions -= 1
+
+
+REGISTRY = PluginRegistry(discover=False)
+for plugin in (WorldTransport(), Static(), Late()):
+    REGISTRY.register(plugin)
+
+RESULTS: Mapping[str, Any] = {
+    "says": Completed(error="it says so"),
+    "wrong": "no outcome at all",
+    "refused": Refused("busy"),
+    "unknown": Unknown("no answer"),
+}
+
+
+class WatchedSession:
+    """Plays the steps of tasks, and tells the world of each attempt when it begins and when it ends."""
+
+    def __init__(self, world: World, fake: FakeDevice) -> None:
+        self.world = world
+        self.fake = fake
+        self.broken = False
+
+    async def execute(self, attempt: Attempt, /) -> Any:
+        one = self.world.began(attempt, self)
+        step = one.task.step(one.number - 1)
+        try:
+            outcome = await self.fake.run(attempt, lambda _: self._play(one, step))
+        except DeviceLostError:
+            self.broken = True
+            self.world.ended(one, step.end if step.end == "drops" else "lost", self)
+            raise
+        except Exception:
+            self.world.ended(one, "raises", self)
+            raise
+        except BaseException:
+            self.world.ended(one, "cancelled", self)
+            raise
+        self.world.ended(one, step.end, self)
+        return outcome
+
+    async def _play(self, one: Try, step: Step) -> Any:
+        with anyio.CancelScope(shield=step.deaf):
+            try:
+                if step.end == "hangs":
+                    await anyio.sleep_forever()
+                elif step.takes_s:
+                    await anyio.sleep(step.takes_s)
+            except anyio.get_cancelled_exc_class():
+                one.stopped_at = anyio.current_time()
+                if step.cleanup_s:
+                    with anyio.CancelScope(shield=True):
+                        await anyio.sleep(step.cleanup_s)
+                raise
+        if step.end == "raises":
+            raise RuntimeError("the session raised")
+        if step.end == "drops":
+            raise DeviceLostError(self.fake.device_id, "the connection dropped")
+        if step.end == "exits":
+            return Completed(step.value, exit_code=3)
+        return Completed(step.value) if step.end == "done" else RESULTS[step.end]
+
+    async def probe(self) -> Mapping[str, str]:
+        return await self.fake.probe()
+
+
+# ----------------------------------------------------------------------------------------------------- the world
+
+
+def _exit_3(payload: Any, outcome: Any) -> bool:
+    return CONDITIONS["exit 3"](End(FAILED, payload, outcome.exit_code))
+
+
+EVALUATORS: dict[str, Any] = {
+    "yes": lambda payload: CONDITIONS["yes"](End(COMPLETED, payload)),
+    "no": lambda payload: CONDITIONS["no"](End(COMPLETED, payload)),
+    "raises": lambda payload: CONDITIONS["raises"](End(COMPLETED, payload)),
+    "positive": lambda payload: CONDITIONS["positive"](End(COMPLETED, payload)),
+    "exit 3": _exit_3,
+}
+NAMES = {id(evaluator): name for name, evaluator in EVALUATORS.items()}
+
+
+def condition_of(line: TaskStarLine) -> str | None:
+    """The name of a link's condition."""
+    return None if line.condition_evaluator is None else NAMES[id(line.condition_evaluator)]
+
+
+def make_link(link: LinkPlan) -> TaskStarLine:
+    """The link of a plan."""
+    evaluator = None if link.condition is None else EVALUATORS[link.condition]
+    return TaskStarLine(link.source, link.target, link.kind, condition_evaluator=evaluator)
+
+
+def make_task(task: TaskPlan) -> TaskStar:
+    """The task of a plan."""
+    return TaskStar(
+        task.task_id,
+        target_device_id=None if task.pin is None else f"d{task.pin}",
+        device_type=None if task.device_type is None else DeviceType(task.device_type),
+        priority=task.priority,
+        timeout=task.timeout_s,
+        retry_count=task.retry_count,
+        requires=task.requires,
+        effect=task.effect,
+        retry=RetryPolicy(task.backoff_s, jitter=task.jitter, on=task.retried),
+    )
+
+
+def make_constellation(plan: Plan, run_id: str) -> TaskConstellation:
+    """The constellation of a plan."""
+    return TaskConstellation.build(map(make_task, plan.tasks), map(make_link, plan.links), constellation_id=run_id)
+
+
+class World:
+    """Devices, runs, what happened to them, and what was wrong with it."""
+
+    def __init__(self, seed: int = 0, *, max_retries: int = 3) -> None:
+        self.clock = virtual_clock(seed)
+        self.bus = EventBus(self.clock)
+        self.manager = ConstellationDeviceManager(
+            plugins=REGISTRY, event_bus=self.bus, clock=self.clock, max_retries=max_retries
+        )
+        self.orchestrator = TaskConstellationOrchestrator(self.manager, event_bus=self.bus, clock=self.clock)
+        self.fakes: dict[str, FakeDevice] = {}
+        self.lanes: dict[str, Any] = {}
+        self.plans: dict[tuple[str, str], TaskPlan] = {}
+        self.constellations: dict[str, TaskConstellation] = {}
+        self.tries: list[Try] = []
+        self.events: list[tuple[float, Event]] = []
+        self.by_hand: dict[tuple[str, str], End] = {}
+        self.cancelled: set[str] = set()
+        self.problems: list[str] = []
+        self._leases: set[int] = set()
+        self.bus.subscribe(self)
+
+    def problem(self, text: str) -> None:
+        """Something is wrong."""
+        self.problems.append(f"at {anyio.current_time():g} s: {text}")
+
+    async def on_event(self, event: Event) -> None:
+        """Keep it, with when it was heard."""
+        self.events.append((anyio.current_time(), event))
+
+    def add_device(self, plan: DevicePlan) -> str:
+        """Register a device; connecting it is somebody else's business."""
+        device_id = f"d{len(self.fakes)}"
+        fake = self.fakes[device_id] = FakeDevice(device_id)
+        fake.plugged, fake.connect_s = plan.plugged, plan.connect_s
+        self.manager.add_device(
+            Device(
+                device_id,
+                "fake",
+                device_type=plan.device_type,
+                capabilities=plan.capabilities,
+                metadata={"world": self},
+                max_concurrency=plan.slots,
+            )
+        )
+        self.lanes[device_id] = self.manager.lane_book.lanes[device_id]
+        return device_id
+
+    def add_plan(self, plan: Plan, run_id: str) -> TaskConstellation:
+        """A constellation that this world can play."""
+        self.plans |= {(run_id, task.task_id): task for task in plan.tasks}
+        constellation = self.constellations[run_id] = make_constellation(plan, run_id)
+        return constellation
+
+    # ------------------------------------------------------------------------------------------- what devices see
+    def tries_of(self, run_id: str, task_id: str) -> list[Try]:
+        """The attempts at a task, in order."""
+        return [one for one in self.tries if one.run_id == run_id and one.task.task_id == task_id]
+
+    def active(self) -> list[Try]:
+        """The attempts that have not ended."""
+        return [one for one in self.tries if one.end is None]
+
+    def end_of(self, run_id: str, task_id: str) -> End:
+        """How a task ended, as a condition is to see it."""
+        status = self.constellations[run_id].tasks[task_id].status
+        tries = self.tries_of(run_id, task_id)
+        if (run_id, task_id) in self.by_hand:
+            return self.by_hand[run_id, task_id]
+        if status not in (COMPLETED, FAILED) or not tries:
+            return End(status)
+        step, last = tries[-1].task.step(len(tries) - 1), tries[-1]
+        if last.end == "exits" and not last.stale:
+            return End(status, step.value, 3)
+        return End(status, step.value if status is COMPLETED else None)
+
+    def refusing(self, run_id: str, task_id: str) -> list[str]:
+        """Prerequisites of a task that have not ended, or not as the link demands."""
+        constellation = self.constellations[run_id]
+        found = []
+        for line in constellation.get_task_dependencies(task_id):
+            source = constellation.tasks[line.from_task_id]
+            if not source.is_terminal:
+                found.append(f"{source.task_id} is {source.status.value}")
+            elif not accepts(line.dependency_type, condition_of(line), self.end_of(run_id, source.task_id)):
+                found.append(f"{source.task_id} ended {source.status.value}")
+        return found
+
+    def began(self, attempt: Attempt, session: WatchedSession) -> Try:
+        """A device was asked to start an attempt: whatever forbids that is a problem."""
+        task, run_id, device_id = attempt.task, attempt.run_id, session.fake.device_id
+        before = self.tries_of(run_id, attempt.task_id)
+        plan = self.plans[run_id, attempt.task_id]
+        one = Try(run_id, plan, device_id, len(before) + 1, attempt.lease, anyio.current_time())
+        who = f"attempt {one.number} at {run_id}/{attempt.task_id} on {device_id}"
+        device, lane = self.lanes[device_id].device, self.lanes[device_id]
+        on_device = [other for other in self.active() if other.device_id == device_id]
+        wrong = {
+            "the last attempt has not ended": any(other.end is None for other in before),
+            f"{len(on_device)} run there already": len(on_device) >= device.max_concurrency,
+            f"{lane.running} slots are taken": lane.running < len(on_device) + 1,
+            "its lease is not its own": attempt.lease in self._leases,
+            f"it is called number {attempt.number}": attempt.number != one.number
+            and (run_id, attempt.task_id) not in self.by_hand,
+            f"it is called on {attempt.device_id}": attempt.device_id != device_id,
+            "the session broke before": session.broken,
+            "the session is not the lane's": lane.session is not session,
+            f"the task is {task.status.value}": task.status is not TaskStatus.RUNNING,
+            f"the device lacks {device.lacks(plan.device_type, plan.requires)}": device.lacks(
+                task.device_type and task.device_type.value, task.requires
+            )
+            is not None,
+            f"it is pinned to {task.target_device_id}": task.is_pinned and task.target_device_id != device_id,
+            f"it waits: {self.refusing(run_id, attempt.task_id)}": bool(self.refusing(run_id, attempt.task_id)),
+            "its run was cancelled": run_id in self.cancelled,
+            "its constellation has no run": self.orchestrator.run_of(run_id) is None,
+        }
+        for why, is_so in wrong.items():
+            if is_so:
+                self.problem(f"{who}: {why}")
+        self._leases.add(attempt.lease)
+        self.tries.append(one)
+        self.check_graphs()
+        return one
+
+    def ended(self, one: Try, end: str, session: WatchedSession) -> None:
+        """What an attempt came to."""
+        one.end, one.ended_at = end, anyio.current_time()
+        one.stale = self.lanes[one.device_id].session is not session
+        if one.task.timeout_s is not None:
+            stopped_at = one.ended_at if one.stopped_at is None else one.stopped_at
+            deaf = one.task.step(one.number - 1).deaf
+            if stopped_at > one.began_at + one.task.timeout_s + 1e-6 and not deaf:
+                self.problem(f"{one.run_id}/{one.task.task_id} ran until {stopped_at}, past its deadline")
+
+    def check_graphs(self) -> None:
+        """The counters of every constellation equal a recomputation."""
+        for run_id, constellation in self.constellations.items():
+            for problem in constellation.validate_dag()[1]:
+                self.problem(f"{run_id}: {problem}")
