@@ -230,9 +230,10 @@ class AssignmentStrategy(Protocol):
     """Decides which device runs which task, among those that fit.
 
     Optionally a strategy has ``choose(ready, free)``: given ready tasks (`Sequence[TaskToPlace]`, highest priority
-    first, `fitting` narrowed to devices with a free slot) and those devices (`Mapping[str, DeviceLoad]`), it returns
-    `(task_id, device_id)` pairs to start now. With `choose`, tasks are bound late, at dispatch, and `assign` serves
-    only callers who ask for a whole assignment.
+    first, then oldest; of each class no more than there are slots) and the devices that have a free slot
+    (`Mapping[str, DeviceLoad]`), it returns `(task_id, device_id)` pairs to start now. `fitting` is as for `assign`;
+    only devices in `free` may be chosen. With `choose`, tasks are bound late, at dispatch, and `assign` serves only
+    callers who ask for a whole assignment.
     """
 
     name: str

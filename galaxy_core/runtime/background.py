@@ -46,6 +46,19 @@ def spawn(function: Callable[[], Awaitable[None]], name: str) -> None:
     task.add_done_callback(_kept.discard)
 
 
+def is_cancelled() -> bool:
+    """Whether the background task that asks was itself told to stop.
+
+    On asyncio, whoever awaits a task that somebody else cancelled gets the same exception as if it were cancelled.
+    """
+    if "trio" in sys.modules and _in_trio():
+        return True
+    import asyncio
+
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def _in_trio() -> bool:
     import trio
 

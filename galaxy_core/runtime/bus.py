@@ -19,7 +19,7 @@ import anyio.lowlevel
 
 from galaxy_core.extension.interfaces import IEventObserver
 from galaxy_core.model.events import Event, EventType
-from galaxy_core.runtime.background import spawn
+from galaxy_core.runtime.background import is_cancelled, spawn
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 
 logger = logging.getLogger("galaxy_core.bus")
@@ -47,11 +47,19 @@ class Mailbox:
         "posted",
         "types",
         "waits_for",
+        "where",
     )
 
-    def __init__(self, observer: IEventObserver, types: frozenset[EventType] | None, clock: Clock) -> None:
+    def __init__(
+        self,
+        observer: IEventObserver,
+        types: frozenset[EventType] | None,
+        where: Callable[[Event], bool] | None,
+        clock: Clock,
+    ) -> None:
         self.observer = observer
         self.types = types
+        self.where = where
         self.events: deque[Event] = deque()
         self.posted = 0
         self.done = 0
@@ -71,6 +79,8 @@ class Mailbox:
         """Add events that this observer wants, and have them delivered."""
         types = self.types
         wanted = events if types is None else [event for event in events if event.event_type in types]
+        if self.where is not None:
+            wanted = [event for event in wanted if self.where(event)]
         if wanted:
             self.events.extend(wanted)
             self.posted += len(wanted)
@@ -107,6 +117,10 @@ class Mailbox:
                 await answer
         except Exception:  # the observer's own error: the log receives it, under the observer's name
             logger.exception("observer %s raised while hearing %s", self.name, _named(what))
+        except anyio.get_cancelled_exc_class():
+            if is_cancelled():
+                raise
+            logger.exception("observer %s was cancelled from within while hearing %s", self.name, _named(what))
 
     def _tell_waiters(self) -> None:
         left = []
@@ -156,8 +170,16 @@ class EventBus:
         self.version = 0  # rises when somebody comes or goes
         self._wanted: frozenset[EventType] = frozenset()
 
-    def subscribe(self, observer: IEventObserver, event_types: Iterable[EventType] | None = None) -> None:
+    def subscribe(
+        self,
+        observer: IEventObserver,
+        event_types: Iterable[EventType] | None = None,
+        *,
+        where: Callable[[Event], bool] | None = None,
+    ) -> None:
         """Have `observer` hear events of these types; None means all, an empty set none. Adds to what it hears already.
+
+        Of an observer that subscribes for the first time, `where` is asked about each event when that is posted.
 
         Raises:
             TypeError: it has no `on_event`.
@@ -167,7 +189,7 @@ class EventBus:
         types = None if event_types is None else frozenset(event_types)
         mailbox = self._mailboxes.get(id(observer))
         if mailbox is None:
-            self._mailboxes[id(observer)] = Mailbox(observer, types, self._clock)
+            self._mailboxes[id(observer)] = Mailbox(observer, types, where, self._clock)
         else:
             mailbox.types = None if types is None or mailbox.types is None else mailbox.types | types
         self._index()

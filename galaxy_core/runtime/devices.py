@@ -139,9 +139,13 @@ class ConstellationDeviceManager:
 
     async def remove_device(self, device_id: str) -> bool:
         """Disconnect and forget a device; False when it is not registered."""
-        if device_id not in self.lane_book.lanes:
+        lane = self.lane_book.lanes.get(device_id)
+        if lane is None:
             return False
-        await self.disconnect_device(device_id)
+        while device_id in self._keepers:  # a run that starts meanwhile may connect it once more
+            await self.disconnect_device(device_id)
+        if self.lane_book.lanes.get(device_id) is not lane:  # somebody else has removed it meanwhile
+            return False
         self.lane_book.remove(device_id)
         return True
 
@@ -166,8 +170,12 @@ class ConstellationDeviceManager:
         async with anyio.create_task_group() as group:
             for device_id, lane in self.lane_book.lanes.items():
                 if lane.session is None:
-                    group.start_soon(self.connect_device, device_id)
+                    group.start_soon(self._connect_if_there, device_id)
         return self.get_connected_devices()
+
+    async def _connect_if_there(self, device_id: str) -> None:
+        if device_id in self.lane_book.lanes:  # else it was removed before this task had its first turn
+            await self.connect_device(device_id)
 
     async def disconnect_device(self, device_id: str) -> None:
         """Disconnect a device and wait until its session is closed. Attempts that run on it end as lost."""

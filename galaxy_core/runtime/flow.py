@@ -26,7 +26,7 @@ from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.bus import EventBus
 from galaxy_core.runtime.clock import Clock
 from galaxy_core.runtime.lanes import Lane, LaneBook, needs_of
-from galaxy_core.runtime.placing import Placer
+from galaxy_core.runtime.placer import Placer
 from galaxy_core.runtime.reports import Reports
 from galaxy_core.runtime.timers import Timers
 
@@ -54,8 +54,11 @@ class Worker:
         return task, self.lane
 
     def interrupt(self, reason: str) -> None:
-        """Cancel the present attempt because of "timeout", "cancel" or "lost"; the first reason counts."""
-        if self.task is not None and self.reason is None:
+        """Cancel the present attempt because of "timeout", "cancel" or "lost"; the first reason counts.
+
+        But of an attempt whose device goes while it is stopped at its deadline, nobody knows whether it was stopped.
+        """
+        if self.task is not None and (self.reason is None or (reason == "lost" and self.reason == "timeout")):
             self.reason = reason
             self.scope.cancel()
 
@@ -308,6 +311,8 @@ class Flow(ABC):
                 if worker.lane is lane:
                     worker.interrupt("lost")
             moved += lane.take_queue(self)
+            if lane.gone:
+                self.placer.recheck(self)
         else:
             moved += self.placer.rebalance(self, lane)
         moved += self.waiting

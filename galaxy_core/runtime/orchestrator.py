@@ -17,7 +17,7 @@ from galaxy_core.errors import (
 from galaxy_core.extension.interfaces import RunInfo
 from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.model.constellation import ConstellationState, TaskConstellation
-from galaxy_core.model.events import EventType
+from galaxy_core.model.events import Event, EventType
 from galaxy_core.model.result import ExecutionResult
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.artifacts import Artifacts
@@ -28,11 +28,11 @@ from galaxy_core.runtime.collector import relaxed_collector
 from galaxy_core.runtime.deciding import review_run, tell_finished
 from galaxy_core.runtime.devices import component_logger
 from galaxy_core.runtime.explain import Why, explain
-from galaxy_core.runtime.foreign import is_ours
+from galaxy_core.runtime.foreign import is_ours, lanes_of
 from galaxy_core.runtime.journalling import JournalTap
 from galaxy_core.runtime.lanes import LaneBook, needs_of
 from galaxy_core.runtime.manager import ConstellationManager
-from galaxy_core.runtime.placing import Placer
+from galaxy_core.runtime.placer import Placer
 from galaxy_core.runtime.run import Run
 from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
 
@@ -225,14 +225,20 @@ class TaskConstellationOrchestrator:
         if not self._observing:
             self._observing = True
             for observer in self.plugins.observers:
-                self.event_bus.subscribe(observer)
+                self.event_bus.subscribe(observer, where=self._concerns)
+
+    def _concerns(self, event: Event) -> bool:
+        """Whether an event is about a run of this orchestrator, or about no run at all."""
+        about, _, constellation_id = event.source_id.partition("_")
+        return about != "orchestrator" or constellation_id in self._runs
 
     async def _connected_book(self, constellation: TaskConstellation) -> LaneBook:
         manager = self._device_manager
-        if is_ours(manager) and constellation.task_count:
-            if any(lane.session is None for lane in manager.lane_book.lanes.values()):
-                await manager.connect_all()
-        return self._manager.lanes() if constellation.task_count else LaneBook()
+        if not is_ours(manager) or not constellation.task_count:
+            return self._manager.lanes() if constellation.task_count else LaneBook()
+        if any(lane.session is None for lane in manager.lane_book.lanes.values()):
+            await manager.connect_all()
+        return self._manager.lanes()
 
     # ------------------------------------------------------------------------------------------- assignment
     async def _assign(

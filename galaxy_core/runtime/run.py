@@ -17,7 +17,6 @@ import anyio.lowlevel
 
 from galaxy_core.errors import (
     DeviceLostError,
-    GalaxyError,
     OutcomeUnknownError,
     RunError,
     TaskCancelledError,
@@ -95,12 +94,11 @@ class Run(Flow):
             self.cancelled = self.constellation._cancelled = True
             # First what has not started, so that no link is judged by what is cancelled after it.
             self._cancel_unstarted("the run was cancelled")
-        at = self._wall()
         for worker in self.busy:
-            task, lane = worker.free()
-            if task._status is _RUNNING:
-                self._end(task, _CANCELLED, TaskCancelledError(task.task_id, "the run was cancelled"), at)
+            _, lane = worker.free()
             lane.release()
+        for task in self.constellation.get_running_tasks() if self.cancelled else ():
+            self._end(task, _CANCELLED, TaskCancelledError(task.task_id, "the run was cancelled"), self._wall())
         while self._runnable:
             self._runnable.popleft()[1].release()
         for lane in self.book.lanes.values():
@@ -184,10 +182,11 @@ class Run(Flow):
                 continue
             attempt = self._begin(worker, task, lane)
             if attempt is not None:
+                session = lane.session
                 try:
-                    outcome: Outcome = await lane.session.execute(attempt)  # type: ignore[union-attr]  # see accepts
+                    outcome: Outcome = await session.execute(attempt)  # type: ignore[union-attr]  # see accepts
                 except DeviceLostError as error:
-                    if worker.reason is None:  # else the loss is known, and the lane may have another session by now
+                    if lane.session is session:  # else the loss is known, and the lane may have another session by now
                         lane.lost(error)
                     outcome = Unknown(error.why)
                 except Exception as error:  # the task receives it: it is the error of this attempt
@@ -228,7 +227,7 @@ class Run(Flow):
         if request is not None:
             try:
                 request = prepare_request(request, task, lane, self.constellation)
-            except GalaxyError as error:
+            except Exception as error:  # the task receives it: what it takes from others may be anything
                 self._settle_failure(task, lane, "failed", error, None)
                 return None
         worker.task, worker.lane = task, lane
@@ -254,6 +253,8 @@ class Run(Flow):
         if worker.reason is not None:
             # Of a lost device nothing counts but that it did not even start; else what was faster than the interruption.
             stands = type(outcome) is Refused if worker.reason == "lost" else success
+            if type(outcome) is Unknown and worker.reason == "timeout":
+                stands = True  # a deadline is no reason to run again what may have run
             if not stands:
                 return  # the interruption decides, once the scope is left
         worker.lease, worker.task = 0, None

@@ -8,7 +8,7 @@ submits what became ready by it, so no task slips through between the two.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -234,12 +234,12 @@ class ConstellationModificationSynchronizer:
             if run.held and not self.holds(run):
                 run.release_held()
 
-    def _runs(self) -> list[Run]:
+    def _runs(self) -> Sequence[Flow]:
         """What the orchestrator runs now; nothing, when it is a stand-in that runs nothing."""
         runs = self._orchestrator.runs()
         return runs if isinstance(runs, list) else []
 
-    def _run_of(self, constellation_id: str) -> Run | None:
+    def _run_of(self, constellation_id: str) -> Flow | None:
         for run in self._runs():
             if run.constellation.constellation_id == constellation_id:
                 return run

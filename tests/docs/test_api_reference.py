@@ -24,12 +24,12 @@ ERRORS = [name for name, value in PUBLIC.items() if isinstance(value, type) and 
 
 
 def sections(page: str) -> dict[str, str]:
-    """The text under each `### NAME, NAME` heading, by each of its names, with every blank one space."""
+    """The text under each heading of names in back-ticks, by each of its names, with every blank one space."""
     found = {}
     for part in re.split(r"^### ", page, flags=re.MULTILINE)[1:]:
         heading, _, text = part.partition("\n")
         text = re.split(r"^## ", text, flags=re.MULTILINE)[0]
-        found.update(dict.fromkeys(heading.split(", "), " ".join(text.split())))
+        found.update(dict.fromkeys(re.findall(r"`(\w+)`", heading), " ".join(text.split())))
     return found
 
 

@@ -1,6 +1,12 @@
-"""Scripts as hypothesis draws them. What it draws first is what it shrinks to: one run, few tasks, nothing happens."""
+"""Scripts as hypothesis draws them. What stands first is what it shrinks to: one run, few tasks, nothing happens.
+
+Most is drawn from lists that are made once: a choice from a list is the cheapest draw there is, and drawing a script
+would otherwise cost several times what playing it costs.
+"""
 
 from __future__ import annotations
+
+from itertools import product
 
 from attrs import evolve
 from hypothesis import strategies as st
@@ -14,138 +20,137 @@ from tests.properties.world import DevicePlan
 TYPES = ("linux", "android")
 CAPABILITIES = ("camera", "battery")
 #: Whole seconds for work, deadlines and happenings alike, so that they often meet at the same moment.
-SECONDS = st.sampled_from([1.0, 0.0, 2.0, 3.0])
-MOMENTS = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 30.0])
-#: Deadlines that no attempt meets exactly.
-ODD_SECONDS = st.sampled_from([0.5, 1.5, 2.5])
+SECONDS = (1.0, 0.0, 2.0, 3.0)
 
-CALM_ENDS = [end for end in ENDS if end not in ("drops", "hangs")]
+GOOD = [Step("done", seconds, value) for value in (None, 0, 1) for seconds in SECONDS]
+BAD = [
+    Step(end, seconds, value if end == "exits" else None)
+    for end in ENDS
+    if end not in ("done", "drops", "hangs")
+    for seconds in SECONDS[:3]
+    for value in (0, 1)
+]
+CALM_STEPS = [*GOOD, *BAD[: len(BAD) // 2], *GOOD, *BAD[len(BAD) // 2 :]]
+STUBBORN = [evolve(step, cleanup_s=1.0) for step in CALM_STEPS if step.takes_s]
+DEAF = [evolve(step, deaf=True) for step in CALM_STEPS if step.takes_s]
+WORST = [Step("drops", seconds) for seconds in SECONDS] + [Step("hangs", cleanup_s=seconds) for seconds in (0.0, 1.0)]
+ROUGH_STEPS = [*CALM_STEPS, *STUBBORN[::3], *DEAF[::5], *(2 * WORST)]
 
-
-@st.composite
-def steps(draw: st.DrawFn, ends: list[str]) -> Step:
-    end = draw(st.sampled_from(["done"] * 3 + ends))
-    return Step(end, draw(SECONDS), draw(st.sampled_from([None, 0, 1])) if end in ("done", "exits") else None)
-
-
-@st.composite
-def rough_steps(draw: st.DrawFn) -> Step:
-    step = draw(steps([*CALM_ENDS, "drops", "hangs"]))
-    return evolve(step, cleanup_s=draw(st.sampled_from([0.0] * 3 + [1.0])), deaf=draw(st.integers(0, 7)) == 7)
-
-
-CAPABILITY_SETS = st.frozensets(st.sampled_from(CAPABILITIES), max_size=2)
-RARELY_CAPABLE = st.sampled_from([frozenset[str]()] * 4 + [frozenset({name}) for name in CAPABILITIES])
-
-
-@st.composite
-def devices(draw: st.DrawFn, *, always_there: bool) -> DevicePlan:
-    return DevicePlan(
-        slots=draw(st.integers(1, 3)),
-        device_type=draw(st.sampled_from(TYPES)),
-        capabilities=draw(CAPABILITY_SETS),
-        plugged=always_there or draw(st.integers(0, 5)) < 5,
-        connect_s=draw(st.sampled_from([0.0, 0.5])),
+RETRIES = [
+    {"retry_count": count, "retried": retried, "backoff_s": backoff_s, "jitter": jitter}
+    for count, retried, backoff_s, jitter in product(
+        (0, 1, 2), (RETRIED, frozenset({"failed"}), frozenset({"timeout"})), (1.0, 0.0), (0.0, 0.5)
     )
+    if count or (retried == RETRIED and backoff_s and not jitter)
+]
+RETRIES = [RETRIES[0]] * (len(RETRIES) // 2) + RETRIES  # most tasks are tried once
+NEEDS = [(kind, frozenset[str]()) for kind in (None, None, *TYPES)]
+NEEDS += [(kind, frozenset({name})) for kind in (None, "linux") for name in CAPABILITIES]
+DEADLINES = (None, None, None, 0.5, 1.0, 1.5, 2.0, 2.5)
+INVENTORY = [
+    DevicePlan(slots, device_type, frozenset(capabilities), connect_s=connect_s)
+    for connect_s in (0.0, 0.5)
+    for device_type in TYPES
+    for capabilities in ((), CAPABILITIES, CAPABILITIES[:1])
+    for slots in (1, 2, 3)
+]
+LINKS = [
+    (kind, condition) for kind in DependencyType if kind is not DependencyType.CONDITIONAL for condition in (None, None)
+]
+LINKS += [(DependencyType.CONDITIONAL, condition) for condition in (None, *CONDITIONS)]
+ALL_LINKS = list(product(DependencyType, [None, *CONDITIONS]))
+PAIRS = {count: [(low, high) for high in range(count) for low in range(high)] for count in range(2, 9)}
+
+_devices = st.lists(st.sampled_from(INVENTORY), min_size=1, max_size=4)
+_dead_or_alive = st.sampled_from([True] * 5 + [False])
+_calm_steps = st.lists(st.sampled_from(CALM_STEPS), min_size=1, max_size=3)
+_rough_steps = st.lists(st.sampled_from(ROUGH_STEPS), min_size=1, max_size=3)
+_effects, _priorities = st.sampled_from(Effect), st.sampled_from(TaskPriority)
+_retries, _needs, _deadlines = st.sampled_from(RETRIES), st.sampled_from(NEEDS), st.sampled_from(DEADLINES)
+_links, _any_links = st.sampled_from(LINKS), st.sampled_from(ALL_LINKS)
+_numbers, _seeds = st.integers(0, 7), st.integers(0, 99)
+_pins = st.sampled_from([None] * 4 + [0, 1])
+_strategies = st.sampled_from(["static", "late", "late", None])
+_starts = st.sampled_from([0.0, 0.0, 1.0, 1.5])
+_moments = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 30.0])
+_after = st.sampled_from([None, None, 1, 2, 3, 5])
+_edits = st.sampled_from(list(EDITS))
+_counts = {most: st.integers(1, most) for most in (3, 5, 6, 8)}
+_pairs = {
+    count: st.lists(st.sampled_from(pairs), max_size=2 * count, unique=True) for count, pairs in PAIRS.items()
+}
 
 
 def fits(task: TaskPlan, device: DevicePlan) -> bool:
+    """Whether a device has what a task needs."""
     return task.device_type in (None, device.device_type) and task.requires <= device.capabilities
 
 
-@st.composite
-def tasks(
-    draw: st.DrawFn, task_id: str, inventory: tuple[DevicePlan, ...], step: st.SearchStrategy[Step], *, pinned: bool
-) -> TaskPlan:
+def _task(draw: st.DrawFn, task_id: str, inventory: list[DevicePlan], *, rough: bool, pinned: bool) -> TaskPlan:
     """A task that fits somewhere in the inventory, where it is pinned now and then."""
-    deadline = st.none() | (SECONDS.filter(bool) if draw(st.booleans()) else ODD_SECONDS)
+    device_type, requires = draw(_needs)
     task = TaskPlan(
         task_id,
-        tuple(draw(st.lists(step, min_size=1, max_size=3))),
-        draw(st.sampled_from(Effect)),
-        draw(st.sampled_from([0, 0, 1, 2])),
-        draw(st.sampled_from([RETRIED, RETRIED, frozenset({"failed"}), frozenset({"timeout"})])),
-        draw(st.sampled_from([1.0, 0.0])),
-        draw(st.sampled_from([0.0, 0.5])),
-        draw(deadline),
-        draw(st.sampled_from(TaskPriority)),
-        draw(st.sampled_from([None, *TYPES])),
-        draw(RARELY_CAPABLE),
+        tuple(draw(_rough_steps if rough else _calm_steps)),
+        draw(_effects),
+        **draw(_retries),
+        timeout_s=draw(_deadlines),
+        priority=draw(_priorities),
+        device_type=device_type,
+        requires=requires,
     )
     homes = [number for number, device in enumerate(inventory) if fits(task, device)]
     if not homes:
-        task = evolve(task, device_type=None, requires=frozenset())
-        homes = list(range(len(inventory)))
-    if pinned or draw(st.integers(0, 4)) == 4:
-        task = evolve(task, pin=draw(st.sampled_from(homes)))
+        task, homes = evolve(task, device_type=None, requires=frozenset()), list(range(len(inventory)))
+    pin = draw(_pins)
+    if pinned or pin is not None:
+        task = evolve(task, pin=homes[(pin or 0) % len(homes)])
     return task
 
 
-@st.composite
-def plans(
-    draw: st.DrawFn,
-    inventory: tuple[DevicePlan, ...],
-    step: st.SearchStrategy[Step],
-    *,
-    pinned: bool = False,
-    most: int = 8,
-) -> Plan:
+def _plan(draw: st.DrawFn, inventory: list[DevicePlan], *, rough: bool, pinned: bool, most: int) -> Plan:
     """Up to `most` tasks, with links of all kinds that lead forward."""
-    count = draw(st.integers(1, most))
-    named = [draw(tasks(f"t{number}", inventory, step, pinned=pinned)) for number in range(count)]
-    pairs = [(low, high) for high in range(count) for low in range(high)]
-    chosen = draw(st.lists(st.sampled_from(pairs), max_size=2 * count, unique=True)) if pairs else []
-    links = tuple(draw(links_between(f"t{low}", f"t{high}")) for low, high in chosen)
-    return Plan(tuple(named), links)
+    count = draw(_counts[most])
+    tasks = tuple(_task(draw, f"t{number}", inventory, rough=rough, pinned=pinned) for number in range(count))
+    pairs = draw(_pairs[count]) if count > 1 else []
+    return Plan(tasks, tuple(LinkPlan(f"t{low}", f"t{high}", *draw(_links)) for low, high in pairs))
 
 
-def links_between(source: str, target: str) -> st.SearchStrategy[LinkPlan]:
-    conditions = st.sampled_from([None, *CONDITIONS])
-    plain = st.sampled_from([kind for kind in DependencyType if kind is not DependencyType.CONDITIONAL])
-    return st.one_of(
-        st.builds(LinkPlan, st.just(source), st.just(target), plain),
-        st.builds(LinkPlan, st.just(source), st.just(target), st.just(DependencyType.CONDITIONAL), conditions),
-    )
-
-
-@st.composite
-def runs(
-    draw: st.DrawFn, inventory: tuple[DevicePlan, ...], step: st.SearchStrategy[Step], *, most: int, late: bool
-) -> RunPlan:
-    strategy = draw(st.sampled_from(["static", "late", "late", None]))
-    plan = draw(plans(inventory, step, pinned=strategy is None, most=most))
-    return RunPlan(plan, strategy, draw(st.sampled_from([0.0, 1.0, 1.5])) if late else 0.0)
+def _runs(draw: st.DrawFn, inventory: list[DevicePlan], *, rough: bool) -> tuple[RunPlan, ...]:
+    runs = []
+    count = draw(_counts[3])
+    for _ in range(count):
+        strategy = draw(_strategies)
+        plan = _plan(draw, inventory, rough=rough, pinned=strategy is None, most=8 if count == 1 else 5)
+        runs.append(RunPlan(plan, strategy, draw(_starts)))
+    return tuple(runs)
 
 
 @st.composite
 def calm(draw: st.DrawFn) -> Script:
     """Worlds in which nothing happens but what plans say; a plan's outcome does not depend on who runs what when."""
-    inventory = tuple(draw(st.lists(devices(always_there=True), min_size=1, max_size=4)))
-    count = draw(st.integers(1, 3))
-    chosen = tuple(draw(runs(inventory, steps(CALM_ENDS), most=8 if count == 1 else 5, late=True)) for _ in range(count))
-    return Script(inventory, chosen, seed=draw(st.integers(0, 99)))
+    inventory = draw(_devices)
+    return Script(tuple(inventory), _runs(draw, inventory, rough=False), seed=draw(_seeds))
 
 
 LOSSES = ("unplug", "plug_in", "disconnect", "connect", "remove_device", "register", "freeze")
 CANCELS = ("cancel_task", "cancel_task", "cancel_run", "cancel_host")
 
 
-@st.composite
-def happenings(draw: st.DrawFn, inventory: tuple[DevicePlan, ...], count: int, kinds: tuple[str, ...]) -> Happening:
-    what = draw(st.sampled_from(kinds))
-    after = draw(st.sampled_from([None, None, 1, 2, 3, 5])) if what in ("edit", "cancel_task") else None
-    numbers = st.integers(0, 7)
+def _happening(draw: st.DrawFn, what: str, inventory: list[DevicePlan], runs: int) -> Happening:
+    edits = what == "edit"
+    kind, condition = draw(_any_links) if edits else LINKS[0]
     return Happening(
         what,
-        draw(st.sampled_from(list(EDITS))) if what == "edit" else "",
-        draw(MOMENTS),
-        after,
-        draw(st.integers(0, count - 1)),
-        draw(numbers),
-        draw(numbers),
-        draw(tasks("new", inventory, rough_steps(), pinned=False)) if what == "edit" else TaskPlan("new"),
-        draw(st.sampled_from(DependencyType)),
-        draw(st.sampled_from([None, *CONDITIONS])),
+        draw(_edits) if edits else "",
+        draw(_moments),
+        draw(_after) if edits or what == "cancel_task" else None,
+        draw(_numbers) % runs,
+        draw(_numbers),
+        draw(_numbers) if edits else 0,
+        _task(draw, "new", inventory, rough=True, pinned=False) if edits else TaskPlan("new"),
+        kind,
+        condition,
     )
 
 
@@ -154,12 +159,14 @@ def _hangs(task: TaskPlan) -> bool:
 
 
 @st.composite
-def rough(draw: st.DrawFn, kinds: tuple[str, ...], *, most: int = 6) -> Script:
+def rough(draw: st.DrawFn, kinds: tuple[str, ...]) -> Script:
     """Worlds in which these kinds of things happen."""
-    inventory = tuple(draw(st.lists(devices(always_there="unplug" not in kinds), min_size=1, max_size=4)))
-    count = draw(st.integers(1, 3))
-    chosen = tuple(draw(runs(inventory, rough_steps(), most=most, late=True)) for _ in range(count))
-    happening = tuple(draw(st.lists(happenings(inventory, count, kinds), max_size=8)))
-    everything = [task for run in chosen for task in run.plan.tasks] + [one.task for one in happening]
-    may_hang = any(map(_hangs, everything)) or any(one.what == "freeze" for one in happening)
-    return Script(inventory, chosen, happening, draw(st.integers(0, 99)), may_hang=may_hang)
+    inventory = draw(_devices)
+    if "unplug" in kinds:
+        inventory = [evolve(device, plugged=draw(_dead_or_alive)) for device in inventory]
+    runs = _runs(draw, inventory, rough=True)
+    whats = draw(st.lists(st.sampled_from(kinds), max_size=8))
+    happenings = tuple(_happening(draw, what, inventory, len(runs)) for what in whats)
+    everything = [task for run in runs for task in run.plan.tasks] + [one.task for one in happenings]
+    may_hang = any(map(_hangs, everything)) or any(one.what == "freeze" for one in happenings)
+    return Script(tuple(inventory), runs, happenings, draw(_seeds), may_hang=may_hang)

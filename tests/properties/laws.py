@@ -110,12 +110,14 @@ def _of_task(world: World, run_id: str, task: TaskStar, *, cancels: bool) -> Ite
     starts = events.count(EventType.TASK_STARTED)
     if not task.attempts == starts == len(tries):
         yield f"{len(tries)} attempts, {starts} were told, {task.attempts} are counted"
-    yield from unexplained(world.plans[run_id, task.task_id], tries, task.status, cancels=cancels)
+    unplaced = isinstance(task.error, AssignmentError | StrategyError)
+    plan = world.plans[run_id, task.task_id]
+    yield from unexplained(plan, tries, task.status, cancels=cancels, unplaced=unplaced)
     yield from _of_status(world, run_id, task, cancels=cancels)
 
 
 def _of_status(world: World, run_id: str, task: TaskStar, *, cancels: bool) -> Iterator[str]:
-    tries, plan = world.tries_of(run_id, task.task_id), world.plans[run_id, task.task_id]
+    tries = world.tries_of(run_id, task.task_id)
     unplaced = isinstance(task.error, AssignmentError | StrategyError)
     if task.status is TaskStatus.SKIPPED:
         if tries:
@@ -127,10 +129,6 @@ def _of_status(world: World, run_id: str, task: TaskStar, *, cancels: bool) -> I
         yield "it is cancelled, and nobody cancelled"
     elif task.status in (COMPLETED, FAILED) and not tries and not unplaced:
         yield f"it is {task.status.value} without an attempt: {task.error!r}"
-    elif task.status is FAILED and tries and not unplaced:
-        retries = sum(bool(set(one.kinds()) & plan.retried) for one in tries[:-1])
-        if set(tries[-1].kinds()) <= plan.retried and retries < plan.retry_count and run_id not in world.cancelled:
-            yield f"it failed after {retries} of {plan.retry_count} retries"
     if task.status is not TaskStatus.SKIPPED and tries and task.error is None and task.status is not COMPLETED:
         yield f"it is {task.status.value} without an error"
 

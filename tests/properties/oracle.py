@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, fields, frozen
 
 from galaxy_core import DependencyType, Effect, TaskPriority, TaskStatus
 
@@ -23,8 +23,23 @@ NEVER_RAN = frozenset({TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UNKN
 RETRIED = frozenset({"failed", "timeout", "refused"})
 
 
-@frozen
-class Step:
+class Brief:
+    """A value that is shown without what it says by default: scripts are read by people when something is wrong."""
+
+    def __repr__(self) -> str:
+        said = [
+            f"{field.name}={getattr(self, field.name)!r}"
+            for field in fields(type(self))  # type: ignore[arg-type]  # every class that has this base is one of attrs
+            if getattr(self, field.name) != field.default
+        ]
+        return f"{type(self).__name__}({', '.join(said)})"
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
+
+@frozen(repr=False)
+class Step(Brief):
     """What one attempt comes to after `takes_s` seconds.
 
     "done" with the payload `value`; "says" that it failed; "exits" with status 3; "raises"; returns what is "wrong";
@@ -39,8 +54,8 @@ class Step:
     deaf: bool = False
 
 
-@frozen
-class TaskPlan:
+@frozen(repr=False)
+class TaskPlan(Brief):
     """A task, and what its attempts come to, the last step being repeated. `pin` is the number of a device."""
 
     task_id: str
@@ -61,8 +76,8 @@ class TaskPlan:
         return self.steps[min(number, len(self.steps) - 1)]
 
 
-@frozen
-class LinkPlan:
+@frozen(repr=False)
+class LinkPlan(Brief):
     """A link; `condition` is one of `CONDITIONS`, or None for a conditional link that has no evaluator."""
 
     source: str
@@ -71,8 +86,8 @@ class LinkPlan:
     condition: str | None = None
 
 
-@frozen
-class Plan:
+@frozen(repr=False)
+class Plan(Brief):
     """Tasks in an order in which links lead forward."""
 
     tasks: tuple[TaskPlan, ...]
@@ -142,7 +157,7 @@ def ends_alone(task: TaskPlan, *, losses: bool = False) -> frozenset[End]:
     seen: set[tuple[int, int, int]] = set()
     todo = [(0, 0, 0)]  # attempts, retries, failovers so far
     while todo:
-        state = attempts, retries, failovers = todo.pop()
+        attempts, retries, failovers = todo.pop()
         at = (min(attempts, len(task.steps) - 1), retries, failovers)
         if at in seen:
             continue
@@ -153,10 +168,10 @@ def ends_alone(task: TaskPlan, *, losses: bool = False) -> frozenset[End]:
                 found.add(End(COMPLETED, step.value))
             elif kind == "unknown" and task.effect is Effect.ONCE:
                 found.add(UNKNOWN)
-            elif kind == "unknown" and failovers < FAILOVERS:
-                todo.append((state[0] + 1, retries, failovers + 1))
-            elif kind != "unknown" and retries < task.retry_count and _as_retried(kind) in task.retried:
-                todo.append((state[0] + 1, retries + 1, failovers))
+            elif kind == "unknown":
+                todo.append((attempts + 1, retries, failovers + 1)) if failovers < FAILOVERS else found.add(UNKNOWN)
+            elif retries < task.retry_count and _as_retried(kind) in task.retried:
+                todo.append((attempts + 1, retries + 1, failovers))
             else:
                 found.add(End(FAILED, step.value, 3) if kind == "exits" else End(FAILED))
     return frozenset(found)
@@ -216,28 +231,33 @@ class Try:
 
     def kinds(self) -> list[str]:
         """What the kernel may make of it: "done", "failed", "timeout", "refused", "unknown" or "cancelled"."""
+        if self.end == "refused" and self.stale:
+            return ["not started"]
         if self.end in ("drops", "lost", "unknown") or self.stale:
-            return ["unknown"]
+            # That a deadline passed as well is no reason to run again what may have run.
+            return ["unknown", "timeout"] if self.late and self.task.effect is not Effect.ONCE else ["unknown"]
         if self.end == "cancelled":
             return ["timeout" if self.late else "cancelled"]
         kind = _as_retried(str(self.end))
         return [kind, "timeout"] if self.late and kind != "done" else [kind]
 
 
-def unexplained(task: TaskPlan, tries: Sequence[Try], status: TaskStatus, *, cancels: bool) -> Iterator[str]:
-    """What is wrong with the attempts at a task, or with the status that they led to."""
+def unexplained(
+    task: TaskPlan, tries: Sequence[Try], status: TaskStatus, *, cancels: bool, unplaced: bool
+) -> Iterator[str]:
+    """What is wrong with the attempts at a task, or with the status that they led to.
+
+    `cancels` says that somebody may have cancelled it, `unplaced` that it failed because there was no device (any more).
+    """
     retries = failovers = 0
-    for one, after in pairwise(tries):
-        kind = next((kind for kind in one.kinds() if kind in task.retried), one.kinds()[0])
-        if kind == "unknown" and task.effect is not Effect.ONCE:
+    for one in tries if unplaced else tries[:-1]:
+        again = [kind for kind in one.kinds() if _taken_up_again(kind, task)]
+        if not again:
+            yield f"attempt {one.number} ended {one.kinds()}, and the task ran again"
+        elif again[0] in ("unknown", "not started"):
             failovers += 1
-        elif kind in task.retried:
-            retries += 1
-            wait_s = min(60.0, task.backoff_s * 2.0 ** (retries - 1)) * (1 - task.jitter)
-            if after.began_at < one.ended_at + wait_s - BLINK_S:
-                yield f"attempt {after.number} came {after.began_at - one.ended_at} s after attempt {one.number}"
         else:
-            yield f"attempt {one.number} ended {kind!r}, and the task ran again"
+            retries += 1
     if retries > task.retry_count:
         yield f"{retries} retries, {task.retry_count} are allowed"
     if failovers > FAILOVERS:
@@ -246,14 +266,27 @@ def unexplained(task: TaskPlan, tries: Sequence[Try], status: TaskStatus, *, can
         if status in (COMPLETED, TaskStatus.UNKNOWN):
             yield f"it ended {status.value} without an attempt"
         return
-    allowed = _statuses(tries[-1])
+    yield from _hurried(task, tries)
+    allowed = {FAILED} if unplaced else _statuses(tries[-1])
     if cancels:
         allowed.add(TaskStatus.CANCELLED)
     if status not in allowed:
         yield f"its last attempt ended {tries[-1].kinds()}, and it is {status.value}"
+    if status is FAILED and not unplaced and not cancels and retries < task.retry_count:
+        if set(tries[-1].kinds()) <= task.retried:
+            yield f"it failed after {retries} of {task.retry_count} retries"
+
+
+def _taken_up_again(kind: str, task: TaskPlan) -> bool:
+    return kind in task.retried or kind == "not started" or (kind == "unknown" and task.effect is not Effect.ONCE)
+
+
+def _hurried(task: TaskPlan, tries: Sequence[Try]) -> Iterator[str]:
+    for one, after in pairwise(tries):
+        if after.began_at < one.ended_at + task.backoff_s * (1 - task.jitter) - BLINK_S:
+            yield f"attempt {after.number} came {after.began_at - one.ended_at} s after attempt {one.number}"
 
 
 def _statuses(last: Try) -> set[TaskStatus]:
-    once = last.task.effect is Effect.ONCE
-    status = {"done": COMPLETED, "unknown": TaskStatus.UNKNOWN if once else FAILED, "cancelled": None}
+    status = {"done": COMPLETED, "unknown": TaskStatus.UNKNOWN, "cancelled": None}
     return {found for kind in last.kinds() if (found := status.get(kind, FAILED)) is not None}

@@ -20,7 +20,7 @@ from galaxy_core import (
 from galaxy_core.testing.virtual_time import virtual_backend
 from tests.properties.edits import edit
 from tests.properties.laws import broken_laws
-from tests.properties.oracle import Plan, TaskPlan
+from tests.properties.oracle import Brief, Plan, TaskPlan
 from tests.properties.world import DevicePlan, World
 
 #: Virtual seconds after which a run that may hang by its own plan is cancelled, and after which any run has to be over.
@@ -38,8 +38,8 @@ ENDED = frozenset(
 )
 
 
-@frozen
-class RunPlan:
+@frozen(repr=False)
+class RunPlan(Brief):
     """A run; without a strategy every task has to have a pin."""
 
     plan: Plan
@@ -47,8 +47,8 @@ class RunPlan:
     starts_at: float = 0.0
 
 
-@frozen
-class Happening:
+@frozen(repr=False)
+class Happening(Brief):
     """Something that happens at a time, or after so many ends of tasks of its run, in the handler of that event.
 
     `pick` and `other` are numbers of devices, tasks or links, taken modulo how many there are.
@@ -66,8 +66,8 @@ class Happening:
     condition: str | None = None
 
 
-@frozen
-class Script:
+@frozen(repr=False)
+class Script(Brief):
     """Everything that decides what a world does; `seed` also orders what is ready at the same time."""
 
     devices: tuple[DevicePlan, ...]
@@ -149,6 +149,8 @@ class Play:
                 )
             except (GalaxyError, ValueError) as error:
                 self.refused[run_id] = error
+                if not self.world.homeless(run_id, late=run.strategy == "late"):
+                    self.world.problem(f"{run_id} was refused: {error!r}")
 
     # ------------------------------------------------------------------------------------------- happenings
     def happen(self, happening: Happening) -> None:

@@ -43,12 +43,12 @@ from galaxy_core import (
 )
 from galaxy_core.testing.fakes import FakeDevice, FakeTransport
 from galaxy_core.testing.virtual_time import virtual_clock
-from tests.properties.oracle import COMPLETED, CONDITIONS, FAILED, End, LinkPlan, Plan, Step, TaskPlan, Try, accepts
+from tests.properties.oracle import COMPLETED, CONDITIONS, FAILED, Brief, End, LinkPlan, Plan, Step, TaskPlan, Try, accepts
 
 
 
-@frozen
-class DevicePlan:
+@frozen(repr=False)
+class DevicePlan(Brief):
     """A device; `plugged` says whether it can be reached at first."""
 
     slots: int = 1
@@ -76,7 +76,7 @@ class Static:
 
 
 class Late(Static):
-    """The first task that may start gets the first device that is free."""
+    """The first task that is ready gets the first device that is free and fits."""
 
     name = "late"
 
@@ -84,7 +84,7 @@ class Late(Static):
         slots = {device_id: load.max_concurrency - load.running for device_id, load in free.items()}
         chosen = []
         for task in ready:
-            device_id = next((device_id for device_id in task.fitting if slots[device_id] > 0), None)
+            device_id = next((device_id for device_id in task.fitting if slots.get(device_id)), None)
             if device_id is not None:
                 slots[device_id] -= 1
                 chosen.append((task.task_id, device_id))
@@ -227,9 +227,11 @@ class World:
         self.clock = virtual_clock(seed)
         self.bus = EventBus(self.clock)
         self.manager = ConstellationDeviceManager(
-            plugins=REGISTRY, event_bus=self.bus, clock=self.clock, max_retries=max_retries
+            plugins=REGISTRY, event_bus=self.bus, clock=self.clock, max_retries=max_retries, enable_logging=False
         )
-        self.orchestrator = TaskConstellationOrchestrator(self.manager, event_bus=self.bus, clock=self.clock)
+        self.orchestrator = TaskConstellationOrchestrator(
+            self.manager, enable_logging=False, event_bus=self.bus, clock=self.clock
+        )
         self.fakes: dict[str, FakeDevice] = {}
         self.lanes: dict[str, Any] = {}
         self.plans: dict[tuple[str, str], TaskPlan] = {}
@@ -354,6 +356,20 @@ class World:
             deaf = one.task.step(one.number - 1).deaf
             if stopped_at > one.began_at + one.task.timeout_s + 1e-6 and not deaf:
                 self.problem(f"{one.run_id}/{one.task.task_id} ran until {stopped_at}, past its deadline")
+
+    def homeless(self, run_id: str, *, late: bool) -> list[str]:
+        """Tasks that no device can run as things stand; with `late`, those that no device will."""
+        lanes = self.manager.lane_book.lanes
+        found = []
+        for task in self.constellations[run_id].get_all_tasks():
+            plan = self.plans[run_id, task.task_id]
+            if task.is_pinned:
+                wanted = [lanes[task.target_device_id]] if task.target_device_id in lanes else []
+            else:
+                wanted = [lane for lane in lanes.values() if not (lane.gone if late else lane.session is None)]
+            if not any(lane.device.lacks(plan.device_type, plan.requires) is None for lane in wanted):
+                found.append(task.task_id)
+        return found
 
     def check_graphs(self) -> None:
         """The counters of every constellation equal a recomputation."""

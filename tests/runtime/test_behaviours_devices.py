@@ -26,7 +26,8 @@ from galaxy_core import (
     UnknownTransportError,
 )
 from galaxy_core.testing.fakes import FakeTransport, hang, takes
-from tests.runtime.fakes import Rig, plan, rig, until
+
+from .fakes import Rig, plan, rig, until
 
 pytestmark = pytest.mark.anyio
 

@@ -28,7 +28,8 @@ from galaxy_core import (
     UnknownTaskError,
 )
 from galaxy_core.testing.fakes import takes
-from tests.runtime.fakes import DeviceInfo, ForeignManager, Rig, plan, rig, until
+
+from .fakes import DeviceInfo, ForeignManager, Rig, plan, rig, until
 
 pytestmark = pytest.mark.anyio
 STRATEGIES = ["round_robin", "capability_match", "load_balance"]

@@ -37,7 +37,8 @@ from galaxy_core import (
     TaskTimeoutError,
 )
 from galaxy_core.testing.fakes import hang, takes
-from tests.runtime.fakes import Rig, link, plan, rig, until
+
+from .fakes import Rig, link, plan, rig, until
 
 pytestmark = pytest.mark.anyio
 FINAL = (

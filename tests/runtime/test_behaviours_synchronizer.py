@@ -25,7 +25,8 @@ from galaxy_core import (
     TaskStatus,
 )
 from galaxy_core.testing.fakes import hang, takes
-from tests.runtime.fakes import Rig, plan, rig, until
+
+from .fakes import Rig, plan, rig, until
 
 pytestmark = pytest.mark.anyio
 

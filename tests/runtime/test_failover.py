@@ -24,7 +24,8 @@ from galaxy_core import (
     Unknown,
 )
 from galaxy_core.testing.fakes import hang, takes
-from tests.runtime.fakes import Rig, link, plan, rig, until
+
+from .fakes import Rig, link, plan, rig, until
 
 pytestmark = pytest.mark.anyio
 

@@ -22,7 +22,8 @@ from galaxy_core import (
     TaskConstellationOrchestrator,
     TaskTimeoutError,
 )
-from tests.runtime.fakes import DeviceInfo, ForeignManager, plan, until
+
+from .fakes import DeviceInfo, ForeignManager, plan, until
 
 pytestmark = pytest.mark.anyio
 

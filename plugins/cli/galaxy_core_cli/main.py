@@ -61,9 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None, state: options.State) -> int:
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = galaxy.main(arguments, prog_name="galaxy", standalone_mode=False, obj=state)
+        # Not `galaxy.main(…)`, which has a way of its own with pipes that nobody reads.
+        with galaxy.make_context("galaxy", words, obj=state) as context:
+            code = galaxy.invoke(context)
         sys.stdout.flush()
+    except click.exceptions.Exit as wanted:
+        return wanted.exit_code
     except click.ClickException as problem:
         problem.show()
         return Exit.REFUSED

@@ -35,8 +35,18 @@ def test_colours_are_dropped_and_other_sequences_are_shown() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(-1, "0ms"), (0.0244, "24ms"), (0.1, "0.1s"), (9.94, "9.9s"), (9.96, "10s"), (59.4, "59s"), (59.6, "1:00")]
-    + [(187, "3:07"), (3599.7, "1:00:00"), (7387, "2:03:07")],
+    [
+        (-1, "0ms"),
+        (0.0244, "24ms"),
+        (0.1, "0.1s"),
+        (9.94, "9.9s"),
+        (9.96, "10s"),
+        (59.4, "59s"),
+        (59.6, "1:00"),
+        (187, "3:07"),
+        (3599.7, "1:00:00"),
+        (7387, "2:03:07"),
+    ],
 )
 def test_durations_have_the_digits_that_matter(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
@@ -59,7 +69,7 @@ def test_columns_are_as_wide_as_what_stands_in_them() -> None:
 def test_what_a_task_does_is_one_line() -> None:
     assert what(TaskStar("a", request=Command(["echo", "a b", Reference("x", "json.y")]))) == "echo 'a b' <x.json.y>"
     assert what(TaskStar("a", request=Command(["sh", "-c", "one\ntwo"]))) == "sh -c …"
-    assert what(TaskStar("a", request=Command(shell="\none\ntwo\n"))) == "$ one …"
+    assert what(TaskStar("a", request=Command(None, "\none\ntwo\n"))) == "$ one …"
     assert what(TaskStar("a", request=Action("ping", {"word": "hi"}))) == "ping word=hi"
     assert what(TaskStar("a", description="Do\x1b it", request=Command(["echo"]))) == r"Do\x1b it"
     assert what(TaskStar("a", description="x" * 100), 10) == "x" * 9 + "…"

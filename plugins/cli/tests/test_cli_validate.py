@@ -36,7 +36,9 @@ def test_all_that_is_wrong_with_a_file_is_told_with_its_lines(galaxy: Galaxy, wr
     done = galaxy("validate", "plan.yaml")
     assert done.code == Exit.REFUSED
     assert any(line.startswith("plan.yaml:2: tasks.one.rum: ") and "'run'" in line for line in done.out.splitlines())
-    assert any(line.startswith("plan.yaml:5: tasks.two.needs[0]: ") and "'one'" in line for line in done.out.splitlines())
+    assert any(
+        line.startswith("plan.yaml:5: tasks.two.needs[0]: ") and "'one'" in line for line in done.out.splitlines()
+    )
 
 
 def test_plan_and_inventory_are_both_told_of(galaxy: Galaxy, write: Write) -> None:
@@ -153,7 +155,9 @@ def test_what_a_transport_does_not_take_is_told_of_each_task(galaxy: Galaxy, wri
 def test_a_description_alone_is_nothing_for_this_machine(galaxy: Galaxy, write: Write) -> None:
     write("plan.yaml", "tasks:\n  a: {description: do it}\n")
     done = galaxy("validate", "plan.yaml")
-    assert done.out.startswith("plan.yaml:2: tasks.a: device 'here': transport 'local' does not take a task that only has")
+    assert done.out.startswith(
+        "plan.yaml:2: tasks.a: device 'here': transport 'local' does not take a task that only has"
+    )
 
 
 @pytest.mark.parametrize(("name", "where"), [("plan.json", "plan.json:3: "), ("plan.toml", "plan.toml: ")])
@@ -191,7 +195,10 @@ def test_a_file_that_is_not_there_is_named(galaxy: Galaxy) -> None:
 
 
 def test_a_strategy_that_breaks_is_exit_code_3(galaxy: Galaxy, write: Write, install: Install) -> None:
-    install("broken", "class Broken:\n    name = 'broken'\n    def assign(self, placement, /):\n        1 / 0\n\nfrom galaxy_core import hookimpl\n@hookimpl\ndef galaxy_strategies():\n    return [Broken()]\n")
+    install(
+        "broken",
+        "class Broken:\n    name = 'broken'\n    def assign(self, placement, /):\n        1 / 0\n\nfrom galaxy_core import hookimpl\n@hookimpl\ndef galaxy_strategies():\n    return [Broken()]\n",
+    )
     write("plan.yaml", GOOD)
     done = galaxy("validate", "plan.yaml", "--strategy", "broken")
     assert done.code == Exit.BROKEN

@@ -13,7 +13,7 @@ from galaxy_core_cli import options
 @options.strategy
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per event on standard output, and nothing else.")
 @click.option("--plain", is_flag=True, help="One line per event; default when standard error is not a terminal.")
-@click.option("--output", is_flag=True, help="Tell what tasks print as they print it, too.")
+@click.option("--show-output", "output", is_flag=True, help="Tell what tasks print as they print it, too.")
 @click.option("--artifacts", metavar="DIR", help="Keep collected files there; default: a temporary folder per run.")
 @click.option(
     "--timeout",

@@ -1,0 +1,197 @@
+"""The board keeps up with events, and its picture fits the terminal, whatever the size of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from galaxy_core import (
+    ConstellationEvent,
+    Event,
+    EventType,
+    ExecutionResult,
+    TaskConstellation,
+    TaskEvent,
+    TaskStar,
+    TaskStarLine,
+)
+from galaxy_core.errors import TaskFailedError, TaskSkippedError
+from galaxy_core_cli.running.board import RECENT, SMALL, Board, error_line
+from galaxy_core_cli.running.picture import ASCII, UNICODE, Painter, signs_for
+
+STARTED, OUTPUT = EventType.TASK_STARTED, EventType.TASK_OUTPUT
+BEGIN = 1000.0
+
+
+def plan(size: int, name: str = "plan") -> TaskConstellation:
+    constellation = TaskConstellation(name=name)
+    for number in range(size):
+        constellation.add_task(TaskStar(f"t{number}", description="x", target_device_id="here"))
+    return constellation
+
+
+def event(
+    kind: EventType, task_id: str, status: str, at: float, error: Any = None, result: Any = None, **data: Any
+) -> TaskEvent:
+    return TaskEvent(kind, "test", BEGIN + at, data, task_id, status, result, error)
+
+
+def run_started() -> ConstellationEvent:
+    return ConstellationEvent(EventType.CONSTELLATION_STARTED, "test", BEGIN, {}, "c", "executing")
+
+
+def start(constellation: TaskConstellation, task_id: str, at: float) -> TaskEvent:
+    task = constellation.get_task(task_id)
+    assert task is not None
+    task.start_execution()
+    return event(STARTED, task_id, "running", at)
+
+
+def complete(constellation: TaskConstellation, task_id: str, at: float, stdout: str = "") -> TaskEvent:
+    task = constellation.get_task(task_id)
+    assert task is not None
+    task.complete_with_success()
+    result = ExecutionResult(task_id, "completed", stdout=stdout, device_id="there")
+    return event(EventType.TASK_COMPLETED, task_id, "completed", at, result=result)
+
+
+def fail(constellation: TaskConstellation, task_id: str, at: float) -> TaskEvent:
+    task = constellation.get_task(task_id)
+    assert task is not None
+    error = TaskFailedError(task_id, "exit status 2")
+    task.complete_with_failure(error)
+    return event(EventType.TASK_FAILED, task_id, "failed", at, error)
+
+
+def picture(board: Board, at: float, width: int = 100, height: int = 30) -> list[str]:
+    return [line.plain.rstrip() for line in Painter(board, UNICODE).frame(BEGIN + at, width, height)]
+
+
+def heard(constellation: TaskConstellation, events: Sequence[Event]) -> Board:
+    board = Board(constellation)
+    board.hear(events)
+    return board
+
+
+def test_a_row_follows_its_task_from_start_to_end() -> None:
+    constellation = plan(1)
+    board = heard(constellation, [run_started(), start(constellation, "t0", 1)])
+    [row] = board.running.values()
+    assert (row.status, row.device, row.attempts, row.elapsed(BEGIN + 3)) == ("running", "here", 1, 2)
+    board.hear([event(OUTPUT, "t0", "running", 2, text="half a li", stream="stdout")])
+    assert row.line == "half a li"
+    board.hear([event(OUTPUT, "t0", "running", 2, text="ne\nnext\n\n", stream="stdout")])
+    assert row.line == "next"
+    board.hear([complete(constellation, "t0", 4)])
+    assert (row.status, row.device, row.elapsed(BEGIN + 9)) == ("completed", "there", 3)
+    assert not board.running
+    assert list(board.recent) == [row]
+
+
+def test_a_progress_bar_that_a_task_draws_is_one_line() -> None:
+    constellation = plan(1)
+    board = heard(
+        constellation, [start(constellation, "t0", 0), event(OUTPUT, "t0", "running", 0, text="10%\r20%\r30%")]
+    )
+    assert board.rows["t0"].line == "30%"
+
+
+def test_a_retry_waits_and_starts_again() -> None:
+    constellation = plan(1)
+    board = heard(constellation, [start(constellation, "t0", 0)])
+    error = TaskFailedError("t0", "exit status 2")
+    board.hear([event(EventType.TASK_RETRYING, "t0", "pending", 1, error, wait_s=2.5)])
+    assert board.retrying["t0"].note == "again in 2.5s: exit status 2"
+    assert not board.running
+    board.hear([event(STARTED, "t0", "running", 4)])
+    assert (board.running["t0"].attempts, board.running["t0"].note) == (2, "")
+    assert not board.retrying
+
+
+def test_a_skipped_task_says_why() -> None:
+    constellation = plan(1)
+    board = heard(
+        constellation, [event(EventType.TASK_SKIPPED, "t0", "skipped", 0, TaskSkippedError("t0", "a", "because"))]
+    )
+    assert (board.rows["t0"].status, board.rows["t0"].note) == ("skipped", "because")
+
+
+def test_an_error_is_one_harmless_line_without_the_name_that_stands_beside_it() -> None:
+    assert error_line("a", TaskSkippedError("a", "b", "because\x1b[2J\nof it")) == r"because\x1b[2J\nof it"
+    assert error_line("a", TimeoutError()) == "TimeoutError"
+
+
+def test_of_a_large_plan_only_what_moves_is_remembered() -> None:
+    constellation = plan(2000)
+    board = heard(constellation, [run_started()])
+    for number in range(1990):
+        board.hear([start(constellation, f"t{number}", number)])
+        board.hear([(fail if number == 5 else complete)(constellation, f"t{number}", number + 1)])
+    board.hear([start(constellation, f"t{number}", 1990) for number in range(1990, 2000)])
+    assert len(board.rows) == len(board.running) == 10
+    assert len(board.recent) == RECENT
+    lines = picture(board, 1995, height=30)
+    assert len(lines) <= 30
+    assert "1,990/2,000" in lines[0]
+    assert "about 10s left" in lines[0]
+    assert "t5" in lines[1]  # what failed stays in sight
+    assert all(any(f" t{number} " in line for line in lines) for number in range(1990, 2000))
+    assert lines[-1] == "  1,989 done · 10 running · 1 failed"
+
+
+def test_more_running_tasks_than_lines_are_counted() -> None:
+    constellation = plan(SMALL + 100)
+    board = heard(constellation, [run_started(), *(start(constellation, f"t{number}", 0) for number in range(60))])
+    lines = picture(board, 1, height=20)
+    assert len(lines) <= 20
+    assert lines[-1] == "  60 running · 240 waiting · 43 more not shown"
+
+
+def test_a_small_plan_has_a_line_for_each_task_in_an_order_that_respects_links() -> None:
+    constellation = plan(3)
+    constellation.add_dependency(TaskStarLine("t2", "t0"))
+    board = heard(constellation, [run_started(), start(constellation, "t2", 1)])
+    header, t1, t2, t0, footer = picture(board, 2.5)
+    assert header.split() == ["plan", "─" * 24, "0/3", "2.5s"]
+    assert t1.split() == ["·", "t1", "waiting", "waits", "for", "its", "turn"]
+    assert t2.split() == ["⠴", "t2", "here", "running", "1.5s"]
+    assert t0.split() == ["·", "t0", "waiting", "after", "t2"]
+    assert footer == "  1 running · 2 waiting"
+
+
+def test_before_the_run_starts_devices_are_being_connected() -> None:
+    assert picture(Board(plan(1)), 0)[0] == "plan  connecting"
+
+
+def test_names_and_outputs_cannot_act_on_the_terminal() -> None:
+    constellation = plan(1, "evil\x1b[2J\nname")
+    board = heard(
+        constellation, [start(constellation, "t0", 0), event(OUTPUT, "t0", "running", 0, text="\x1b]0;x\x07\x9b2Jhi")]
+    )
+    text = "".join(picture(board, 1))
+    assert r"evil\x1b[2J\nname" in text
+    assert not [character for character in text if ord(character) < 32 or 127 <= ord(character) < 160]
+
+
+@given(st.integers(1, 300), st.integers(1, 200), st.integers(1, 60), st.sampled_from(["a", "語", "é" * 40, "x" * 300]))
+def test_a_picture_fits_whatever_the_terminal(size: int, width: int, height: int, word: str) -> None:
+    constellation = plan(size, word)
+    board = heard(
+        constellation, [run_started(), *(start(constellation, f"t{number}", 0) for number in range(min(9, size)))]
+    )
+    board.hear([event(OUTPUT, "t0", "running", 0, text=word)])
+    lines = picture(board, 1, width, height)
+    assert len(lines) <= max(height, 4)
+    assert all(cell_len(line) <= width for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "signs"), [("utf-8", UNICODE), ("ascii", ASCII), ("latin-1", ASCII), (None, ASCII), ("?", ASCII)]
+)
+def test_a_terminal_that_cannot_show_the_signs_gets_plainer_ones(encoding: str | None, signs: object) -> None:
+    assert signs_for(encoding) is signs

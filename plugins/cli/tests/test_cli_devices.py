@@ -1,0 +1,106 @@
+"""`galaxy devices` lists what there is, and asks it whether it lives."""
+
+from __future__ import annotations
+
+import json
+
+from galaxy_core_cli.exits import Exit
+
+from .asking import Galaxy, Install, Write
+
+DEVICES = """
+    devices:
+      here: {capabilities: [posix], max_concurrency: 2}
+      gone: {settings: {root: /no/such/folder}}
+"""
+
+
+def test_without_an_inventory_there_is_this_machine(galaxy: Galaxy) -> None:
+    done = galaxy("devices", "list")
+    assert (done.code, done.err) == (0, "")
+    heading, here = done.out.splitlines()
+    assert heading.split() == ["DEVICE", "TRANSPORT", "TYPE", "AT", "ONCE", "CAPABILITIES"]
+    assert here.split()[:2] == ["here", "local"]
+
+
+def test_a_list_says_what_is_wrong_with_a_device(galaxy: Galaxy, write: Write) -> None:
+    write("devices.yaml", "devices: {a: {transport: loca}, b: {settings: {rot: x}}, c: {}}")
+    done = galaxy("devices", "list", "--devices", "devices.yaml")
+    assert done.code == Exit.REFUSED
+    a, b, c = done.out.splitlines()[1:]
+    assert "did you mean 'local'?" in a
+    assert "rot" in b
+    assert c.split() == ["c", "local", c.split()[2], "1", "slot"]
+
+
+def test_the_inventory_can_be_named_by_the_environment(process: Galaxy, write: Write) -> None:
+    path = write("devices.yaml", DEVICES)
+    done = process("devices", "list", "--json", env={"GALAXY_DEVICES": str(path)})
+    assert [one["device_id"] for one in json.loads(done.out)] == ["here", "gone"]
+
+
+def test_a_probe_says_who_answers_with_what_and_who_does_not(galaxy: Galaxy, write: Write) -> None:
+    write("devices.yaml", DEVICES)
+    done = galaxy("devices", "probe", "--devices", "devices.yaml")
+    assert (done.code, done.err) == (Exit.NOT_ALL, "")
+    assert "answers    here (local): connected in " in done.out
+    assert "hostname" in done.out
+    assert "no answer  gone (local): " in done.out
+    assert "/no/such/folder" in done.out
+
+
+def test_single_devices_can_be_probed(galaxy: Galaxy, write: Write) -> None:
+    write("devices.yaml", DEVICES)
+    done = galaxy("devices", "probe", "here", "--devices", "devices.yaml", "--json")
+    assert done.code == 0
+    [answer] = json.loads(done.out)
+    assert (answer["device_id"], answer["answers"], answer["error"]) == ("here", True, None)
+    assert answer["facts"]["root"]
+    done = galaxy("devices", "probe", "hree", "--devices", "devices.yaml")
+    assert (done.code, done.out) == (Exit.REFUSED, "")
+    assert "did you mean 'here'?" in done.err
+
+
+ODD = """
+    from contextlib import asynccontextmanager
+    import anyio
+    from galaxy_core import hookimpl
+
+    class Odd:
+        name, settings_model, requests, actions, device_type = "odd", None, frozenset({"run"}), {}, None
+
+        @asynccontextmanager
+        async def open(self, device, settings):
+            if device.device_id == "silent":
+                await anyio.sleep_forever()
+            if device.device_id == "evil":
+                raise RuntimeError("no\\x1b[2J")
+            yield self
+
+        async def execute(self, attempt):
+            raise AssertionError
+
+        async def probe(self):
+            raise OSError("it is\\ngone")
+
+    @hookimpl
+    def galaxy_transports():
+        return [Odd()]
+"""
+
+
+def test_devices_that_misbehave_are_told_of_and_hold_up_no_other(
+    galaxy: Galaxy, write: Write, install: Install
+) -> None:
+    install("odd", ODD)
+    write(
+        "devices.yaml",
+        "devices: {silent: {transport: odd}, evil: {transport: odd}, rude: {transport: odd}, here: {}, unknown: {transport: nix}}",
+    )
+    done = galaxy("devices", "probe", "--devices", "devices.yaml", "--timeout", "1")
+    assert done.code == Exit.NOT_ALL
+    assert "no answer  silent (odd): no answer within 1 s" in done.out
+    assert r"no\x1b[2J" in done.out
+    assert r"rude (odd): OSError: it is\ngone" in done.out
+    assert "answers    here" in done.out
+    assert "no answer  unknown (nix): " in done.out

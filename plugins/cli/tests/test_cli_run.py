@@ -1,0 +1,333 @@
+"""`galaxy run`: what it prints where, and with which exit code it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from galaxy_core_cli.exits import Exit
+
+from .asking import TIMEOUT_S, Galaxy, Install, Write, command
+
+PYTHON = json.dumps(sys.executable)
+HELLO = """
+    name: hello
+    tasks:
+      one: {run: [echo, hello]}
+      two: {run: [tr, a-z, A-Z], stdin: {from: one, value: stdout}}
+"""
+FAILING = """
+    name: failing
+    tasks:
+      good: {run: [echo, fine]}
+      bad: {shell: "echo some trouble >&2; exit 3"}
+      after: {run: [echo, never], needs: [bad]}
+      later: {run: [echo, never], needs: [after]}
+"""
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+
+@BACKENDS
+def test_standard_output_gets_what_the_last_task_printed(backend: str, galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", HELLO)
+    done = galaxy("run", "plan.yaml", "--backend", backend)
+    assert (done.code, done.out) == (0, "HELLO\n")
+
+
+def test_several_last_tasks_stand_below_headings(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [printf, 'one\\ntwo']}, b: {run: ['true']}, c: {run: [echo, three]}}")
+    assert galaxy("run", "plan.yaml").out == "==> a <==\none\ntwo\n\n==> c <==\nthree\n"
+
+
+def test_plain_lines_tell_of_starts_and_ends(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", HELLO)
+    lines = galaxy("run", "plan.yaml").err.splitlines()
+    assert lines[0] == "hello: 2 tasks"
+    events = [re.sub(r"^\[ *\d+(ms|\.\ds)\] ", "", line) for line in lines[1:5]]
+    assert [re.sub(r" \(.*\)$", "", event) for event in events] == [
+        "start     one on here",
+        "done      one on here",
+        "start     two on here",
+        "done      two on here",
+    ]
+    assert lines[5].startswith("critical path ")
+    assert re.fullmatch(r". hello completed: 2 of 2 tasks done in .*", lines[6])
+
+
+def test_a_failure_is_told_with_its_reason_its_stderr_and_what_it_held_up(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", FAILING)
+    done = galaxy("run", "plan.yaml")
+    assert done.code == Exit.NOT_ALL
+    assert "FAILED    bad on here" in done.err
+    lines = done.err.splitlines()
+    place = next(number for number, line in enumerate(lines) if re.fullmatch(r". bad on here: exit status 3", line))
+    assert lines[place + 1] == "    some trouble"
+    assert re.fullmatch(r". after, later skipped: prerequisite 'bad' ended failed .*", lines[place + 2])
+    assert re.fullmatch(r". failing failed: 1 of 4 tasks done, 1 failed, 2 skipped in .*", lines[-1])
+
+
+def test_a_task_that_a_condition_leaves_out_is_no_failure(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [echo, x]}, b: {run: [echo], needs: [{task: a, when: 'exit_code == `1`'}]}}")
+    done = galaxy("run", "plan.yaml")
+    assert done.code == 0
+    assert "condition not met: exit_code == `1`" in done.err
+
+
+def test_retries_are_told(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {shell: 'exit 3', retry: {count: 1, backoff_s: 0}}}")
+    done = galaxy("run", "plan.yaml")
+    assert "retry     a on here again in 0.0s: exit status 3" in done.err
+    assert "start     a on here (attempt 2)" in done.err
+    assert "a on here after 2 attempts: exit status 3" in done.err
+
+
+def test_output_can_be_watched(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {shell: 'printf \"one\\ntwo\"; echo err >&2'}}")
+    done = galaxy("run", "plan.yaml", "--show-output")
+    assert {line for line in done.err.splitlines() if line.startswith("a | ")} == {"a | one", "a | two", "a | err"}
+    assert done.out == "one\ntwo\n"
+
+
+def test_an_empty_plan_completes(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {}")
+    done = galaxy("run", "plan.yaml")
+    assert (done.code, done.out) == (0, "")
+    assert "plan completed: 0 of 0 tasks done" in done.err
+
+
+def test_a_plan_can_come_on_standard_input(process: Galaxy) -> None:
+    done = process("run", "-", stdin="tasks: {a: {run: [echo, hi]}}")
+    assert (done.code, done.out) == (0, "hi\n")
+
+
+def test_the_inventory_and_the_strategy_say_where_tasks_run(galaxy: Galaxy, write: Write) -> None:
+    write(
+        "plan.yaml",
+        "strategy: load_balance\ntasks: {a: {run: [echo]}, b: {run: [echo]}, c: {run: [echo], device: two}}",
+    )
+    write("devices.yaml", "devices: {one: {}, two: {}}")
+    done = galaxy("run", "plan.yaml", "--devices", "devices.yaml", "--strategy", "round_robin", "--json")
+    assert {event["task"]: event["device"] for event in done.events if event["type"] == "task_completed"} == {
+        "a": "one",
+        "b": "two",
+        "c": "two",
+    }
+    assert next(event for event in done.events if event["type"] == "run_started")["strategy"] == "round_robin"
+
+
+def test_collected_files_are_kept_where_they_are_wanted(galaxy: Galaxy, write: Write) -> None:
+    folder = write("plan.yaml", "tasks: {a: {shell: 'echo data > made.txt', outputs: [made.txt]}}").parent
+    done = galaxy("run", "plan.yaml", "--artifacts", "kept")
+    [kept] = (folder / "kept").rglob("made.txt")
+    assert kept.read_text(encoding="utf-8") == "data\n"
+    [line] = [line for line in done.err.splitlines() if line.startswith("file ")]
+    assert line.startswith("file a: made.txt  in ")
+    assert Path(line.partition("  in ")[2]).resolve() == kept.resolve()
+
+
+@BACKENDS
+def test_a_run_that_takes_too_long_is_cancelled(backend: str, process: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [sleep, '1000']}, b: {run: [echo], needs: [a]}}")
+    done = process("run", "plan.yaml", "--timeout", "0.5", "--backend", backend)
+    assert done.code == Exit.TIMED_OUT
+    assert "cancelling: 0.5 s are over" in done.err
+    assert "plan cancelled: 0 of 2 tasks done, 2 cancelled" in done.err
+
+
+# ------------------------------------------------------------------------------------------------- what cannot be run
+
+
+def test_a_wrong_plan_is_exit_code_2_with_places(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks:\n  a: {run: [echo], needs: [b]}\n")
+    done = galaxy("run", "plan.yaml")
+    assert (done.code, done.out) == (Exit.REFUSED, "")
+    assert "plan.yaml:2: tasks.a.needs[0]: " in done.err
+    assert "Traceback" not in done.err
+
+
+def test_what_does_not_come_together_is_exit_code_2_with_places(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks:\n  a: {run: [echo], requires: [camera]}\n")
+    done = galaxy("run", "plan.yaml")
+    assert (done.code, done.out) == (Exit.REFUSED, "")
+    assert "plan.yaml:2: tasks.a.requires: " in done.err
+    write("devices.yaml", "devices:\n  here: {transport: loca}\n")
+    done = galaxy("run", "plan.yaml", "--devices", "devices.yaml")
+    assert done.code == Exit.REFUSED
+    assert "devices.yaml:2: devices.here.transport: " in done.err
+
+
+def test_devices_that_cannot_be_reached_are_exit_code_2(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", HELLO)
+    write("devices.yaml", "devices: {here: {settings: {root: /no/such/folder}}}")
+    done = galaxy("run", "plan.yaml", "--devices", "devices.yaml")
+    assert (done.code, done.out) == (Exit.REFUSED, "")
+    assert "/no/such/folder" in done.err
+
+
+def test_a_file_that_is_not_there_is_exit_code_2(galaxy: Galaxy) -> None:
+    done = galaxy("run", "nothing.yaml", "--json")
+    assert done.code == Exit.REFUSED
+    assert done.err == "error: nothing.yaml: No such file or directory\n"
+    assert [event["type"] for event in done.events] == ["error"]
+
+
+POLICY = "from galaxy_core import hookimpl\n@hookimpl\ndef galaxy_review_run(run):\n    {}\n"
+
+
+def test_a_policy_that_refuses_is_exit_code_2(galaxy: Galaxy, write: Write, install: Install) -> None:
+    install("policy", POLICY.format("return 'not on a Friday'"))
+    write("plan.yaml", HELLO)
+    done = galaxy("run", "plan.yaml")
+    assert (done.code, done.out) == (Exit.REFUSED, "")
+    assert "not on a Friday" in done.err
+    assert galaxy("run", "plan.yaml", "--no-plugins").code == 0
+
+
+STRATEGY = """
+    from galaxy_core import hookimpl
+    class Broken:
+        name = "broken"
+        def assign(self, placement, /):
+            raise ZeroDivisionError("no")
+    @hookimpl
+    def galaxy_strategies():
+        return [Broken()]
+"""
+
+
+def test_a_plugin_that_breaks_is_exit_code_3_without_a_traceback_unless_that_is_wanted(
+    galaxy: Galaxy, write: Write, install: Install
+) -> None:
+    install("broken", STRATEGY)
+    write("plan.yaml", HELLO)
+    done = galaxy("run", "plan.yaml", "--strategy", "broken")
+    assert (done.code, done.out) == (Exit.BROKEN, "")
+    assert done.err == "error: strategy 'broken' raised ZeroDivisionError: no\n"
+    done = galaxy("run", "plan.yaml", "--strategy", "broken", "--debug")
+    assert done.code == Exit.BROKEN
+    assert "Traceback (most recent call last)" in done.err
+
+
+# ------------------------------------------------------------------------------------------------------ for programs
+
+
+def test_json_lines_are_all_that_stands_on_standard_output(process: Galaxy, write: Write) -> None:
+    write("plan.yaml", FAILING)
+    done = process("run", "plan.yaml", "--json")
+    assert (done.code, done.err) == (Exit.NOT_ALL, "")
+    events = done.events
+    assert all(isinstance(event["type"], str) and isinstance(event["time"], float) for event in events)
+    ended = {event["task"]: event for event in events if "task" in event and event["type"] != "task_started"}
+    assert {task: event["type"] for task, event in ended.items()} == {
+        "good": "task_completed",
+        "bad": "task_failed",
+        "after": "task_skipped",
+        "later": "task_skipped",
+    }
+    good, bad = ended["good"], ended["bad"]
+    assert (good["status"], good["device"], good["exit_code"], good["stdout"]) == ("completed", "here", 0, "fine\n")
+    assert (bad["exit_code"], bad["stderr"], bad["error"], bad["error_type"]) == (
+        3,
+        "some trouble\n",
+        "exit status 3",
+        "TaskFailedError",
+    )
+    assert ended["after"]["cause"] == "bad"
+    last = events[-1]
+    assert (last["type"], last["status"], last["exit_code"]) == ("run_result", "partially_failed", 1)
+    assert last["counts"] == {"completed": 1, "failed": 1, "skipped": 2}
+
+
+def test_json_can_tell_output_as_it_comes(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", HELLO)
+    assert not [event for event in galaxy("run", "plan.yaml", "--json").events if event["type"] == "task_output"]
+    output = [
+        event
+        for event in galaxy("run", "plan.yaml", "--json", "--show-output").events
+        if event["type"] == "task_output"
+    ]
+    assert [(event["task"], event["stream"], event["text"]) for event in output] == [
+        ("one", "stdout", "hello\n"),
+        ("two", "stdout", "HELLO\n"),
+    ]
+
+
+def test_json_is_ascii_whatever_a_task_prints(galaxy: Galaxy, write: Write) -> None:
+    write(
+        "plan.yaml", f"tasks: {{a: {{run: [{PYTHON}, -c, 'import sys; sys.stdout.buffer.write(bytes(range(256)))']}}}}"
+    )
+    done = galaxy("run", "plan.yaml", "--json")
+    assert done.out.isascii()
+    assert "\x1b" not in done.out
+    [ended] = [event for event in done.events if event["type"] == "task_completed"]
+    assert ended["stdout"].startswith("\x00\x01")
+
+
+# ------------------------------------------------------------------------------------------------------- what is evil
+
+
+def test_control_characters_of_tasks_and_names_do_not_reach_the_terminal(galaxy: Galaxy, write: Write) -> None:
+    write(
+        "plan.yaml",
+        r"""
+        name: fine
+        tasks:
+          a: {run: [printf, '\033]0;evil\007\033[2Jshown\033[31mred\033[0m\r\n\302\233']}
+          b: {shell: "printf '\\033[2Jtrouble' >&2; exit 1"}
+        """,
+    )
+    done = galaxy("run", "plan.yaml", "--show-output")
+    for text in (done.out, done.err):
+        assert not [
+            character
+            for character in text
+            if character != "\n" and (ord(character) < 32 or 127 <= ord(character) < 160)
+        ]
+    assert r"\x1b]0;evil\x07\x1b[2Jshownred" in done.out
+    assert r"\x1b[2Jtrouble" in done.err
+
+
+def _unread(*arguments: str) -> tuple[int, bytes]:
+    """Exit code and standard error of a command whose standard output nobody reads."""
+    with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        running.stdout.close()
+        _, err = running.communicate(timeout=TIMEOUT_S)
+    return running.returncode, err
+
+
+def test_a_reader_that_goes_away_does_not_stop_the_run(write: Write) -> None:
+    folder = write("plan.yaml", "tasks: {a: {run: [echo, '1']}, b: {shell: 'echo > done', needs: [a]}}").parent
+    assert _unread("run", "plan.yaml", "--json") == (0, b"")
+    assert (folder / "done").exists()
+
+
+@pytest.mark.parametrize("arguments", [("schema",), ("--help",), ("plugins", "list")], ids=" ".join)
+def test_a_reader_that_goes_away_ends_any_other_command_quietly(arguments: tuple[str, ...], folder: Path) -> None:
+    assert _unread(*arguments) == (Exit.NOBODY_READS, b"")
+
+
+def test_a_terminal_without_unicode_gets_no_errors(process: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [printf, 'caf\\303\\251']}}")
+    done = process("run", "plan.yaml", env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert (done.code, done.out) == (0, "caf\\xe9\n")
+    assert "+ plan completed" in done.err
+
+
+def test_a_plan_of_two_thousand_tasks_is_told_of_completely(process: Galaxy, write: Write) -> None:
+    tasks = {f"t{n}": {"run": ["true"], "device": "nowhere-yet"} for n in range(2000)}
+    for task in tasks.values():
+        del task["device"]
+    tasks["t0"]["run"] = ["false"]
+    for number in range(1, 2000):
+        tasks[f"t{number}"]["needs"] = [f"t{number // 50}"] if number >= 50 else ["t0"]  # type: ignore[assignment]
+    write("plan.json", json.dumps({"tasks": tasks}))
+    done = process("run", "plan.json", "--plain")
+    assert done.code == Exit.NOT_ALL
+    assert sum("skipped   t" in line for line in done.err.splitlines()) == 1999
+    assert "t1, t2, t3, t4, t5 and 1,994 more skipped: prerequisite 't0' ended failed" in done.err

@@ -1,0 +1,228 @@
+"""What somebody sees who sits at a terminal, and what Ctrl-C does there."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.running.kill import Process, family, processes
+
+from .asking import TIMEOUT_S, Write, command
+
+if sys.platform == "win32":
+    pytest.skip("there are neither pseudo-terminals nor named pipes", allow_module_level=True)
+
+from .terminal import CTRL_C, HIDE_CURSOR, SHOW_CURSOR, Terminal, Witness
+
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+# Both the shell and what it starts hold the pipe; the shell would not end when asked to.
+STUBBORN = """
+    name: stubborn
+    tasks:
+      stay: {shell: "trap '' TERM; exec 3> alive; sleep 1000 & echo here I am; wait; wait"}
+      next: {run: [echo], needs: [stay]}
+"""
+WILLING = """
+    name: willing
+    tasks:
+      stay: {shell: "exec 3> alive; echo here I am; sleep 1000"}
+      next: {run: [echo], needs: [stay]}
+"""
+
+
+def test_live_progress_shows_tasks_as_they_move_and_gives_the_terminal_back(write: Write) -> None:
+    write(
+        "plan.yaml",
+        r"""
+        name: moving
+        tasks:
+          first: {shell: "printf 'hello \\033[2J\\033]0;evil\\007there\\n'; cat < go"}
+          second: {run: [echo, bye], needs: [first]}
+        """,
+    )
+    go = Path("go")
+    subprocess.run(["mkfifo", str(go)], check=True)
+    with Terminal("run", "plan.yaml") as terminal:
+        terminal.until(r"first .*here .*running .*hello \\x1b\[2J\\x1b\]0;evil\\x07there")
+        terminal.until(r"second .*waiting .*after first")
+        go.write_text("", encoding="utf-8")
+        terminal.until(r"second .*here .*done .*bye")
+        assert terminal.to_the_end() == 0
+    assert terminal.shown.count(HIDE_CURSOR) == terminal.shown.count(SHOW_CURSOR) == 1
+    assert terminal.shown.index(HIDE_CURSOR) < terminal.shown.index(SHOW_CURSOR)
+    for forbidden in ("\x1b]", "\x07", "\x1b[?1049", "\x1b[3J"):
+        assert forbidden not in terminal.shown
+    after = terminal.shown.partition(SHOW_CURSOR)[2]
+    assert "\r\nbye\r\n" in after
+    assert re.search(r"moving.* completed.*: 2 of 2 tasks done in ", after)
+
+
+def test_plain_lines_can_be_had_in_a_terminal(write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [echo, hi]}}")
+    with Terminal("run", "plan.yaml", "--plain") as terminal:
+        assert terminal.to_the_end() == 0
+    assert HIDE_CURSOR not in terminal.shown
+    assert "start     a on here" in terminal.shown
+
+
+def test_a_long_output_is_cut_for_people(write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {shell: 'i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo line $i; done'}}")
+    with Terminal("run", "plan.yaml", "--plain") as terminal:
+        assert terminal.to_the_end() == 0
+    assert "(60 lines before)\r\nline 61\r\n" in terminal.shown
+    assert "line 60\r\n" not in terminal.shown
+
+
+@pytest.mark.parametrize("size", [(20, 5), (40, 4), (200, 60)])
+def test_progress_fits_terminals_of_any_size(size: tuple[int, int], write: Write) -> None:
+    write(
+        "plan.yaml", "tasks: {" + ", ".join(f"task-number-{n}: {{run: [echo, {'x' * 300}]}}" for n in range(30)) + "}"
+    )
+    width, height = size
+    with Terminal("run", "plan.yaml", width=width, height=height) as terminal:
+        assert terminal.to_the_end() == 0
+    live = terminal.shown.partition(SHOW_CURSOR)[0]
+    frames = re.split(r"\x1b\[2K|\x1b\[1A|\r", live)
+    for line in "".join(frames).split("\n"):
+        assert len(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line)) <= width
+
+
+@BACKENDS
+def test_ctrl_c_cancels_the_run_and_ends_what_it_started(backend: str, write: Write, folder: Path) -> None:
+    write("plan.yaml", WILLING)
+    witness = Witness(folder / "alive")
+    with Terminal("run", "plan.yaml", "--backend", backend) as terminal:
+        terminal.until("here I am")
+        terminal.press(CTRL_C)
+        terminal.until("cancelling; press Ctrl-C again to kill")
+        assert terminal.to_the_end() == Exit.CANCELLED
+    assert witness.all_gone()
+    assert terminal.shown.count(SHOW_CURSOR) == 1
+    assert re.search(r"willing.* cancelled.*: 0 of 2 tasks done, 2 cancelled", terminal.shown.partition(SHOW_CURSOR)[2])
+
+
+@BACKENDS
+def test_a_second_ctrl_c_kills_at_once_everything_that_was_started(backend: str, write: Write, folder: Path) -> None:
+    write("plan.yaml", STUBBORN)
+    write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 1000}}}")
+    witness = Witness(folder / "alive")
+    with Terminal("run", "plan.yaml", "--devices", "devices.yaml", "--backend", backend) as terminal:
+        terminal.until("here I am")
+        terminal.press(CTRL_C)
+        terminal.until("cancelling; press Ctrl-C again to kill")
+        terminal.press(CTRL_C)
+        assert terminal.to_the_end() == Exit.CANCELLED
+    assert witness.all_gone()
+    assert terminal.shown.rindex(SHOW_CURSOR) > terminal.shown.rindex(HIDE_CURSOR)
+    assert "Traceback" not in terminal.shown
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, Exit.TERMINATED), (signal.SIGHUP, Exit.HUNG_UP), (signal.SIGINT, Exit.CANCELLED)],
+)
+@BACKENDS
+def test_signals_cancel_a_run_that_nobody_watches(
+    number: signal.Signals, code: Exit, backend: str, write: Write, folder: Path
+) -> None:
+    write("plan.yaml", WILLING)
+    witness = Witness(folder / "alive")
+    arguments = command("run", "plan.yaml", "--json", "--show-output", "--backend", backend)
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        lines = []
+        for line in running.stdout:
+            lines.append(line)
+            if "here I am" in line:
+                break
+        running.send_signal(number)
+        out, err = running.communicate(timeout=TIMEOUT_S)
+    assert running.returncode == code
+    assert err == "cancelling; press Ctrl-C again to kill\n"
+    assert '"type":"run_result"' in out.splitlines()[-1]
+    assert '"status":"cancelled"' in out.splitlines()[-1]
+    assert witness.all_gone()
+
+
+def test_closing_the_terminal_cancels_the_run(write: Write, folder: Path) -> None:
+    write("plan.yaml", WILLING)
+    witness = Witness(folder / "alive")
+    with Terminal("run", "plan.yaml") as terminal:
+        terminal.until("here I am")
+        terminal.close()
+        assert terminal.process.wait(TIMEOUT_S) == Exit.HUNG_UP
+    assert witness.all_gone()
+
+
+def test_a_run_can_be_cancelled_while_it_waits_for_a_device(write: Write, install: object) -> None:
+    assert callable(install)
+    install(
+        "silent",
+        """
+        from contextlib import asynccontextmanager
+        import anyio
+        from galaxy_core import hookimpl
+        class Silent:
+            name, settings_model, requests, actions, device_type = "silent", None, frozenset({"run"}), {}, None
+            @asynccontextmanager
+            async def open(self, device, settings):
+                await anyio.sleep_forever()
+                yield self
+        @hookimpl
+        def galaxy_transports():
+            return [Silent()]
+        """,
+    )
+    write("plan.yaml", "tasks: {a: {run: [echo]}}")
+    write("devices.yaml", "devices: {it: {transport: silent}}")
+    with Terminal("run", "plan.yaml", "--devices", "devices.yaml") as terminal:
+        terminal.until("connecting")
+        terminal.press(CTRL_C)
+        assert terminal.to_the_end() == Exit.CANCELLED
+    assert "cancelled before anything was started" in terminal.shown
+
+
+def test_ctrl_c_ends_any_other_command_without_a_traceback(write: Write) -> None:
+    with Terminal("validate", "-") as terminal:
+        terminal.press(b"tasks:\n")
+        terminal.until("tasks:")
+        terminal.press(CTRL_C)
+        assert terminal.to_the_end() in {Exit.CANCELLED, -signal.SIGINT}
+    assert "Traceback" not in terminal.shown
+
+
+# ----------------------------------------------------------------------------------------------------- who is killed
+
+
+def test_descendants_and_their_sessions_are_family_and_nobody_else() -> None:
+    found = family(
+        10,
+        [
+            Process(1, 0, 1),
+            Process(5, 1, 5),
+            Process(10, 5, 5),  # ourselves, in our shell's session
+            Process(11, 5, 5),  # beside us in that session
+            Process(20, 10, 20),  # a task
+            Process(21, 20, 20),
+            Process(22, 1, 20),  # whose parent has ended
+            Process(30, 21, 30),  # that has left the session
+            Process(31, 30, 30),
+            Process(40, 10, 5),  # a child in our own session
+            Process(50, 1, 50),
+        ],
+    )
+    assert sorted(found) == [20, 21, 22, 30, 31, 40]
+
+
+def test_processes_are_seen_as_the_system_tells_of_them() -> None:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as child:
+        [seen] = [process for process in processes() if process.pid == child.pid]
+        assert child.stdin is not None
+        child.stdin.close()
+    assert seen.session == child.pid
