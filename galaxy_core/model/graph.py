@@ -12,23 +12,20 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
 
 from galaxy_core.errors import (
-    ConditionError,
     CycleError,
     DuplicateIdError,
     ImmutableError,
     PlanError,
-    TaskSkippedError,
-    TransitionError,
     UnknownTaskError,
 )
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
-from galaxy_core.model.listener import Listener
 from galaxy_core.model.order import Order
+from galaxy_core.model.progress import Progress
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
 
@@ -40,55 +37,44 @@ _SUCCESS_ONLY = DependencyType.SUCCESS_ONLY
 _NONE: tuple[TaskStar, ...] = ()
 
 
-class Graph:
+class Graph(Progress):
     """Tasks, links, and what follows from them. `TaskConstellation` is its public face."""
 
     __slots__ = (
-        "__weakref__",
-        "_cancelled",
-        "_counts",
         "_created_at",
         "_ended_at",
         "_executing",
         "_id",
         "_lines",
         "_lines_by_id",
-        "_listener",
         "_metadata",
         "_name",
         "_next_index",
         "_order",
-        "_ready",
         "_revision",
         "_started_at",
-        "_tasks",
         "_together",
-        "_updated_at",
     )
 
     def __init__(self, constellation_id: str | None = None, name: str | None = None) -> None:
         now = time.time()
+        super().__init__(now)
         if constellation_id is None:
             stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
             constellation_id = f"constellation_{stamp}_{uuid.uuid4().hex[:8]}"
         self._id = constellation_id
         self._name = name or constellation_id
-        self._tasks: dict[str, TaskStar] = {}
         self._lines: dict[TaskStarLine, None] = {}  # in the order of adding; ids are made only when asked for
         self._lines_by_id: dict[str, TaskStarLine] = {}
         self._metadata: dict[str, Any] = {}
-        self._created_at = self._updated_at = now
+        self._created_at = now
         self._started_at: float | None = None
         self._ended_at: float | None = None
         self._executing = False
-        self._cancelled = False
-        self._counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
-        self._ready: dict[TaskStar, None] = {}
         self._revision = 0
         self._together = False
         self._next_index = 0
         self._order = Order()
-        self._listener: Listener | None = None
 
     @classmethod
     def build(
@@ -219,12 +205,6 @@ class Graph:
         if self._listener is not None:
             self._listener.task_freed(ready, ())
 
-    def _known(self, task_id: str) -> TaskStar:
-        task = self._tasks.get(task_id)
-        if task is None:
-            raise UnknownTaskError(task_id, self._tasks)
-        return task
-
     def _ends(self, line: TaskStarLine) -> tuple[TaskStar, TaskStar]:
         """The live source and target of a link that is about to be added."""
         if line._source is not None or (line._line_id is not None and line._line_id in self._lines_by_id):
@@ -319,134 +299,3 @@ class Graph:
             ready, skipped = self._settle(source, self._updated_at)
             if self._listener is not None:
                 self._listener.task_freed(ready, skipped)
-
-    # ------------------------------------------------------------------------------------------- progress
-    def begin(self, task: TaskStar, at: float) -> None:
-        """Start a ready task at `at` (seconds since the epoch).
-
-        Raises:
-            TransitionError: it is not pending, or waits for prerequisites.
-        """
-        if task._pending or (task._status is not _PENDING and task._status is not _WAITING):
-            task._start(at)  # it has the words for the error
-        counts = self._counts
-        counts[task._status] -= 1
-        counts[_RUNNING] += 1
-        self._ready.pop(task, None)
-        task._status = _RUNNING
-        task._started_at = task._updated_at = self._updated_at = at
-        task._ended_at = None
-        task._attempts += 1
-
-    def end(
-        self, task: TaskStar, status: TaskStatus, result: Any, error: BaseException | None, at: float
-    ) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
-        """End a task for good; returns the tasks that became ready and those that are skipped now. O(out-degree).
-
-        For whoever drives the constellation (it is not called back). `task` must not have ended.
-        """
-        old = task._status
-        task._status = status
-        task._result = result
-        task._error = error
-        task._ended_at = task._updated_at = self._updated_at = at
-        counts = self._counts
-        counts[old] -= 1
-        counts[status] += 1
-        if old is not _RUNNING:
-            self._ready.pop(task, None)
-        return self._settle(task, at) if task._out else (_NONE, _NONE)
-
-    def withdraw(self, task: TaskStar, error: BaseException, at: float) -> None:
-        """Cancel a task that has not started without judging the links out of it, as when the whole run ends."""
-        self._counts[task._status] -= 1
-        self._counts[_CANCELLED] += 1
-        self._ready.pop(task, None)
-        task._status = _CANCELLED
-        task._error = error
-        task._updated_at = at
-
-    def _settle(self, ended: TaskStar, at: float) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
-        """Judge the open links out of a task that has ended, and of those that are skipped by it, transitively."""
-        ready: list[TaskStar] = []
-        skipped: list[TaskStar] = []
-        queue = [ended]
-        for task in queue:
-            succeeded = task._status is _COMPLETED
-            for line in task._out:
-                if not line._open:
-                    continue
-                line._open = False
-                target = line._target
-                assert target is not None
-                target._pending -= 1
-                kind = line._dependency_type
-                if kind is _UNCONDITIONAL or kind is _COMPLETION_ONLY or (succeeded and kind is _SUCCESS_ONLY):
-                    line._satisfied = line._evaluation = True
-                    line._evaluated_at = at
-                elif (cause := line.refusal(task)) is not None:
-                    if target._status in UNSTARTED:
-                        self._skip(target, cause, at)
-                        skipped.append(target)
-                        queue.append(target)
-                    continue
-                if not target._pending and target._status in UNSTARTED:
-                    self._ready[target] = None
-                    ready.append(target)
-        return ready, skipped
-
-    def _skip(self, task: TaskStar, cause: TaskSkippedError | ConditionError, at: float) -> None:
-        self._counts[task._status] -= 1
-        self._counts[_SKIPPED] += 1
-        self._ready.pop(task, None)
-        task._status = _SKIPPED
-        task._error = cause
-        task._updated_at = at
-
-    def _status_changed(self, task: TaskStar, old: TaskStatus, new: TaskStatus) -> None:
-        """A method of the task changed its status."""
-        self._counts[old] -= 1
-        self._counts[new] += 1
-        self._updated_at = task._updated_at
-        if new in UNSTARTED:
-            self._reopen(task)
-            if not task._pending:
-                self._ready[task] = None
-            return
-        self._ready.pop(task, None)
-        if new in TERMINAL:
-            ready, skipped = self._settle(task, task._updated_at)
-            if self._listener is not None:
-                self._listener.task_ended(task, ready, skipped)
-
-    def _reopen(self, task: TaskStar) -> None:
-        """A task will run again: what has not started waits for it again. What it had skipped stays skipped."""
-        for line in task._out:
-            target = line._target
-            assert target is not None
-            if not line._open and target.is_modifiable:
-                line._open = True
-                line.reset_satisfaction()
-                target._pending += 1
-                target._ticket = 0
-                self._ready.pop(target, None)
-
-    def mark_task_completed(
-        self, task_id: str, success: bool, result: Any = None, error: BaseException | None = None
-    ) -> list[TaskStar]:
-        """End a task, starting it first if it is pending; the tasks that became ready by it, each once.
-
-        Raises:
-            UnknownTaskError: there is no such task.
-            TransitionError: it has ended already, or waits for prerequisites.
-        """
-        task = self._known(task_id)
-        if task._status in UNSTARTED:
-            task.start_execution()
-        if task._status is not _RUNNING:
-            raise TransitionError("complete" if success else "fail", task_id, task._status.value)
-        status = _COMPLETED if success else _FAILED
-        ready, skipped = self.end(task, status, result, None if success else error, time.time())
-        if self._listener is not None:
-            self._listener.task_ended(task, ready, skipped)
-        return list(ready)

@@ -121,7 +121,6 @@ class Keeper:
         lane.session, lane.error, lane.gone = session, None, False
         manager._status(lane, DeviceStatus.IDLE, EventType.DEVICE_CONNECTED)
         lane.book.changed(lane)
-        lane.pump()
         self.settled.set()
 
     def _detach(self, error: BaseException | None) -> None:

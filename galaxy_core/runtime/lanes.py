@@ -115,15 +115,18 @@ class Lane:
         return [entry[3] for entry in sorted(self.queue, key=_rank) if entry[3]._ticket == entry[1]]
 
     def take_queue(self, run: Holder) -> list[TaskStar]:
-        """Take a run's tasks out of the queue."""
-        taken = []
-        for _, ticket, holder, task in self.queue:
-            if holder is run and task._ticket == ticket:
+        """Take a run's tasks out of the queue, with the void entries that it has left there."""
+        taken, others = [], []
+        for entry in self.queue:
+            _, ticket, holder, task = entry
+            if holder is not run:
+                others.append(entry)
+            elif task._ticket == ticket:
                 task._ticket = 0
                 taken.append(task)
-        if taken:
-            self.queue = [entry for entry in self.queue if entry[2] is not run]
-            heapify(self.queue)
+        if len(others) < len(self.queue):
+            self.queue = others
+            heapify(others)
         return taken
 
     def count_in(self, task: TaskStar) -> None:
@@ -245,6 +248,7 @@ class LaneBook:
     def changed(self, lane: Lane) -> None:
         """A device came, went or changed; runs that are under way look at what waits for it."""
         self._fitting.clear()
+        lane.pump()  # first what is queued for this very device: void entries would hide its free slots
         for run in list(self.runs):
             run.lane_changed(lane)
 

@@ -123,7 +123,7 @@ def _of_status(world: World, run_id: str, task: TaskStar, *, cancels: bool) -> I
         if tries:
             yield "it is skipped, and was attempted"
         cause = getattr(task.error, "cause_id", None)
-        if not any(text.startswith(f"{cause} ended") for text in world.refusing(run_id, task.task_id)):
+        if not any(text.startswith(f"{cause} ended") for text in world.refusing(run_id, task.task_id, surely=False)):
             yield f"it is skipped because of {cause}, whose link does not say so"
     elif task.status is TaskStatus.CANCELLED and not cancels:
         yield "it is cancelled, and nobody cancelled"

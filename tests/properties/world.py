@@ -285,28 +285,30 @@ class World:
         """The attempts that have not ended."""
         return [one for one in self.tries if one.end is None]
 
-    def end_of(self, run_id: str, task_id: str) -> End:
-        """How a task ended, as a condition is to see it."""
-        status = self.constellations[run_id].tasks[task_id].status
-        tries = self.tries_of(run_id, task_id)
+    def ends_of(self, run_id: str, task_id: str) -> list[End]:
+        """How a task ended, as a condition may see it: two ways when it failed at the moment of its deadline."""
         if (run_id, task_id) in self.by_hand:
-            return self.by_hand[run_id, task_id]
-        if status not in (COMPLETED, FAILED) or not tries:
-            return End(status)
-        step, last = tries[-1].task.step(len(tries) - 1), tries[-1]
-        if last.end == "exits" and not last.stale:
-            return End(status, step.value, 3)
-        return End(status, step.value if status is COMPLETED else None)
+            return [self.by_hand[run_id, task_id]]
+        status, tries = self.constellations[run_id].tasks[task_id].status, self.tries_of(run_id, task_id)
+        if status is COMPLETED and tries:
+            return [End(status, tries[-1].task.step(len(tries) - 1).value)]
+        if status is FAILED and tries and tries[-1].end == "exits":
+            ends = {"failed": End(status, tries[-1].task.step(len(tries) - 1).value, 3)}
+            return [ends.get(kind, End(status)) for kind in tries[-1].kinds()]
+        return [End(status)]
 
-    def refusing(self, run_id: str, task_id: str) -> list[str]:
-        """Prerequisites of a task that have not ended, or not as the link demands."""
+    def refusing(self, run_id: str, task_id: str, *, surely: bool = True) -> list[str]:
+        """Prerequisites of a task that have not ended, or (surely, or possibly) not as the link demands."""
         constellation = self.constellations[run_id]
         found = []
         for line in constellation.get_task_dependencies(task_id):
             source = constellation.tasks[line.from_task_id]
             if not source.is_terminal:
                 found.append(f"{source.task_id} is {source.status.value}")
-            elif not accepts(line.dependency_type, condition_of(line), self.end_of(run_id, source.task_id)):
+                continue
+            ends = self.ends_of(run_id, source.task_id)
+            answers = [accepts(line.dependency_type, condition_of(line), end) for end in ends]
+            if not (any(answers) if surely else all(answers)):
                 found.append(f"{source.task_id} ended {source.status.value}")
         return found
 
@@ -360,6 +362,8 @@ class World:
     def homeless(self, run_id: str, *, late: bool) -> list[str]:
         """Tasks that no device can run as things stand; with `late`, those that no device will."""
         lanes = self.manager.lane_book.lanes
+        if not late and not self.manager.get_connected_devices():
+            return list(self.constellations[run_id].tasks)
         found = []
         for task in self.constellations[run_id].get_all_tasks():
             plan = self.plans[run_id, task.task_id]

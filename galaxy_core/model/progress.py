@@ -1,0 +1,173 @@
+"""Progress: what follows when tasks start and end. The ready frontier, the counts, the links that are judged.
+
+Ending a task costs its out-degree, and nothing here looks at the whole plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from galaxy_core.errors import ConditionError, TaskSkippedError, TransitionError, UnknownTaskError
+from galaxy_core.model.dependency import DependencyType
+from galaxy_core.model.listener import Listener
+from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
+from galaxy_core.model.task import TaskStar
+
+_PENDING, _RUNNING, _WAITING = TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.WAITING_DEPENDENCY
+_COMPLETED, _FAILED = TaskStatus.COMPLETED, TaskStatus.FAILED
+_SKIPPED, _CANCELLED = TaskStatus.SKIPPED, TaskStatus.CANCELLED
+_UNCONDITIONAL, _COMPLETION_ONLY = DependencyType.UNCONDITIONAL, DependencyType.COMPLETION_ONLY
+_SUCCESS_ONLY = DependencyType.SUCCESS_ONLY
+_NONE: tuple[TaskStar, ...] = ()
+
+
+class Progress:
+    """The tasks of a plan as a run sees them. `Graph` adds what edits the plan."""
+
+    __slots__ = ("__weakref__", "_cancelled", "_counts", "_listener", "_ready", "_tasks", "_updated_at")
+
+    def __init__(self, now: float) -> None:
+        self._tasks: dict[str, TaskStar] = {}
+        self._counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
+        self._ready: dict[TaskStar, None] = {}
+        self._listener: Listener | None = None
+        self._cancelled = False
+        self._updated_at = now
+
+    def _known(self, task_id: str) -> TaskStar:
+        task = self._tasks.get(task_id)
+        if task is None:
+            raise UnknownTaskError(task_id, self._tasks)
+        return task
+
+    def begin(self, task: TaskStar, at: float) -> None:
+        """Start a ready task at `at` (seconds since the epoch).
+
+        Raises:
+            TransitionError: it is not pending, or waits for prerequisites.
+        """
+        if task._pending or (task._status is not _PENDING and task._status is not _WAITING):
+            task._start(at)  # it has the words for the error
+        counts = self._counts
+        counts[task._status] -= 1
+        counts[_RUNNING] += 1
+        self._ready.pop(task, None)
+        task._status = _RUNNING
+        task._started_at = task._updated_at = self._updated_at = at
+        task._ended_at = None
+        task._attempts += 1
+
+    def end(
+        self, task: TaskStar, status: TaskStatus, result: Any, error: BaseException | None, at: float
+    ) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
+        """End a task for good; returns the tasks that became ready and those that are skipped now. O(out-degree).
+
+        For whoever drives the constellation (it is not called back). `task` must not have ended.
+        """
+        old = task._status
+        task._status = status
+        task._result = result
+        task._error = error
+        task._ended_at = task._updated_at = self._updated_at = at
+        counts = self._counts
+        counts[old] -= 1
+        counts[status] += 1
+        if old is not _RUNNING:
+            self._ready.pop(task, None)
+        return self._settle(task, at) if task._out else (_NONE, _NONE)
+
+    def withdraw(self, task: TaskStar, error: BaseException, at: float) -> None:
+        """Cancel a task that has not started without judging the links out of it, as when the whole run ends."""
+        self._counts[task._status] -= 1
+        self._counts[_CANCELLED] += 1
+        self._ready.pop(task, None)
+        task._status = _CANCELLED
+        task._error = error
+        task._updated_at = at
+
+    def _settle(self, ended: TaskStar, at: float) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
+        """Judge the open links out of a task that has ended, and of those that are skipped by it, transitively."""
+        ready: list[TaskStar] = []
+        skipped: list[TaskStar] = []
+        queue = [ended]
+        for task in queue:
+            succeeded = task._status is _COMPLETED
+            for line in task._out:
+                if not line._open:
+                    continue
+                line._open = False
+                target = line._target
+                assert target is not None
+                target._pending -= 1
+                kind = line._dependency_type
+                if kind is _UNCONDITIONAL or kind is _COMPLETION_ONLY or (succeeded and kind is _SUCCESS_ONLY):
+                    line._satisfied = line._evaluation = True
+                    line._evaluated_at = at
+                elif (cause := line.refusal(task)) is not None:
+                    if target._status in UNSTARTED:
+                        self._skip(target, cause, at)
+                        skipped.append(target)
+                        queue.append(target)
+                    continue
+                if not target._pending and target._status in UNSTARTED:
+                    self._ready[target] = None
+                    ready.append(target)
+        return ready, skipped
+
+    def _skip(self, task: TaskStar, cause: TaskSkippedError | ConditionError, at: float) -> None:
+        self._counts[task._status] -= 1
+        self._counts[_SKIPPED] += 1
+        self._ready.pop(task, None)
+        task._status = _SKIPPED
+        task._error = cause
+        task._updated_at = at
+
+    def _status_changed(self, task: TaskStar, old: TaskStatus, new: TaskStatus) -> None:
+        """A method of the task changed its status."""
+        self._counts[old] -= 1
+        self._counts[new] += 1
+        self._updated_at = task._updated_at
+        if new in UNSTARTED:
+            self._reopen(task)
+            if not task._pending:
+                self._ready[task] = None
+            return
+        self._ready.pop(task, None)
+        if new in TERMINAL:
+            ready, skipped = self._settle(task, task._updated_at)
+            if self._listener is not None:
+                self._listener.task_ended(task, ready, skipped)
+
+    def _reopen(self, task: TaskStar) -> None:
+        """A task will run again: what has not started waits for it again. What it had skipped stays skipped."""
+        for line in task._out:
+            target = line._target
+            assert target is not None
+            if not line._open and target.is_modifiable:
+                line._open = True
+                line.reset_satisfaction()
+                target._pending += 1
+                target._ticket = 0
+                self._ready.pop(target, None)
+
+    def mark_task_completed(
+        self, task_id: str, success: bool, result: Any = None, error: BaseException | None = None
+    ) -> list[TaskStar]:
+        """End a task, starting it first if it is pending; the tasks that became ready by it, each once.
+
+        Raises:
+            UnknownTaskError: there is no such task.
+            TransitionError: it has ended already, or waits for prerequisites.
+        """
+        task = self._known(task_id)
+        if task._status in UNSTARTED:
+            task.start_execution()
+        if task._status is not _RUNNING:
+            raise TransitionError("complete" if success else "fail", task_id, task._status.value)
+        status = _COMPLETED if success else _FAILED
+        ready, skipped = self.end(task, status, result, None if success else error, time.time())
+        if self._listener is not None:
+            self._listener.task_ended(task, ready, skipped)
+        return list(ready)
