@@ -279,10 +279,13 @@ class Journal(Protocol):
 
 @runtime_checkable
 class JournalWriter(Protocol):
-    """Writes one run's events, in order."""
+    """Writes one run's events."""
 
     async def write(self, events: Sequence[Event], /) -> None:
-        """Keep `events`. The run does not dispatch further work before this returns; raising ends the run."""
+        """Keep `events`: each event of the run once, in order, in batches, a little after it happened.
+
+        Raising cancels the run, which then raises RunError with that error as its cause.
+        """
         ...
 
 

@@ -52,6 +52,7 @@ def graph_problems(c: TaskConstellation) -> list[str]:
     _check_lines(c, problems)
     _check_tasks(c, problems)
     _check_counts(c, problems)
+    _check_order(c, problems)
     if not any("non-existent" in problem or "attached" in problem for problem in problems):
         _, waiting = kahn(c._tasks.values())
         if waiting:
@@ -99,6 +100,18 @@ def _check_tasks(c: TaskConstellation, problems: list[str]) -> None:
             problems.append(f"task {task_id} is {'' if ready else 'not '}ready, the frontier says otherwise")
     if stray := [task for task in c._ready if c._tasks.get(task._task_id) is not task]:
         problems.append(f"the frontier holds {len(stray)} tasks that are not in the plan")
+
+
+def _check_order(c: TaskConstellation, problems: list[str]) -> None:
+    listed = 0
+    behind, task = None, c._order._last
+    while task is not None and listed <= len(c._tasks):
+        listed += 1
+        if task._after is not behind or (behind is not None and not task._order < behind._order):
+            problems.append(f"task {task._task_id} stands wrong in the order")
+        behind, task = task, task._before
+    if listed != len(c._tasks):
+        problems.append("the order does not list each task once")
 
 
 def _check_counts(c: TaskConstellation, problems: list[str]) -> None:

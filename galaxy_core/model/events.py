@@ -33,7 +33,6 @@ class EventType(Enum):
     CONSTELLATION_CANCELLED = "constellation_cancelled"
     MODIFICATION_TIMED_OUT = "modification_timed_out"
     MODIFICATION_REFUSED = "modification_refused"
-    PLUGIN_FAILED = "plugin_failed"
 
 
 @define

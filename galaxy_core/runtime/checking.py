@@ -98,10 +98,12 @@ def check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
     by_needs: dict[Any, list[TaskStar]] = {}
     for task in constellation._tasks.values():
         if task._status in UNSTARTED:
-            if task._pinned and task._target_device_id not in book.lanes:
-                raise UnknownDeviceError(
-                    task._target_device_id or "", book.lanes, f"Task {task._task_id!r} is pinned to it: "
-                )
+            if task._pinned:
+                device_id = task._target_device_id or ""
+                if device_id not in book.lanes:
+                    raise UnknownDeviceError(device_id, book.lanes, f"Task {task._task_id!r} is pinned to it: ")
+                if book.lanes[device_id].device.lacks(*needs_of(task)) is not None:
+                    raise no_fit(book, needs_of(task), [task])
             by_needs.setdefault(needs_of(task), []).append(task)
     for needs, tasks in by_needs.items():
         if not book.fitting(needs, available=False):

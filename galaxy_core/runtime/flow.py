@@ -139,6 +139,11 @@ class Flow(ABC):
         """Something is runnable, and nobody is on the way to take it."""
 
     @property
+    def is_over(self) -> bool:
+        """Whether it has been closed: what is edited from then on is no longer its concern."""
+        return self._closed
+
+    @property
     def has_runnable(self) -> bool:
         """Whether some task holds a slot and is about to start."""
         return bool(self._runnable)

@@ -16,9 +16,8 @@ from galaxy_core.errors import (
 )
 from galaxy_core.extension.interfaces import RunInfo
 from galaxy_core.extension.registry import PluginRegistry
-from galaxy_core.model.constellation import ConstellationState, TaskConstellation
+from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.events import Event, EventType
-from galaxy_core.model.result import ExecutionResult
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.bus import EventBus, get_event_bus
@@ -28,7 +27,7 @@ from galaxy_core.runtime.collector import relaxed_collector
 from galaxy_core.runtime.deciding import review_run, tell_finished
 from galaxy_core.runtime.devices import component_logger
 from galaxy_core.runtime.explain import Why, explain
-from galaxy_core.runtime.foreign import is_ours, lanes_of
+from galaxy_core.runtime.foreign import is_ours
 from galaxy_core.runtime.journalling import JournalTap
 from galaxy_core.runtime.lanes import LaneBook, needs_of
 from galaxy_core.runtime.manager import ConstellationManager
@@ -137,8 +136,10 @@ class TaskConstellationOrchestrator:
         self._observe()
         check_tasks(constellation)
         book = await self._connected_book(constellation)
-        placer = await self._assign(constellation, book, device_assignments, assignment_strategy)
-        check_requests(constellation, book)
+        with pinned(constellation, book, device_assignments or {}):
+            placer = await self._assign(constellation, book, assignment_strategy)
+            check_requests(constellation, book)
+            info = await self._reviewed(constellation, metadata)
         run = Run(
             constellation,
             book,
@@ -149,16 +150,16 @@ class TaskConstellationOrchestrator:
             artifacts=Artifacts(constellation_id, self._artifacts),
             logger=self._logger,
         )
-        assignments = {
-            task_id: task._target_device_id
-            for task_id, task in constellation._tasks.items()
-            if task._target_device_id is not None
-        }
-        info = RunInfo(constellation_id, constellation.name, constellation.get_all_tasks(), assignments, dict(metadata))
+        return run, info
+
+    async def _reviewed(self, constellation: TaskConstellation, metadata: Mapping[str, Any]) -> RunInfo:
+        constellation_id, tasks = constellation.constellation_id, constellation.get_all_tasks()
+        assignments = {task._task_id: task._target_device_id for task in tasks if task._target_device_id is not None}
+        info = RunInfo(constellation_id, constellation.name, tasks, assignments, dict(metadata))
         refusals = await review_run(self.plugins, info)
         if refusals:
             raise RunRefusedError(constellation_id, refusals)
-        return run, info
+        return info
 
     async def _managed(self, run: Run, info: RunInfo, strategy: str | None) -> dict[str, Any]:
         """Execute a run, which is registered while it lasts."""
@@ -192,10 +193,9 @@ class TaskConstellationOrchestrator:
         try:
             await run.execute()
         finally:
-            constellation.complete_execution()
-            result = _as_result(run)
+            result = run.outcome
             ended = {
-                "total_tasks": constellation.task_count,
+                "total_tasks": result["total_tasks"],
                 "statistics": result["statistics"],
                 "execution_duration": constellation.execution_duration,
                 "constellation": constellation,
@@ -245,7 +245,6 @@ class TaskConstellationOrchestrator:
         self,
         constellation: TaskConstellation,
         book: LaneBook,
-        device_assignments: Mapping[str, str] | None,
         strategy_name: str | None,
     ) -> Placer:
         """Give every task that has not started its device, or say why it cannot be."""
@@ -253,13 +252,12 @@ class TaskConstellationOrchestrator:
             return Placer(None)
         strategy = self.plugins.strategy(strategy_name) if strategy_name is not None else None
         placer = Placer(strategy, (lane.device_id for lane in book.available()))
-        with pinned(constellation, book, device_assignments or {}):
-            if strategy is None:
-                check_all_assigned(constellation, book)
-            elif placer.binds_late:
-                check_fits(constellation, book)
-            else:
-                await self._manager.assign_devices_automatically(constellation, strategy_name or "")
+        if strategy is None:
+            check_all_assigned(constellation, book)
+        elif placer.binds_late:
+            check_fits(constellation, book)
+        else:
+            await self._manager.assign_devices_automatically(constellation, strategy_name or "")
         return placer
 
     async def assign_devices_automatically(
@@ -357,21 +355,3 @@ class TaskConstellationOrchestrator:
     async def get_available_devices(self) -> list[dict[str, Any]]:
         """See `ConstellationManager.get_available_devices`."""
         return await self._manager.get_available_devices()
-
-
-def _as_result(run: Run) -> dict[str, Any]:
-    constellation = run.constellation
-    state = constellation.state
-    status = "completed" if state is ConstellationState.CREATED else state.value
-    results = {}
-    for task_id, task in constellation._tasks.items():
-        result = task._result
-        if type(result) is not ExecutionResult:
-            result = ExecutionResult(task_id, task._status, result, task._error, attempts=task._attempts)
-        results[task_id] = result
-    return {
-        "results": results,
-        "status": status,
-        "total_tasks": constellation.task_count,
-        "statistics": constellation.get_statistics(),
-    }

@@ -31,6 +31,7 @@ from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.flow import Flow, Worker
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
+from galaxy_core.runtime.outcome import outcome_of
 
 _COMPLETED, _FAILED, _CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED
 _RUNNING, _UNKNOWN, _ONCE = TaskStatus.RUNNING, TaskStatus.UNKNOWN, Effect.ONCE
@@ -59,6 +60,7 @@ class Run(Flow):
                 self.count_in(constellation.get_pending_tasks())
                 self.submit(constellation.get_ready_tasks())
                 await self._until_over()
+                self._close()  # at once: an edit that comes now is no longer this run's
                 group.cancel_scope.cancel()
         except ExceptionGroup as broken:
             first = broken.exceptions[0]
@@ -67,7 +69,8 @@ class Run(Flow):
                 "What had completed is kept. Please report this with the traceback."
             ) from broken
         finally:
-            self._close()
+            if not self._closed:
+                self._close()
 
     async def _until_over(self) -> None:
         """Wait until all is done and settled: observers have heard everything, and no edit is pending."""
@@ -111,6 +114,8 @@ class Run(Flow):
         self.constellation._listener = None
         self.book.runs.discard(self)
         self.reports.flush()
+        self.constellation.complete_execution()
+        self.outcome = outcome_of(self.constellation)
 
     def cancel(self, why: str = "the run was cancelled") -> None:
         """End every task that has not ended, as cancelled; attempts that run are stopped on their devices."""

@@ -237,7 +237,7 @@ class ConstellationModificationSynchronizer:
     def _runs(self) -> Sequence[Flow]:
         """What the orchestrator runs now; nothing, when it is a stand-in that runs nothing."""
         runs = self._orchestrator.runs()
-        return runs if isinstance(runs, list) else []
+        return [run for run in runs if not run.is_over] if isinstance(runs, list) else []
 
     def _run_of(self, constellation_id: str) -> Flow | None:
         for run in self._runs():

@@ -40,12 +40,11 @@ TYPES: dict[str, type[Any]] = {
     "dict": dict,
     "TaskConstellation": TaskConstellation,
 }
-#: Published by others than the kernel, or by nobody yet.
+#: Published by others than the kernel.
 NOT_OURS = {
     EventType.CONSTELLATION_MODIFIED,
     EventType.AGENT_RESPONSE,
     EventType.AGENT_ACTION,
-    EventType.PLUGIN_FAILED,
 }
 
 

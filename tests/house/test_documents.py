@@ -55,6 +55,14 @@ def test_links_lead_somewhere(path: Path) -> None:
     assert broken == []
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=_name)
+def test_a_module_that_a_document_names_exists(path: Path) -> None:
+    named = re.findall(
+        r"`(?:galaxy_core/)?((?:model|extension|runtime|testing)/\w+\.py)`", path.read_text(encoding="utf-8")
+    )
+    assert [name for name in named if not (ROOT / "galaxy_core" / name).is_file()] == []
+
+
 @pytest.mark.parametrize("path", DECISIONS, ids=_name)
 def test_a_decision_says_context_choice_cost_and_what_would_change_our_mind(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

@@ -145,6 +145,14 @@ def disown(plan: TaskConstellation) -> None:
     plan.tasks["a"]._owner = None
 
 
+def unlist(plan: TaskConstellation) -> None:
+    plan._order._last = None
+
+
+def unchain(plan: TaskConstellation) -> None:
+    plan.tasks["a"]._after = None
+
+
 @pytest.mark.parametrize(
     ("damage", "problem"),
     [
@@ -161,6 +169,8 @@ def disown(plan: TaskConstellation) -> None:
         (smuggle, "the frontier holds 1 tasks that are not in the plan"),
         (miscount_statuses, "1 tasks are counted as failed, there are 0"),
         (disown, "task a is not this constellation's"),
+        (unlist, "the order does not list each task once"),
+        (unchain, "task a stands wrong in the order"),
     ],
 )
 def test_validation_trusts_no_counter(damage: Callable[[TaskConstellation], None], problem: str) -> None:

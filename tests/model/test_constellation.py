@@ -132,8 +132,18 @@ def test_a_removed_task_can_be_added_elsewhere() -> None:
     plan = plan_of("ab", "a>b")
     task = plan.tasks["b"]
     plan.remove_task("b")
-    plan_of([task])
+    assert sound(plan_of([task]))
     assert task.is_ready_to_execute
+
+
+def test_a_removed_task_can_be_added_again() -> None:
+    plan = plan_of("abc", "a>b", "b>c")
+    task = plan.tasks["b"]
+    plan.remove_task("b")
+    plan.add_task(task)
+    plan.add_dependency(TaskStarLine("b", "a"))
+    assert plan.get_topological_order() == ["c", "b", "a"]
+    assert sound(plan)
 
 
 def test_unknown_ids_are_refused_with_what_may_have_been_meant() -> None:
@@ -398,6 +408,16 @@ def test_a_task_that_is_tried_again_holds_what_has_not_started_once_more() -> No
     plan.mark_task_completed("a", success=True)
     assert ids(plan.get_ready_tasks()) == "c"
     assert plan.tasks["b"].status is TaskStatus.RUNNING
+    assert sound(plan)
+
+
+def test_a_task_that_is_tried_again_does_not_hold_what_went_on_without_it() -> None:
+    plan = plan_of([TaskStar("a", retry_count=1), TaskStar("b", retry_count=1)], "a>b")
+    for task_id in "ab":
+        plan.mark_task_completed(task_id, success=False)
+    for task_id in "ab":
+        plan.tasks[task_id].retry()
+    assert ids(plan.get_ready_tasks()) == "ab"
     assert sound(plan)
 
 

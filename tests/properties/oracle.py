@@ -270,6 +270,8 @@ def unexplained(
     allowed = {FAILED} if unplaced else _statuses(tries[-1])
     if cancels:
         allowed.add(TaskStatus.CANCELLED)
+        if tries[-1].end == "done":
+            allowed.add(COMPLETED)  # as nothing comes after it, its success may stand even if its device was lost
     if status not in allowed:
         yield f"its last attempt ended {tries[-1].kinds()}, and it is {status.value}"
     if status is FAILED and not unplaced and not cancels and retries < task.retry_count:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 
@@ -13,26 +13,29 @@ from galaxy_core_cli.options import State
 from galaxy_core_cli.text import safe, safe_line
 
 
+def _echo(text: str) -> None:
+    with suppress(OSError):  # the terminal is gone, and nobody is left to be told
+        click.echo(text, err=True)
+
+
 def error(text: str) -> None:
     """Why nothing came of it; several lines stand below the word."""
-    click.echo(
-        f"{click.style('error:', fg='red', bold=True)}{chr(10) if chr(10) in text else ' '}{safe(text)}", err=True
-    )
+    _echo(f"{click.style('error:', fg='red', bold=True)}{chr(10) if chr(10) in text else ' '}{safe(text)}")
 
 
 def warning(text: str) -> None:
     """What the user may want to mend, though things go on."""
-    click.echo(f"{click.style('warning:', fg='yellow')} {safe(text)}", err=True)
+    _echo(f"{click.style('warning:', fg='yellow')} {safe(text)}")
 
 
 def note(text: str) -> None:
     """What happens just now."""
-    click.echo(safe(text), err=True)
+    _echo(safe(text))
 
 
 def trace(problem: BaseException) -> None:
     """The whole traceback, for `--debug`."""
-    click.echo(safe("".join(traceback.format_exception(problem))), err=True)
+    _echo(safe("".join(traceback.format_exception(problem))))
 
 
 class _LogLines(logging.Handler):

@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,7 @@ from .asking import TIMEOUT_S, command
 #: Takes the terminal for its own, so that Ctrl-C means this process, and becomes the command.
 _TAKE = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 CTRL_C = b"\x03"
+_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 
 
@@ -61,9 +63,16 @@ class Terminal:
     def press(self, keys: bytes) -> None:
         os.write(self._master, keys)
 
+    @property
+    def text(self) -> str:
+        """What was shown, without colours and without what moves the cursor."""
+        return _SEQUENCE.sub("", self.shown)
+
     def until(self, pattern: str) -> re.Match[str]:
-        """Read until the pattern was shown; what it found."""
-        while (found := re.search(pattern, self.shown)) is None:
+        """Read until the pattern was shown; what it found in `text`."""
+        deadline = time.monotonic() + TIMEOUT_S
+        while (found := re.search(pattern, self.text)) is None:
+            assert time.monotonic() < deadline, f"{pattern!r} was not shown in time, but {self.shown!r}"
             assert self._read(), f"{pattern!r} was never shown, but {self.shown!r}"
         return found
 

@@ -60,7 +60,7 @@ def test_live_progress_shows_tasks_as_they_move_and_gives_the_terminal_back(writ
         assert forbidden not in terminal.shown
     after = terminal.shown.partition(SHOW_CURSOR)[2]
     assert "\r\nbye\r\n" in after
-    assert re.search(r"moving.* completed.*: 2 of 2 tasks done in ", after)
+    assert re.search(r"moving completed: 2 of 2 tasks done in ", terminal.text)
 
 
 def test_plain_lines_can_be_had_in_a_terminal(write: Write) -> None:
@@ -88,9 +88,8 @@ def test_progress_fits_terminals_of_any_size(size: tuple[int, int], write: Write
     with Terminal("run", "plan.yaml", width=width, height=height) as terminal:
         assert terminal.to_the_end() == 0
     live = terminal.shown.partition(SHOW_CURSOR)[0]
-    frames = re.split(r"\x1b\[2K|\x1b\[1A|\r", live)
-    for line in "".join(frames).split("\n"):
-        assert len(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line)) <= width
+    lines = re.split(r"\r\n|\r|\x1b\[2K|\x1b\[1A", live)
+    assert max(len(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line)) for line in lines) <= width
 
 
 @BACKENDS
@@ -104,7 +103,7 @@ def test_ctrl_c_cancels_the_run_and_ends_what_it_started(backend: str, write: Wr
         assert terminal.to_the_end() == Exit.CANCELLED
     assert witness.all_gone()
     assert terminal.shown.count(SHOW_CURSOR) == 1
-    assert re.search(r"willing.* cancelled.*: 0 of 2 tasks done, 2 cancelled", terminal.shown.partition(SHOW_CURSOR)[2])
+    assert "willing cancelled: 0 of 2 tasks done, 2 cancelled" in terminal.text
 
 
 @BACKENDS

@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -111,10 +112,18 @@ def _conclude(constellation: TaskConstellation, ending: Ending, console: Console
     if printed and watched:
         printed = ["", *printed, ""]
     lines.write(printed)
+    paper = StringIO()
+    # A console of its own, because the other one may still hold what a terminal that is gone did not take.
+    ink = Console(
+        file=paper,
+        force_terminal=console.is_terminal,
+        color_system=console.color_system,  # type: ignore[arg-type]  it tells its own by name
+        no_color=console.no_color,
+        highlight=False,
+    )
     for line in summary(constellation, ending, signs_for(console.encoding)):
-        with console.capture() as captured:
-            console.print(line, soft_wrap=True)
-        messages.write([captured.get().rstrip("\n")])
+        ink.print(line, soft_wrap=True)
+    messages.write(paper.getvalue().splitlines())
 
 
 def _result_document(constellation: TaskConstellation, ending: Ending) -> dict[str, Any]:
