@@ -20,6 +20,7 @@ import importlib
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 from galaxy_core.model.constellation import TaskConstellation
@@ -51,14 +52,14 @@ def layer_pairs(dice: random.Random, tasks: int, links: int) -> list[tuple[int, 
     at = dice.sample(range(tasks), tasks)
     pairs = []
     for _ in range(links):
-        here = dice.randrange(tasks - 100)
+        here = dice.randrange(max(1, tasks - 100))
         pairs.append((at[here], at[min(tasks - 1, (here // 100 + 1) * 100 + dice.randrange(100))]))
     return pairs
 
 
 def chain_pairs(dice: random.Random, tasks: int, links: int) -> list[tuple[int, int]]:
     at = dice.sample(range(tasks), tasks)
-    pairs = list(zip(at, at[1:], strict=False))
+    pairs = list(pairwise(at))
     dice.shuffle(pairs)
     return pairs
 

@@ -117,13 +117,15 @@ def main() -> None:
     """Print it all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--small", action="store_true", help="a hundredth of the tasks, to see that it works")
     options = parser.parse_args()
     rows: list[tuple[str, Callable[[int, Links], float], int, Callable[[int], Links]]] = [
         ("Nornir, flat", nornir, 10_000, flat),
         ("dask threaded, layered", dask_threaded, 10_000, layered),
         ("dask.distributed in process, layered", dask_distributed, 1_000, layered),
     ]
-    for name, run, n, shape in rows:
+    for name, run, size, shape in rows:
+        n = size // 100 if options.small else size
         links = shape(n)
         try:
             theirs = min(run(n, links) for _ in range(options.repeat))

@@ -59,7 +59,13 @@ class Run(Flow):
                 self._yield_at = self._perf() + YIELD_S
                 self.count_in(constellation.get_pending_tasks())
                 self.submit(constellation.get_ready_tasks())
-                await self._until_over()
+                try:
+                    await self._until_over()
+                except BaseException:
+                    self.cancel()  # at once: no lane may give a slot to a run whose workers are leaving
+                    raise
+                finally:
+                    self._group = None  # which may close at any moment, and takes nobody then
                 self._close()  # at once: an edit that comes now is no longer this run's
                 group.cancel_scope.cancel()
         except ExceptionGroup as broken:
@@ -71,6 +77,9 @@ class Run(Flow):
         finally:
             if not self._closed:
                 self._close()
+            for worker in self.busy:  # its attempt was stopped with the run, and its session has cleaned up by now
+                _, lane = worker.free()
+                lane.release()
 
     async def _until_over(self) -> None:
         """Wait until all is done and settled: observers have heard everything, and no edit is pending."""
@@ -97,9 +106,6 @@ class Run(Flow):
             self.cancelled = self.constellation._cancelled = True
             # First what has not started, so that no link is judged by what is cancelled after it.
             self._cancel_unstarted("the run was cancelled")
-        for worker in self.busy:
-            _, lane = worker.free()
-            lane.release()
         for task in self.constellation.get_running_tasks() if self.cancelled else ():
             self._end(task, _CANCELLED, TaskCancelledError(task.task_id, "the run was cancelled"), self._wall())
         while self._runnable:

@@ -12,7 +12,7 @@ from typing import Any
 
 from attrs import frozen
 
-TIMEOUT_S = 120
+TIMEOUT_S = 60
 
 
 @frozen

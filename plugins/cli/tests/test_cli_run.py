@@ -320,12 +320,9 @@ def test_a_terminal_without_unicode_gets_no_errors(process: Galaxy, write: Write
 
 
 def test_a_plan_of_two_thousand_tasks_is_told_of_completely(process: Galaxy, write: Write) -> None:
-    tasks = {f"t{n}": {"run": ["true"], "device": "nowhere-yet"} for n in range(2000)}
-    for task in tasks.values():
-        del task["device"]
-    tasks["t0"]["run"] = ["false"]
+    tasks: dict[str, dict[str, list[str]]] = {"t0": {"run": ["false"]}}
     for number in range(1, 2000):
-        tasks[f"t{number}"]["needs"] = [f"t{number // 50}"] if number >= 50 else ["t0"]  # type: ignore[assignment]
+        tasks[f"t{number}"] = {"run": ["true"], "needs": [f"t{number // 50}"]}
     write("plan.json", json.dumps({"tasks": tasks}))
     done = process("run", "plan.json", "--plain")
     assert done.code == Exit.NOT_ALL

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -55,7 +56,8 @@ def _page(case: Case, forecast: Forecast) -> Iterator[str]:
         f"{click.style(name, bold=True)}: {count(constellation.task_count, 'task')}, "
         f"{count(constellation.dependency_count, 'link')}, strategy {safe_line(case.strategy)}"
     )
-    rows = [_row(constellation, task, forecast) for wave in forecast.waves for task in wave]
+    width = min(48, max(16, get_terminal_size((120, 24)).columns - 72))
+    rows = [_row(constellation, task, forecast, width) for wave in forecast.waves for task in wave]
     lines = table(rows)
     for number, wave in enumerate(forecast.waves, 1):
         yield click.style(f"wave {number}", dim=True)
@@ -65,7 +67,7 @@ def _page(case: Case, forecast: Forecast) -> Iterator[str]:
     yield from table(list(_figures(case, forecast)))
 
 
-def _row(constellation: TaskConstellation, task: TaskStar, forecast: Forecast) -> list[str]:
+def _row(constellation: TaskConstellation, task: TaskStar, forecast: Forecast, width: int) -> list[str]:
     estimate = "" if task.estimate_s is None else f"~{duration(task.estimate_s)}"
     pinned = " (pinned)" if task.is_pinned else ""
     return [
@@ -73,7 +75,7 @@ def _row(constellation: TaskConstellation, task: TaskStar, forecast: Forecast) -
         f"{safe_line(task.target_device_id)}{pinned}",
         f"at {duration(forecast.starts[task.task_id]) if forecast.starts[task.task_id] else '0s'}",
         estimate,
-        what(task, 48),
+        what(task, width),
         _after(constellation, task.task_id),
     ]
 

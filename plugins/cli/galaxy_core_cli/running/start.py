@@ -117,7 +117,7 @@ def _conclude(constellation: TaskConstellation, ending: Ending, console: Console
     ink = Console(
         file=paper,
         force_terminal=console.is_terminal,
-        color_system=console.color_system,  # type: ignore[arg-type]  it tells its own by name
+        color_system="auto" if console.color_system else None,
         no_color=console.no_color,
         highlight=False,
     )

@@ -1,0 +1,33 @@
+"""Every benchmark runs, on small numbers: what it measures is for people to read, that it works is for us to know."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+SMALL = {
+    "build.py": ["--tasks", "200", "--links", "300", "--repeat", "1"],
+    "imports.py": ["--repeat", "1"],
+    "kernel.py": ["--sizes", "300", "--repeat", "1"],
+    "others.py": ["--repeat", "1", "--small"],
+    "plans.py": ["--tasks", "500", "--repeat", "1"],
+    "strategies.py": [],
+}
+
+
+def test_every_benchmark_is_run_here() -> None:
+    assert {path.name for path in FOLDER.glob("*.py")} == set(SMALL)
+
+
+@pytest.mark.parametrize("name", sorted(SMALL))
+def test_a_benchmark_prints_its_figures(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, str(FOLDER / name), *SMALL[name]], capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip()

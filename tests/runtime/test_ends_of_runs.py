@@ -1,0 +1,144 @@
+"""The last moments of a run: sessions that clean up, edits that come too late, hosts that cancel everything at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anyio
+import pytest
+
+from galaxy_core import (
+    Completed,
+    ConstellationState,
+    Event,
+    EventType,
+    RunError,
+    TaskConstellation,
+    TaskStar,
+)
+from galaxy_core.runtime.run import Run
+from galaxy_core.testing.fakes import hang, takes
+
+from .fakes import plan, rig, until
+
+pytestmark = pytest.mark.anyio
+
+
+async def tidying(attempt: Any) -> Completed:
+    """Hangs, and needs five seconds to leave nothing behind when it is told to stop."""
+    try:
+        await anyio.sleep_forever()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await anyio.sleep(5)
+    raise AssertionError("unreachable: nothing wakes it")
+
+
+async def test_a_slot_is_given_on_only_when_the_session_has_cleaned_up() -> None:
+    async with rig() as house:
+        house.transport.script("a", tidying)
+        await house.run(plan("a b", timeout=10))
+        assert anyio.current_time() == pytest.approx(15)
+    assert house.device().most_running == 1
+    assert house.device().started == ["a", "b"]
+
+
+@pytest.mark.parametrize("how", ["run", "host", "task"])
+async def test_cancelling_waits_for_the_session_to_clean_up(how: str) -> None:
+    async with rig() as house:
+        house.transport.script("a", tidying)
+        constellation = plan("a b", "a>b", constellation_id="c1")
+        async with anyio.create_task_group() as group:
+            group.start_soon(house.run, constellation)
+            await until(lambda: house.device().running)
+            if how == "run":
+                await house.orchestrator.cancel_execution("c1")
+            elif how == "host":
+                group.cancel_scope.cancel()
+            else:
+                house.orchestrator.cancel_task("a")
+        assert anyio.current_time() == pytest.approx(5, abs=0.1)
+        assert house.slots_are_free()
+    assert house.device().running == []
+    assert str(constellation.tasks["a"].status) == "cancelled"
+
+
+@pytest.mark.parametrize("strategy", ["load_balance", "earliest_finish"])
+async def test_a_host_may_cancel_several_runs_that_wait_for_the_same_device(strategy: str) -> None:
+    """One gives its slot back while the workers of the other are gone already."""
+    async with rig() as house:
+        house.transport.default = hang
+        plans = [plan("a b c", constellation_id=name) for name in ("one", "two", "three")]
+        async with anyio.create_task_group() as group:
+            for constellation in plans:
+                group.start_soon(house.run, constellation, strategy)
+            await until(lambda: house.device().running)
+            group.cancel_scope.cancel()
+        assert house.slots_are_free()
+        assert house.orchestrator.runs() == []
+    assert all(constellation.state is ConstellationState.CANCELLED for constellation in plans)
+    assert len(house.device().started) == 1
+
+
+async def test_one_run_is_cancelled_while_another_waits_for_its_device() -> None:
+    async with rig() as house:
+        house.transport.script("a", tidying)
+        one, other = plan("a b", constellation_id="one"), plan("c", constellation_id="other")
+        async with anyio.create_task_group() as group:
+            group.start_soon(house.run, one)
+            await until(lambda: house.device().running)
+            group.start_soon(house.run, other)
+            await until(lambda: house.manager.get_task_queue_status("d1")["queue_size"] == 2)
+            await house.orchestrator.cancel_execution("one")
+        assert house.slots_are_free()
+    assert house.device().started == ["a", "c"]
+    assert house.device().most_running == 1
+
+
+async def test_an_edit_that_comes_after_the_run_is_over_is_not_part_of_it() -> None:
+    async with rig() as house:
+        constellation = plan("a")
+
+        class TooLate:
+            async def on_event(self, event: Event) -> None:
+                if event.event_type is EventType.CONSTELLATION_COMPLETED:
+                    constellation.add_task(TaskStar("late", description="x"))
+
+        house.bus.subscribe(TooLate())
+        result = await house.run(constellation)
+        assert (result["status"], list(result["results"])) == ("completed", ["a"])
+        assert constellation.tasks["late"].status == "pending"
+        again = await house.run(constellation)
+    assert list(again["results"]) == ["a", "late"]
+    assert house.device().started == ["a", "late"]
+
+
+async def test_a_finished_plan_runs_again_for_nothing() -> None:
+    async with rig() as house:
+        constellation = plan("a b", "a>b")
+        first = await house.run(constellation)
+        second = await house.run(constellation)
+    assert second["status"] == "completed"
+    assert second["results"]["a"] is first["results"]["a"]
+    assert house.device().started == ["a", "b"]
+
+
+async def test_a_kernel_that_breaks_is_a_runtime_error_and_every_task_has_still_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with rig() as house:
+        house.transport.script("a", takes(1))
+        constellation = plan("a b c", "a>b")
+
+        def broken(*arguments: Any) -> None:
+            raise ZeroDivisionError("a bug")
+
+        monkeypatch.setattr(Run, "_succeeded", broken)
+        with pytest.raises(RunError, match="ZeroDivisionError: a bug"):
+            await house.run(constellation)
+        monkeypatch.undo()
+        assert house.orchestrator.runs() == []
+        await house.bus.drain()
+        assert all(task.is_terminal for task in constellation.tasks.values())
+        assert house.recorder.of(EventType.CONSTELLATION_CANCELLED) != []
+        assert TaskConstellation.from_dict(constellation.to_dict()).is_complete()
