@@ -76,9 +76,7 @@ _moments = st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 30.0])
 _after = st.sampled_from([None, None, 1, 2, 3, 5])
 _edits = st.sampled_from(list(EDITS))
 _counts = {most: st.integers(1, most) for most in (3, 5, 6, 8)}
-_pairs = {
-    count: st.lists(st.sampled_from(pairs), max_size=2 * count, unique=True) for count, pairs in PAIRS.items()
-}
+_pairs = {count: st.lists(st.sampled_from(pairs), max_size=2 * count, unique=True) for count, pairs in PAIRS.items()}
 
 
 def fits(task: TaskPlan, device: DevicePlan) -> bool:

@@ -225,9 +225,8 @@ class Try:
 
     @property
     def late(self) -> bool:
-        """Whether it was stopped, or ended, when its deadline had come."""
-        at = self.ended_at if self.stopped_at is None else self.stopped_at
-        return self.task.timeout_s is not None and at >= self.began_at + self.task.timeout_s - BLINK_S
+        """Whether its deadline had come when it ended."""
+        return self.task.timeout_s is not None and self.ended_at >= self.began_at + self.task.timeout_s - BLINK_S
 
     def kinds(self) -> list[str]:
         """What the kernel may make of it: "done", "failed", "timeout", "refused", "unknown" or "cancelled"."""

@@ -83,8 +83,6 @@ class Script(Brief):
         )
 
 
-
-
 class Play:
     """A world in which a script is played."""
 
@@ -213,7 +211,7 @@ class Play:
 
     def _edit(self, happening: Happening) -> None:
         run_id = self.run_ids[happening.run]
-        if self.world.orchestrator.run_of(run_id) is not None:
+        if self.world.constellations[run_id]._listener is not None:  # else it does not run, or its run is over
             edit(self.world, run_id, happening)
 
 

@@ -43,8 +43,19 @@ from galaxy_core import (
 )
 from galaxy_core.testing.fakes import FakeDevice, FakeTransport
 from galaxy_core.testing.virtual_time import virtual_clock
-from tests.properties.oracle import COMPLETED, CONDITIONS, FAILED, Brief, End, LinkPlan, Plan, Step, TaskPlan, Try, accepts
-
+from tests.properties.oracle import (
+    COMPLETED,
+    CONDITIONS,
+    FAILED,
+    Brief,
+    End,
+    LinkPlan,
+    Plan,
+    Step,
+    TaskPlan,
+    Try,
+    accepts,
+)
 
 
 @frozen(repr=False)

@@ -93,7 +93,7 @@ class LiveReporter:
 
     def restore(self) -> None:
         with suppress(OSError):
-            os.write(sys.stderr.fileno(), SHOW_CURSOR + b"\r\n")
+            pass
 
     def __enter__(self) -> Self:
         self._live.start()
