@@ -35,7 +35,7 @@ class LateBinding:
             ticket = task._ticket = run.book.new_ticket()
             entry = (-task._priority.value, task._index, ticket, task)
             heappush(self._queues.setdefault(needs_of(task), []), entry)
-        run.book.hungry.add(run)
+        run.book.hungry[run] = None
         self.choose(run)
 
     def waits(self, task: TaskStar) -> bool:
@@ -78,7 +78,7 @@ class LateBinding:
             if not started:
                 self._complain_if_stuck(run, len(offered))
         if not any(self._queues.values()):
-            run.book.hungry.discard(run)
+            run.book.hungry.pop(run, None)
 
     def _offer(self, run: Flow) -> tuple[dict[str, Entry], list[TaskToPlace], dict[str, DeviceLoad]]:
         """What can start now, taken out of the queues: of each class no more than there are slots for it."""
@@ -119,7 +119,7 @@ class LateBinding:
         """The strategy is broken: whatever waits for it has failed."""
         waiting = [*offered, *(entry for queue in self._queues.values() for entry in queue)]
         self._queues.clear()
-        run.book.hungry.discard(run)
+        run.book.hungry.pop(run, None)
         for entry in sorted(waiting, key=_rank):
             if _is_valid(entry):
                 run.fail_unplaced(entry[3], error)

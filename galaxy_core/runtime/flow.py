@@ -114,6 +114,7 @@ class Flow(ABC):
         self._runnable: deque[tuple[TaskStar, Lane, int]] = deque()
         self._counted: dict[TaskStar, Lane] = {}
         self._failovers: dict[TaskStar, int] = {}
+        self._unplaced: deque[tuple[TaskStar, GalaxyError]] = deque()
         self._revision = constellation._revision
         self._complete = anyio.Event()
         self._idle: list[Worker] = []
@@ -290,8 +291,14 @@ class Flow(ABC):
 
     def fail_unplaced(self, task: TaskStar, error: GalaxyError) -> None:
         """No device can run a ready task: it has failed."""
-        at = self._wall()
-        self._end(task, _FAILED, error, at, self._result(task, None, _FAILED, error, None))
+        self._unplaced.append((task, error))
+        if len(self._unplaced) > 1:
+            return  # whoever is at the first of them comes to this one: chains of such tasks may be longer than any stack
+        while self._unplaced:
+            task, error = self._unplaced[0]
+            if task._status in UNSTARTED:
+                self._end(task, _FAILED, error, self._wall(), self._result(task, None, _FAILED, error, None))
+            self._unplaced.popleft()
 
     def _count_out(self, task: TaskStar) -> None:
         lane = self._counted.pop(task, None)

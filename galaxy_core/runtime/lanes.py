@@ -174,8 +174,9 @@ class LaneBook:
 
     def __init__(self) -> None:
         self.lanes: dict[str, Lane] = {}
-        self.runs: set[Holder] = set()
-        self.hungry: set[Flow] = set()  # runs with ready tasks that get their device only when a slot is free
+        # Dictionaries as sets that keep their order: who comes first must not depend on where objects lie in memory.
+        self.runs: dict[Holder, None] = {}
+        self.hungry: dict[Flow, None] = {}  # runs with ready tasks that get their device only when a slot is free
         self.next_lease = count(1).__next__
         self.new_ticket = count(1).__next__
         self.slots = 0  # of all lanes together

@@ -70,10 +70,11 @@ class Reports:
             self._stirred.set()
         self._events.append(event)
 
-    def started(self, task: TaskStar, at: float) -> None:
+    def started(self, task: TaskStar, device_id: str, at: float) -> None:
         """An attempt started."""
         if self.hears_starts:
-            self._add(TaskEvent(_STARTED, self.source_id, at, self._about, task._task_id, "running"))
+            data = {"device_id": device_id, "attempt": task._attempts, **self._about}
+            self._add(TaskEvent(_STARTED, self.source_id, at, data, task._task_id, "running"))
 
     def ended(
         self,

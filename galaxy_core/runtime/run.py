@@ -50,7 +50,7 @@ class Run(Flow):
         """Run the constellation to its end. On cancellation every task still ends, as cancelled."""
         constellation = self.constellation
         constellation._listener = self
-        self.book.runs.add(self)
+        self.book.runs[self] = None
         try:
             async with anyio.create_task_group() as group:
                 self._group = group
@@ -101,7 +101,7 @@ class Run(Flow):
     def _close(self) -> None:
         """Give back whatever the run still holds. Only a cancelled or broken run has anything left."""
         self._closed = True
-        self.book.hungry.discard(self)
+        self.book.hungry.pop(self, None)
         if not self.constellation.is_complete():
             self.cancelled = self.constellation._cancelled = True
             # First what has not started, so that no link is judged by what is cancelled after it.
@@ -118,7 +118,7 @@ class Run(Flow):
         if self.editing is not None:
             self.editing.over(self)
         self.constellation._listener = None
-        self.book.runs.discard(self)
+        self.book.runs.pop(self, None)
         self.reports.flush()
         self.constellation.complete_execution()
         self.outcome = outcome_of(self.constellation)
@@ -234,7 +234,7 @@ class Run(Flow):
         self.constellation.begin(task, at)
         reports, request = self.reports, task._request
         if reports.hears_starts:
-            reports.started(task, at)
+            reports.started(task, lane.device.device_id, at)
         if request is not None:
             try:
                 request = prepare_request(request, task, lane, self.constellation)

@@ -61,7 +61,7 @@ async def execute_on_lane(
     worker = Worker()
     turn = _Turn(worker, lane)
     task._ticket = lane.book.new_ticket()
-    lane.book.runs.add(turn)
+    lane.book.runs[turn] = None
     lane.offer(turn, task, task._ticket)
     start = clock.wall()
     outcome: Outcome | TaskTimeoutError = Unknown(f"it went before task {task_id!r} had its turn")
@@ -78,7 +78,7 @@ async def execute_on_lane(
                 lane.release()
                 load_changed(lane)
     finally:
-        lane.book.runs.discard(turn)
+        lane.book.runs.pop(turn, None)
     return _as_result(task_id, lane.device_id, outcome, start, clock.wall(), timeout_s)
 
 

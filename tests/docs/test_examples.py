@@ -30,7 +30,8 @@ def output(command: Sequence[str | Path], folder: Path) -> str:
         text=True,
         timeout=TIMEOUT_S,
         check=False,
-        env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"},
+        # Collected files go to a temporary folder that stays: here below the test's own.
+        env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(folder)},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout

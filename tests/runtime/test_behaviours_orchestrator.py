@@ -777,7 +777,8 @@ class TestEvents:  # row 13, and the order of events
         assert (ended.constellation_state, ended.new_ready_tasks) == ("completed", None)
         assert ended.data["execution_duration"] is not None
         start, end = house.recorder.of_task("a")
-        assert (start.status, start.data, start.result) == ("running", {"constellation_id": "c1"}, None)
+        assert (start.status, start.result) == ("running", None)
+        assert start.data == {"constellation_id": "c1", "device_id": "d1", "attempt": 1}
         assert (end.status, end.data["newly_ready_tasks"]) == ("completed", ["b"])
         assert (end.data["constellation_id"], end.data["constellation"]) == ("c1", constellation)
         assert end.result is constellation.tasks["a"].result

@@ -21,12 +21,13 @@ from galaxy_core import (
     TaskConstellation,
     TaskConstellationOrchestrator,
     TaskEvent,
+    TaskPriority,
     TaskStar,
     TaskStatus,
 )
 from galaxy_core.testing.fakes import hang, takes
 
-from .fakes import Rig, plan, rig, until
+from .fakes import Rig, link, plan, rig, until
 
 pytestmark = pytest.mark.anyio
 
@@ -640,3 +641,47 @@ class TestInARun:
             with synchronizer.editor("c1"):
                 result = await house.run(constellation)
         assert result["status"] == "partially_failed"
+
+    async def test_what_was_held_goes_on_by_priority(self) -> None:
+        async with rig() as house:
+            synchronizer = synchronize(house)
+            house.bus.subscribe(Agent(house))
+            constellation = plan("a low", "a>low", constellation_id="c1")
+            constellation.add_task(TaskStar("high", description="x", priority=TaskPriority.HIGH))
+            constellation.add_dependency(link("a>high"))
+            with synchronizer.editor("c1"):
+                await house.run(constellation)
+        assert house.device().started == ["a", "high", "low"]
+
+    async def test_an_answer_to_a_cancelled_run_is_refused(self) -> None:
+        async with rig() as house:
+            synchronizer = synchronize(house)
+            constellation = plan("a b", "a>b", constellation_id="c1")
+            with synchronizer.editor("c1"):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(house.run, constellation)
+                    await until(synchronizer.has_pending_modifications)
+                    await house.orchestrator.cancel_execution("c1")
+                answer = modified(["a"], "c1", new_constellation=rebuilt(constellation, "a b c", "a>b b>c"))
+                await house.bus.publish_event(answer)
+        assert synchronizer.refused_modifications == 1
+        assert sorted(constellation.tasks) == ["a", "b"]
+
+    async def test_a_task_that_completes_although_it_was_cancelled_has_no_editor_waited_for(self) -> None:
+        async def stubborn(attempt: Any) -> Completed:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(5)
+            return Completed("made it")
+
+        async with rig() as house:
+            synchronizer = synchronize(house)
+            house.transport.script("a", stubborn)
+            constellation = plan("a b", "a>b", constellation_id="c1")
+            with synchronizer.editor("c1"):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(house.run, constellation)
+                    await until(lambda: house.device().running)
+                    await house.orchestrator.cancel_execution("c1")
+                assert anyio.current_time() < 10
+        assert constellation.tasks["a"].result.result == "made it"
+        assert constellation.tasks["b"].status == "cancelled"

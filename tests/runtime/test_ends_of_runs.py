@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from galaxy_core import (
@@ -18,6 +19,7 @@ from galaxy_core import (
 )
 from galaxy_core.runtime.run import Run
 from galaxy_core.testing.fakes import hang, takes
+from galaxy_core.testing.virtual_time import virtual_backend
 
 from .fakes import plan, rig, until
 
@@ -142,3 +144,73 @@ async def test_a_kernel_that_breaks_is_a_runtime_error_and_every_task_has_still_
         assert all(task.is_terminal for task in constellation.tasks.values())
         assert house.recorder.of(EventType.CONSTELLATION_CANCELLED) != []
         assert TaskConstellation.from_dict(constellation.to_dict()).is_complete()
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+@pytest.mark.parametrize("strategy", ["load_balance", "earliest_finish"])
+def test_in_whatever_order_cancelled_runs_end_they_give_each_other_no_slots(name: str, strategy: str) -> None:
+    async def cancel_all() -> None:
+        async with rig("d1", "d2") as house:
+            house.transport.default = hang
+            plans = [plan("a b c d", constellation_id=name) for name in ("one", "two", "three")]
+            async with anyio.create_task_group() as group:
+                for constellation in plans:
+                    group.start_soon(house.run, constellation, strategy)
+                await until(lambda: house.device("d1").running and house.device("d2").running)
+                group.cancel_scope.cancel()
+            assert house.slots_are_free()
+            assert all(constellation.state is ConstellationState.CANCELLED for constellation in plans)
+
+    for seed in range(25):
+        backend, options = virtual_backend(name, seed)
+        anyio.run(cancel_all, backend=backend, backend_options=options)
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_an_edit_at_any_moment_of_the_end_is_part_of_the_run_or_is_not(name: str) -> None:
+    async def edit_late(steps: int) -> int:
+        async with rig(slots=2) as house:
+            constellation = plan("a")
+            found: list[dict[str, Any]] = []
+
+            async def run() -> None:
+                found.append(await house.run(constellation))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(run)
+                await until(constellation.is_complete)
+                for _ in range(steps):
+                    await anyio.lowlevel.checkpoint()
+                constellation.add_task(TaskStar("late", description="x"))
+            (result,) = found
+            assert result["status"] == "completed"
+            assert len(result["results"]) == result["total_tasks"]
+            taken = "late" in result["results"]
+            assert str(constellation.tasks["late"].status) == ("completed" if taken else "pending")
+            assert house.slots_are_free()
+            return int(taken)
+
+    taken = []
+    for steps in range(25):
+        backend, options = virtual_backend(name, seed=steps)
+        taken.append(anyio.run(edit_late, steps, backend=backend, backend_options=options))
+    assert set(taken) == {0, 1}
+
+
+@pytest.mark.parametrize("name", ["asyncio", "trio"])
+def test_a_caller_who_gives_up_when_its_turn_comes_gives_its_slot_back(name: str) -> None:
+    async def give_up() -> None:
+        async with rig() as house:
+            await house.manager.connect_all()
+            house.transport.script("a", takes(5))
+            async with anyio.create_task_group() as group:
+                group.start_soon(house.manager.assign_task_to_device, "a", "d1", "do a")
+                await until(lambda: house.device().running)
+                with anyio.CancelScope(deadline=5):
+                    await house.manager.assign_task_to_device("b", "d1", "do b")
+            assert house.slots_are_free()
+            assert (await house.manager.assign_task_to_device("c", "d1", "do c")).is_successful
+
+    for seed in range(25):
+        backend, options = virtual_backend(name, seed)
+        anyio.run(give_up, backend=backend, backend_options=options)

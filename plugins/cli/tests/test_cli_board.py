@@ -152,6 +152,16 @@ def test_more_running_tasks_than_lines_are_counted() -> None:
     assert lines[-1] == "  60 running · 240 waiting · 43 more not shown"
 
 
+def test_what_ended_last_keeps_a_third_of_the_lines_however_much_runs() -> None:
+    constellation = plan(SMALL + 100)
+    board = heard(constellation, [run_started()])
+    for number in range(50):
+        board.hear([start(constellation, f"t{number}", 0), complete(constellation, f"t{number}", 1)])
+    board.hear([start(constellation, f"t{number}", 0) for number in range(50, 150)])
+    words = [line.split()[3] for line in picture(board, 1, height=33)[1:-1]]
+    assert words == ["done"] * 10 + ["running"] * 20
+
+
 def test_a_small_plan_has_a_line_for_each_task_in_an_order_that_respects_links() -> None:
     constellation = plan(3)
     constellation.add_dependency(TaskStarLine("t2", "t0"))

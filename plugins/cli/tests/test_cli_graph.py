@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise
 from xml.etree import ElementTree as ET
 
@@ -150,3 +150,20 @@ def test_sweeping_undoes_crossings_that_need_not_be() -> None:
     drawing = layout(sizes, [("a", "z"), ("b", "y"), ("c", "x")])
     places = drawing.boxes
     assert [places[end].y for end in ("z", "y", "x")] == [places[start].y for start in ("a", "b", "c")]
+
+
+@given(st.integers(2, 7), st.sets(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=20))
+def test_sweeping_never_makes_it_worse(size: int, pairs: set[tuple[int, int]]) -> None:
+    sizes = {f"{side}{number}": (50.0, 20.0) for side in "lr" for number in range(size)}
+    kept = [(f"l{start}", f"r{end}") for start, end in sorted(pairs) if start < size and end < size]
+    # Each on the right has a prerequisite, so that there are two layers and no more.
+    links = [*kept, *((f"l{number}", f"r{number}") for number in range(size))]
+    places = layout(sizes, links).boxes
+
+    def crossings(height: Callable[[str], float]) -> int:
+        return sum(
+            (height(one[0]) - height(other[0])) * (height(one[1]) - height(other[1])) < 0
+            for one, other in combinations(dict.fromkeys(links), 2)
+        )
+
+    assert crossings(lambda name: places[name].y) <= crossings(lambda name: float(name[1:]))

@@ -93,7 +93,7 @@ class LiveReporter:
 
     def restore(self) -> None:
         with suppress(OSError):
-            pass
+            os.write(sys.stderr.fileno(), SHOW_CURSOR + b"\r\n")
 
     def __enter__(self) -> Self:
         self._live.start()
