@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any
@@ -98,3 +99,9 @@ class Device:
         if missing := requires - self.capabilities:
             lacking.append("lacks " + ", ".join(sorted(missing)))
         return " and ".join(lacking) or None
+
+
+def this_machine() -> Device:
+    """What plans run on when nobody says anything else: `here`, as many tasks at a time as there are processors."""
+    family = "posix" if os.name == "posix" else "windows"
+    return Device("here", capabilities=[family], max_concurrency=os.cpu_count() or 1)

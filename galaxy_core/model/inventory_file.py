@@ -11,17 +11,12 @@ from typing import Any
 
 from attrs import field, frozen
 
-from galaxy_core.model.device import Device, SecretRef
+from galaxy_core.model.device import Device, SecretRef, this_machine
 from galaxy_core.model.places import Findings
 from galaxy_core.model.schema_files import validated_inventory
 from galaxy_core.model.source import MAX_BYTES, Source, find_foreign, parse, read_source, text_source
 
 _SECRET_KEYS = frozenset({"env", "file", "keyring"})
-
-
-def _this_machine() -> list[Device]:
-    family = "posix" if os.name == "posix" else "windows"
-    return [Device("here", capabilities=[family], max_concurrency=os.cpu_count() or 1)]
 
 
 @frozen
@@ -31,7 +26,7 @@ class Inventory:
     By default one, `here`: this machine, which does as many things at a time as it has processors.
     """
 
-    devices: list[Device] = field(factory=_this_machine)
+    devices: list[Device] = field(factory=lambda: [this_machine()])
 
 
 def parse_inventory(

@@ -12,18 +12,15 @@ import anyio
 from galaxy_core.extension.interfaces import IEventObserver
 from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.model.constellation import TaskConstellation
-from galaxy_core.model.device import Device
+from galaxy_core.model.device import Device, this_machine
 from galaxy_core.runtime.bus import EventBus
 from galaxy_core.runtime.devices import ConstellationDeviceManager, registry_of
 from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
 
-#: What a plan runs on when nobody says anything else: this machine.
-HERE = Device("here", "local", max_concurrency=4)
-
 
 async def arun_constellation(
     constellation: TaskConstellation,
-    devices: Iterable[Device] = (HERE,),
+    devices: Iterable[Device] | None = None,
     *,
     strategy: str = "load_balance",
     plugins: PluginRegistry | Iterable[object] | None = None,
@@ -36,7 +33,7 @@ async def arun_constellation(
     for observer in observers:
         bus.subscribe(observer)
     async with ConstellationDeviceManager(plugins=registry, event_bus=bus) as manager:
-        for device in devices:
+        for device in [this_machine()] if devices is None else devices:
             manager.add_device(device)
         orchestrator = TaskConstellationOrchestrator(manager, event_bus=bus, plugins=registry, artifacts=artifacts)
         return await orchestrator.orchestrate_constellation(
@@ -46,7 +43,7 @@ async def arun_constellation(
 
 def run_constellation(
     constellation: TaskConstellation,
-    devices: Iterable[Device] = (HERE,),
+    devices: Iterable[Device] | None = None,
     *,
     strategy: str = "load_balance",
     plugins: PluginRegistry | Iterable[object] | None = None,
@@ -57,7 +54,7 @@ def run_constellation(
 ) -> dict[str, Any]:
     """Run a constellation to its end, from a program without an event loop.
 
-    By default on this machine, four tasks at a time. Returns and raises what `orchestrate_constellation` does.
+    By default on this machine, as many tasks at a time as it has processors. Returns and raises what `orchestrate_constellation` does.
     `backend` is "asyncio" or "trio".
 
     Raises:
