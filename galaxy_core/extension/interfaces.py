@@ -62,9 +62,21 @@ class Attempt:
     `request` has its references already replaced by values. `lease` is unique among all attempts of a device manager:
     what a device does for one lease is not mistaken for another's. `timeout_s` is what the task allows for one
     attempt, or None; the kernel enforces it by cancelling `execute`, so a session needs it only for its far side.
+    A session that is cancelled may leave in `partial` what the attempt had said until then; it stands in the result.
     """
 
-    __slots__ = ("_artifacts", "_output", "device_id", "lease", "number", "request", "run_id", "task", "timeout_s")
+    __slots__ = (
+        "_artifacts",
+        "_output",
+        "device_id",
+        "lease",
+        "number",
+        "partial",
+        "request",
+        "run_id",
+        "task",
+        "timeout_s",
+    )
 
     def __init__(
         self,
@@ -85,6 +97,7 @@ class Attempt:
         self.lease = lease
         self.request = request
         self.timeout_s = timeout_s
+        self.partial: Completed | None = None
         self._output = output
         self._artifacts = artifacts
 

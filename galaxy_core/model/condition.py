@@ -17,31 +17,26 @@ Evaluator = Callable[..., Any]
 class Expression:
     """A condition as text: JMESPath over ``{status, exit_code, stdout, stderr, value, json, error}`` of the prerequisite.
 
-    JMESPath has no loops, no regular expressions and no way to Python objects. `json` is the parsed standard output,
+    JMESPath has no loops, no regular expressions and no way to Python objects; size and work are bounded. `json` is the parsed standard output,
     null when it is not JSON. The result counts as JMESPath counts: empty strings, lists and objects, false and null are
     not met. Literals stand in back-ticks: ``exit_code == `0```.
 
     Raises:
-        ValueError: the text is not JMESPath.
+        ValueError: the text is not JMESPath, or too large; when called: it cannot be evaluated, or is too much work.
     """
 
     MAX_LENGTH = 1000
 
-    __slots__ = ("_compiled", "text")
+    __slots__ = ("_query", "text")
 
     def __init__(self, text: str) -> None:
-        import jmespath  # loaded with the first plan that has a condition
+        from galaxy_core.model.query import Query  # loads jmespath, with the first plan that has a condition
 
-        if len(text) > self.MAX_LENGTH:
-            raise ValueError(f"a condition may have {self.MAX_LENGTH} characters, this one has {len(text)}")
-        try:
-            self._compiled = jmespath.compile(text)
-        except (jmespath.exceptions.JMESPathError, RecursionError) as error:
-            raise ValueError(f"not a JMESPath expression: {text!r}: {error}") from error
+        self._query = Query(text)
         self.text = text
 
     def __call__(self, payload: Any, outcome: ExecutionResult | None = None) -> bool:
-        found = self._compiled.search(outcome_document(payload, outcome))
+        found = self._query.search(outcome_document(payload, outcome))
         return found is not None and found is not False and found not in ("", [], {})
 
     def __eq__(self, other: object) -> bool:

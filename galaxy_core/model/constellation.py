@@ -136,9 +136,10 @@ class TaskConstellation(Graph, Document):
             return ConstellationState.CREATED if self._ended_at is None else ConstellationState.COMPLETED
         if cancelled and (self._cancelled or not (completed or failed)):
             return ConstellationState.CANCELLED
-        if failed and not completed:
+        wrong = failed or self._broken  # a condition that cannot be evaluated is no silent "not met"
+        if wrong and not completed:
             return ConstellationState.FAILED
-        return ConstellationState.PARTIALLY_FAILED if failed or cancelled else ConstellationState.COMPLETED
+        return ConstellationState.PARTIALLY_FAILED if wrong or cancelled else ConstellationState.COMPLETED
 
     def update_state(self) -> None:
         """Kept for callers of the API document: the state is derived, so there is nothing to update."""

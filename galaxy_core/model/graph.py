@@ -20,21 +20,16 @@ from galaxy_core.errors import (
     CycleError,
     DuplicateIdError,
     ImmutableError,
+    InvalidPlanError,
     PlanError,
     UnknownTaskError,
 )
-from galaxy_core.model.dependency import DependencyType, TaskStarLine
+from galaxy_core.model.dependency import TaskStarLine
+from galaxy_core.model.listener import Deferred
 from galaxy_core.model.order import Order
 from galaxy_core.model.progress import Progress
-from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
+from galaxy_core.model.result import TERMINAL, UNSTARTED
 from galaxy_core.model.task import TaskStar
-
-_PENDING, _RUNNING, _WAITING = TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.WAITING_DEPENDENCY
-_COMPLETED, _FAILED = TaskStatus.COMPLETED, TaskStatus.FAILED
-_SKIPPED, _CANCELLED = TaskStatus.SKIPPED, TaskStatus.CANCELLED
-_UNCONDITIONAL, _COMPLETION_ONLY = DependencyType.UNCONDITIONAL, DependencyType.COMPLETION_ONLY
-_SUCCESS_ONLY = DependencyType.SUCCESS_ONLY
-_NONE: tuple[TaskStar, ...] = ()
 
 
 class Graph(Progress):
@@ -133,7 +128,10 @@ class Graph(Progress):
         Raises:
             DuplicateIdError: there is one of that id.
             PlanError: the task belongs to a constellation already; add a copy of it.
+            InvalidPlanError: the plan is running, and the task says what no run could work with.
         """
+        if self._listener is not None and (problems := task._unrunnable()):
+            raise InvalidPlanError(problems, f"Task {task._task_id} cannot be added to a running plan")
         self._admit(task)
         self._edited()
         if self._listener is not None and task in self._ready:
@@ -184,7 +182,7 @@ class Graph(Progress):
         self._attach(dependency, source, target)
         self._edited()
         if source._status in TERMINAL:
-            ready, skipped = self._settle(source, self._updated_at)
+            ready, skipped = self._settle(source, self._updated_at, dependency)
             if self._listener is not None:
                 self._listener.task_freed(ready, skipped)
 
@@ -271,13 +269,18 @@ class Graph(Progress):
 
     @contextmanager
     def _as_one_edit(self) -> Iterator[None]:
-        """What is edited inside raises the revision once."""
+        """What is edited inside raises the revision once, and whoever listens hears of it when all is done."""
+        listener, deferred = self._listener, Deferred()
         self._together = True
+        self._listener = deferred if listener is not None else None
         try:
             yield
         finally:
             self._together = False
+            self._listener = listener
             self._revision += 1
+            if listener is not None:
+                deferred.tell(listener)
 
     def _task_changed(self, task: TaskStar) -> None:
         """A setter of a task was used."""

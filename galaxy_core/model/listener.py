@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -23,3 +23,27 @@ class Listener(Protocol):
 
     def task_removed(self, task: TaskStar) -> None:
         """A task that had not started was taken out."""
+
+
+class Deferred:
+    """Hears like a listener, and tells another one later, in order: for edits that belong together."""
+
+    def __init__(self) -> None:
+        self._heard: list[Callable[[Listener], None]] = []
+
+    def tell(self, listener: Listener) -> None:
+        """Pass on what was heard."""
+        for say in self._heard:
+            say(listener)
+
+    def task_changed(self, task: TaskStar) -> None:
+        self._heard.append(lambda listener: listener.task_changed(task))
+
+    def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
+        self._heard.append(lambda listener: listener.task_ended(task, ready, skipped))
+
+    def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
+        self._heard.append(lambda listener: listener.task_freed(ready, skipped))
+
+    def task_removed(self, task: TaskStar) -> None:
+        self._heard.append(lambda listener: listener.task_removed(task))

@@ -69,7 +69,7 @@ class _TaskReader:
         requires = get("requires")
         return TaskStar(
             task_id,
-            get("name", task_id),
+            get("name", task_id).strip() or task_id,
             get("description", ""),
             get("tips"),
             get("device"),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from galaxy_core.errors import ConditionError, TaskSkippedError, TransitionError, UnknownTaskError
-from galaxy_core.model.dependency import DependencyType
+from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.listener import Listener
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
@@ -26,7 +26,7 @@ _NONE: tuple[TaskStar, ...] = ()
 class Progress:
     """The tasks of a plan as a run sees them. `Graph` adds what edits the plan."""
 
-    __slots__ = ("__weakref__", "_cancelled", "_counts", "_listener", "_ready", "_tasks", "_updated_at")
+    __slots__ = ("__weakref__", "_broken", "_cancelled", "_counts", "_listener", "_ready", "_tasks", "_updated_at")
 
     def __init__(self, now: float) -> None:
         self._tasks: dict[str, TaskStar] = {}
@@ -34,6 +34,7 @@ class Progress:
         self._ready: dict[TaskStar, None] = {}
         self._listener: Listener | None = None
         self._cancelled = False
+        self._broken = 0  # tasks that are skipped because a condition could not be evaluated
         self._updated_at = now
 
     def _known(self, task_id: str) -> TaskStar:
@@ -87,14 +88,19 @@ class Progress:
         task._error = error
         task._updated_at = at
 
-    def _settle(self, ended: TaskStar, at: float) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
-        """Judge the open links out of a task that has ended, and of those that are skipped by it, transitively."""
+    def _settle(
+        self, ended: TaskStar, at: float, only: TaskStarLine | None = None
+    ) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
+        """Judge the open links out of a task that has ended, and of those that are skipped by it, transitively.
+
+        With `only`, of the links out of the ended task just that one.
+        """
         ready: list[TaskStar] = []
         skipped: list[TaskStar] = []
         queue = [ended]
         for task in queue:
             succeeded = task._status is _COMPLETED
-            for line in task._out:
+            for line in task._out if only is None or task is not ended else (only,):
                 if not line._open:
                     continue
                 line._open = False
@@ -123,6 +129,8 @@ class Progress:
         task._status = _SKIPPED
         task._error = cause
         task._updated_at = at
+        if isinstance(cause, ConditionError):
+            self._broken += 1
 
     def _status_changed(self, task: TaskStar, old: TaskStatus, new: TaskStatus) -> None:
         """A method of the task changed its status."""
@@ -133,7 +141,10 @@ class Progress:
             self._reopen(task)
             if not task._pending:
                 self._ready[task] = None
+                if self._listener is not None:
+                    self._listener.task_freed((task,), ())
             return
+        task._ticket = 0
         self._ready.pop(task, None)
         if new in TERMINAL:
             ready, skipped = self._settle(task, task._updated_at)

@@ -33,7 +33,8 @@ class Reference:
         """What this refers to in `result`.
 
         Raises:
-            InputError: there is no result, it is not JSON, the path leads nowhere, or there is no such file.
+            InputError: there is no result, it is not JSON, the path leads nowhere, there is no such file, or what it
+                refers to was cut.
         """
         if result is None:
             raise InputError(str(self), "that task has no result")
@@ -45,30 +46,65 @@ class Reference:
             if rest not in files:
                 known = ", ".join(repr(name) for name in files) or "none"
                 raise InputError(str(self), f"it left no file {rest!r}; collected: {known}")
+            self._check_file(result, rest)
             return files[rest]
         if kind not in REFERENCE_VALUES or rest:
             raise InputError(str(self), f"allowed are {', '.join(REFERENCE_VALUES)}, json.PATH and file.NAME")
+        if kind in ("stdout", "stderr"):
+            self._check_whole(result, kind)
+        elif kind == "value" and result.result is not None and result.result == result.stdout:
+            self._check_whole(result, "stdout")
         found = getattr(result, kind)
         if found is None and kind != "value":
             raise InputError(str(self), f"that task has no {kind}")
         return str(found) if kind == "status" else found
+
+    def _check_whole(self, result: ExecutionResult, stream: str) -> None:
+        """A transport that cuts may tell which stream by ``stdout_kept_bytes``; if it does not, both are suspect."""
+        told = result.metadata
+        text = getattr(result, stream)
+        other = "stderr" if stream == "stdout" else "stdout"
+        if not told.get("truncated") or text is None:
+            return
+        if f"{stream}_kept_bytes" not in told and f"{other}_kept_bytes" in told:
+            return
+        remedy = "raise output_cap_bytes of its device, or have it write a file and take file.NAME"
+        file, size = f"{stream}.txt", told.get(f"{stream}_file_bytes")
+        if file in (result.files or {}) and size is not None and size == told.get(f"{stream}_bytes"):
+            remedy = f"take the whole of it as a file, file.{file}, or raise output_cap_bytes of its device"
+        raise InputError(str(self), f"its {stream} was cut after {len(text)} characters; {remedy}")
+
+    def _check_file(self, result: ExecutionResult, name: str) -> None:
+        """The file of a stream that was cut has a cap of its own."""
+        stream = name.removesuffix(".txt")
+        if name not in ("stdout.txt", "stderr.txt") or not result.metadata.get("truncated"):
+            return
+        kept, size = (result.metadata.get(f"{stream}_{what}") for what in ("file_bytes", "bytes"))
+        if kept is not None and size is not None and kept < size:
+            where = (result.files or {})[name]
+            raise InputError(
+                str(self),
+                f"its {stream} was cut: file.{name}, {where!r}, has its first {kept} bytes of {size}; "
+                "raise artifact_cap_bytes of its device, or have it write a file and take file.NAME",
+            )
 
     def _json(self, result: ExecutionResult, path: str) -> Any:
         text = result.stdout
         if text is None:
             document = result.result  # a call's return value is a document already
         else:
+            self._check_whole(result, "stdout")
             try:
                 document = json.loads(text)
             except (ValueError, RecursionError) as error:
                 raise InputError(str(self), f"its standard output is not JSON: {error}") from error
         if not path:
             return document
-        import jmespath  # loaded with the first plan that needs it
+        from galaxy_core.model.query import Query  # loads jmespath, with the first plan that needs it
 
         try:
-            found = jmespath.search(path, document)
-        except (jmespath.exceptions.JMESPathError, RecursionError) as error:
+            found = Query(path).search(document)
+        except ValueError as error:
             raise InputError(str(self), f"{path!r} cannot be evaluated: {error}") from error
         if found is None:
             raise InputError(str(self), f"{path!r} leads nowhere in its output")

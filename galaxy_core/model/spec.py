@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from galaxy_core.errors import ImmutableError
+from galaxy_core.errors import ImmutableError, PlanError
 from galaxy_core.model.device import DeviceType
 from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskConfiguration, TaskPriority
 from galaxy_core.model.request import Request
@@ -204,6 +204,8 @@ class TaskSpec(Document):
     @device_type.setter
     def device_type(self, device_type: DeviceType | None) -> None:
         self._guard("device type")
+        if device_type is not None and not isinstance(device_type, DeviceType):
+            raise PlanError(f"device type of task {self._task_id!r} must be a DeviceType or None, not {device_type!r}")
         self._device_type = device_type
         self._changed()
 
@@ -226,6 +228,8 @@ class TaskSpec(Document):
     @priority.setter
     def priority(self, priority: TaskPriority) -> None:
         self._guard("priority")
+        if not isinstance(priority, TaskPriority):
+            raise PlanError(f"priority of task {self._task_id!r} must be a TaskPriority, not {priority!r}")
         self._priority = priority
         self._changed()
 
@@ -329,6 +333,11 @@ class TaskSpec(Document):
             problems.append("Task name must be a non-empty string")
         if self._request is None and (not isinstance(self._description, str) or not self._description.strip()):
             problems.append("Task description must be a non-empty string")
+        return problems + self._unrunnable()
+
+    def _unrunnable(self) -> list[str]:
+        """What no run could work with, whatever it is called."""
+        problems = []
         timeout = self._timeout
         if timeout is not None and (
             isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0
@@ -339,6 +348,8 @@ class TaskSpec(Document):
             problems.append("Retry count must be a non-negative integer")
         if not isinstance(self._priority, TaskPriority):
             problems.append("Priority must be a TaskPriority enum value")
+        if self._device_type is not None and not isinstance(self._device_type, DeviceType):
+            problems.append("Device type must be a DeviceType enum value")
         return problems
 
     def copy(self) -> Self:

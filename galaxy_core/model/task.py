@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
-from galaxy_core.errors import TransitionError
+from galaxy_core.errors import InvalidPlanError, TransitionError
 from galaxy_core.model.result import TERMINAL, UNSTARTED, ExecutionResult, TaskStatus, as_datetime
 from galaxy_core.model.spec import TaskSpec
 
@@ -206,6 +206,8 @@ class TaskStar(TaskSpec):
             raise ValueError("Device manager is required for task execution")
         if not self._target_device_id:
             raise ValueError(f"No device assigned to task {self._task_id}")
+        if problems := self._unrunnable():
+            raise InvalidPlanError(problems, f"Task {self._task_id} cannot run")
         more = {} if self._request is None else {"request": self._request}
         start = time.time()
         try:
@@ -214,7 +216,7 @@ class TaskStar(TaskSpec):
                 device_id=self._target_device_id,
                 task_description=self.to_request_string(),
                 task_data=self.task_data,
-                timeout=self._timeout or DEFAULT_TIMEOUT_S,
+                timeout=DEFAULT_TIMEOUT_S if self._timeout is None else self._timeout,
                 **more,
             )
             result.start_time, result.end_time = start, time.time()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tempfile
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from galaxy_core.extension.interfaces import Attempt
 
 #: One plain path component: no separators, no leading dot, nothing that a file system treats specially.
-NAME = re.compile(r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$")
+NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 
 
 class Artifacts:
@@ -36,7 +37,7 @@ class Artifacts:
 
     def __call__(self, attempt: Attempt, name: str) -> Path:
         """See `Attempt.artifact_path`."""
-        if not NAME.match(name):
+        if not NAME.fullmatch(name):
             raise ValueError(
                 f"file name {name!r} of task {attempt.task_id!r} is not one plain path component: "
                 "letters, digits, '_', '-' and '.', not starting with a dot, at most 128 characters"
@@ -47,7 +48,9 @@ class Artifacts:
 
 
 def plain_name(text: str) -> str:
-    """`text` as one plain path component: unchanged if it is one, else with a mark for every other character."""
-    if NAME.match(text):
+    """`text` as one path component, another one for each text: unchanged if it is plain, else readable and hashed."""
+    if NAME.fullmatch(text):
         return text
-    return "_" + "".join(c if c.isalnum() and c.isascii() else f"-{ord(c):x}-" for c in text)[:100]
+    readable = "".join(c if c.isalnum() and c.isascii() else f"-{ord(c):x}-" for c in text)[:100]
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return f"={readable}-{digest}"  # no plain name begins like this, so none can be made to equal it

@@ -10,9 +10,10 @@ from __future__ import annotations
 import inspect
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Union
 
 import anyio
 import anyio.lowlevel
@@ -29,7 +30,13 @@ STALL_S = 10.0
 #: Seconds after which a mailbox that is being emptied lets others run.
 YIELD_S = 0.002
 
+Types = frozenset[EventType] | None
+Where = Callable[[Event], bool] | None
+Awaited = Union["Mailbox", anyio.Event]  # the event is set when a run is over
+
 _inside: ContextVar[Mailbox | None] = ContextVar("galaxy_mailbox", default=None)
+
+_UNFILTERED: frozenset[Where] = frozenset({None})
 
 
 class Mailbox:
@@ -45,26 +52,20 @@ class Mailbox:
         "events",
         "observer",
         "posted",
+        "subscriptions",
         "types",
         "waits_for",
-        "where",
     )
 
-    def __init__(
-        self,
-        observer: IEventObserver,
-        types: frozenset[EventType] | None,
-        where: Callable[[Event], bool] | None,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, observer: IEventObserver, clock: Clock) -> None:
         self.observer = observer
-        self.types = types
-        self.where = where
+        self.subscriptions: dict[Where, Types] = {}
+        self.types: Types = frozenset()  # of all subscriptions
         self.events: deque[Event] = deque()
         self.posted = 0
         self.done = 0
         self.busy = False
-        self.waits_for: Mailbox | None = None  # whom its observer's handler waits for, so that rings are noticed
+        self.waits_for: list[Awaited] = []  # whom its observer's handler waits for, so that rings are noticed
         self._clock = clock
         self._on_event: Callable[[Event], Any] = observer.on_event
         self._on_events: Callable[[Sequence[Event]], Any] | None = getattr(observer, "on_events", None)
@@ -75,12 +76,35 @@ class Mailbox:
         """The observer's name for messages."""
         return str(getattr(self.observer, "name", None) or type(self.observer).__name__)
 
+    def add(self, where: Where, types: Types) -> None:
+        """Hear events of these types, too, where `where` agrees."""
+        before = self.subscriptions.get(where, frozenset())
+        self.subscriptions[where] = None if types is None or before is None else before | types
+        self._unite()
+
+    def remove(self, where: Where) -> None:
+        """Hear no longer what was added with `where`."""
+        self.subscriptions.pop(where, None)
+        self._unite()
+
+    def _unite(self) -> None:
+        types: Types = frozenset()
+        for more in self.subscriptions.values():
+            types = None if types is None or more is None else types | more
+        self.types = types
+
+    def _wants(self, event: Event) -> bool:
+        return any(
+            (types is None or event.event_type in types) and (where is None or where(event))
+            for where, types in self.subscriptions.items()
+        )
+
     def put(self, events: Sequence[Event]) -> None:
         """Add events that this observer wants, and have them delivered."""
         types = self.types
         wanted = events if types is None else [event for event in events if event.event_type in types]
-        if self.where is not None:
-            wanted = [event for event in wanted if self.where(event)]
+        if self.subscriptions.keys() != _UNFILTERED:
+            wanted = [event for event in wanted if self._wants(event)]
         if wanted:
             self.events.extend(wanted)
             self.posted += len(wanted)
@@ -122,25 +146,32 @@ class Mailbox:
                 raise
             logger.exception("observer %s was cancelled from within while hearing %s", self.name, _named(what))
 
-    def _tell_waiters(self) -> None:
+    def _tell_waiters(self, *, all_of_them: bool = False) -> None:
         left = []
         for target, event in self._waiters:
-            if self.done >= target:
+            if all_of_them or self.done >= target:
                 event.set()
             else:
                 left.append((target, event))
         self._waiters = left
 
-    async def heard(self, stall_s: float | None = None) -> bool:
-        """Wait until everything put so far was handled; False when the observer made no progress for `stall_s`."""
+    def look_again(self) -> None:
+        """Have those who wait for this observer see whether it waits for them by now."""
+        self._tell_waiters(all_of_them=True)
+
+    async def heard(self, stall_s: float | None = None, over: anyio.Event | None = None) -> bool:
+        """Wait until everything put so far was handled; False when the observer made no progress for `stall_s`.
+
+        Ends, too, when the observer's handler waits for `over`.
+        """
         target = self.posted
-        while self.done < target:
+        while self.done < target and (over is None or not _closes_ring(self, over)):
             before = self.done
             event = anyio.Event()
             self._waiters.append((target if stall_s is None else self.done + 1, event))
             with anyio.move_on_after(stall_s):
                 await event.wait()
-            if stall_s is not None and self.done == before:
+            if self.done == before and not event.is_set():
                 return False
         return True
 
@@ -149,13 +180,14 @@ def _named(what: Event | Sequence[Event]) -> str:
     return what.event_type.value if isinstance(what, Event) else f"{len(what)} events"
 
 
-def _closes_ring(mailbox: Mailbox, me: Mailbox) -> bool:
-    """Whether waiting for `mailbox` inside the handler of `me` would wait for oneself."""
-    waiting: Mailbox | None = mailbox
-    while waiting is not None:
+def _closes_ring(mailbox: Mailbox, me: Awaited) -> bool:
+    """Whether waiting for `mailbox`, inside the handler of `me` or in the run that `me` ends, would wait for oneself."""
+    found: list[Awaited] = [mailbox]
+    for waiting in found:  # and for whom those wait: a handler may publish several events at once
         if waiting is me:
             return True
-        waiting = waiting.waits_for
+        if isinstance(waiting, Mailbox):
+            found += [other for other in waiting.waits_for if other not in found]
     return False
 
 
@@ -175,11 +207,11 @@ class EventBus:
         observer: IEventObserver,
         event_types: Iterable[EventType] | None = None,
         *,
-        where: Callable[[Event], bool] | None = None,
+        where: Where = None,
     ) -> None:
         """Have `observer` hear events of these types; None means all, an empty set none. Adds to what it hears already.
 
-        Of an observer that subscribes for the first time, `where` is asked about each event when that is posted.
+        `where` is asked about each event when that is posted. An observer hears once what several subscriptions want.
 
         Raises:
             TypeError: it has no `on_event`.
@@ -189,14 +221,22 @@ class EventBus:
         types = None if event_types is None else frozenset(event_types)
         mailbox = self._mailboxes.get(id(observer))
         if mailbox is None:
-            self._mailboxes[id(observer)] = Mailbox(observer, types, where, self._clock)
-        else:
-            mailbox.types = None if types is None or mailbox.types is None else mailbox.types | types
+            mailbox = self._mailboxes[id(observer)] = Mailbox(observer, self._clock)
+        mailbox.add(where, types)
         self._index()
 
-    def unsubscribe(self, observer: IEventObserver) -> None:
-        """Have `observer` hear nothing more; what is in its mailbox already is still delivered."""
-        self._mailboxes.pop(id(observer), None)
+    def unsubscribe(self, observer: IEventObserver, *, where: Where = None) -> None:
+        """Have `observer` hear nothing more; what is in its mailbox already is still delivered.
+
+        With `where`, what was subscribed with another one, or without, is still heard.
+        """
+        mailbox = self._mailboxes.get(id(observer))
+        if mailbox is None:
+            return
+        if where is not None:
+            mailbox.remove(where)
+        if where is None or not mailbox.subscriptions:
+            del self._mailboxes[id(observer)]
         self._index()
 
     def _index(self) -> None:
@@ -231,11 +271,14 @@ class EventBus:
             await self._wait_for(mailbox, me, None)
         await anyio.lowlevel.checkpoint()
 
-    async def drain(self, stall_s: float = STALL_S) -> None:
-        """Wait until every event posted so far was handled; an observer without progress for `stall_s` is left behind."""
+    async def drain(self, stall_s: float = STALL_S, *, over: anyio.Event | None = None) -> None:
+        """Wait until every event posted so far was handled; an observer without progress for `stall_s` is left behind.
+
+        A run that waits passes its `over`: it does not wait for observers whose handlers wait for its end.
+        """
         me = _inside.get()
         for mailbox in self._each:
-            if not await self._wait_for(mailbox, me, stall_s):
+            if not await self._wait_for(mailbox, me, stall_s, over):
                 logger.warning(
                     "observer %s has not moved for %g s; %d events are still in its mailbox",
                     mailbox.name,
@@ -243,16 +286,41 @@ class EventBus:
                     mailbox.posted - mailbox.done,
                 )
 
-    async def _wait_for(self, mailbox: Mailbox, me: Mailbox | None, stall_s: float | None) -> bool:
-        if me is None:
-            return await mailbox.heard(stall_s)
-        if _closes_ring(mailbox, me):
+    async def settle(self, observer: IEventObserver) -> None:
+        """Wait until one observer has handled everything posted to it so far, however long it takes."""
+        mailbox = self._mailboxes.get(id(observer))
+        if mailbox is not None:
+            await self._wait_for(mailbox, _inside.get(), None)
+
+    async def wait_for_end(self, over: anyio.Event) -> None:
+        """Wait for the end of a run, which does not wait for the observer in whose handler this is called."""
+        me = _inside.get()
+        with _waiting(me, over):
+            if me is not None:
+                for mailbox in (*self._each, me):
+                    mailbox.look_again()
+            await over.wait()
+
+    async def _wait_for(
+        self, mailbox: Mailbox, me: Mailbox | None, stall_s: float | None, over: anyio.Event | None = None
+    ) -> bool:
+        if me is not None and _closes_ring(mailbox, me):
             return True
-        me.waits_for = mailbox
-        try:
-            return await mailbox.heard(stall_s)
-        finally:
-            me.waits_for = None
+        with _waiting(me, mailbox):
+            return await mailbox.heard(stall_s, over)
+
+
+@contextmanager
+def _waiting(me: Mailbox | None, whom: Awaited) -> Iterator[None]:
+    """Note that the handler of `me` waits for `whom`, so that rings are noticed."""
+    if me is None:
+        yield
+        return
+    me.waits_for.append(whom)
+    try:
+        yield
+    finally:
+        me.waits_for.remove(whom)
 
 
 _process_bus: EventBus | None = None

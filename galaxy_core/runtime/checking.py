@@ -14,7 +14,7 @@ from galaxy_core.errors import (
     UnknownTaskError,
 )
 from galaxy_core.model.constellation import TaskConstellation
-from galaxy_core.model.result import TERMINAL, UNSTARTED
+from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.inputs import check_request
 from galaxy_core.runtime.lanes import LaneBook, needs_of
@@ -25,13 +25,12 @@ def check_tasks(constellation: TaskConstellation) -> None:
     """What the graph's invariants do not cover: numbers of single tasks, and what they take from each other."""
     problems = []
     for task_id, task in constellation._tasks.items():
-        timeout, retries, request = task._timeout, task._retry_count, task._request
-        if timeout is not None or retries != 0 or type(retries) is not int:
-            problems += [
-                f"task {task_id!r}: {problem}"
-                for problem in task.get_validation_errors()
-                if problem.startswith(("Timeout", "Retry"))
-            ]
+        request = task._request
+        if task._status is TaskStatus.RUNNING:
+            problems.append(
+                f"task {task_id!r} is running already, for nobody: end it first (mark_task_completed, or task.cancel())"
+            )
+        problems += [f"task {task_id!r}: {problem}" for problem in task._unrunnable()]
         if request is not None and request.has_references and task._status not in TERMINAL:
             sources = {line._from for line in task._in}
             problems += [
@@ -106,7 +105,7 @@ def check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
                     raise no_fit(book, needs_of(task), [task])
             by_needs.setdefault(needs_of(task), []).append(task)
     for needs, tasks in by_needs.items():
-        if not book.fitting(needs, available=False):
+        if not book.fitting(needs, "coming"):
             raise no_fit(book, needs, tasks)
 
 

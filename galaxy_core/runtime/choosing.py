@@ -38,6 +38,11 @@ class LateBinding:
         run.book.hungry[run] = None
         self.choose(run)
 
+    @property
+    def first(self) -> tuple[int, int]:
+        """Rank and ticket of the best task that waits, by which runs take turns for a slot; lower is sooner."""
+        return min(((queue[0][0], queue[0][2]) for queue in self._queues.values() if queue), default=(0, 0))
+
     def waits(self, task: TaskStar) -> bool:
         """Whether a task waits here."""
         return any(_is_valid(entry) and entry[3] is task for entry in self._queues.get(needs_of(task), ()))
@@ -45,7 +50,7 @@ class LateBinding:
     def recheck(self, run: Flow) -> None:
         """A device was given up: tasks that no device can run any more have failed."""
         for needs, queue in list(self._queues.items()):
-            if not run.book.fitting(needs, available=False):
+            if not run.book.fitting(needs, "coming"):
                 del self._queues[needs]
                 tasks = [entry[3] for entry in sorted(queue) if _is_valid(entry)]
                 for task in tasks:
@@ -102,7 +107,7 @@ class LateBinding:
         fitting = {task.task_id: task.fitting for task in ready}
         free = frozenset(loads)
         try:
-            pairs = [(task_id, device_id) for task_id, device_id in self._choose(ready, loads)]
+            pairs = [(str(task_id), str(device_id)) for task_id, device_id in self._choose(ready, loads)]
         except Exception as error:  # the tasks receive it: their strategy broke
             raise StrategyError(self._name, f"raised {type(error).__name__}: {error}") from error
         for task_id, device_id in pairs:

@@ -157,13 +157,21 @@ class ConstellationDeviceManager:
             UnknownDeviceError: it is not registered.
         """
         lane = self.lane_book.lane(device_id)
-        keeper = self._keepers.get(device_id)
+        await self._keep(lane).settled.wait()
+        return lane.session is not None
+
+    def start_connecting(self) -> None:
+        """Connect every registered device that is not connected, without waiting for any."""
+        for lane in self.lane_book.lanes.values():
+            self._keep(lane)
+
+    def _keep(self, lane: Lane) -> Keeper:
+        keeper = self._keepers.get(lane.device_id)
         if keeper is None:
             lane.gone = False
-            keeper = self._keepers[device_id] = Keeper(lane, self)
-            spawn(keeper.run, f"galaxy device {device_id}")
-        await keeper.settled.wait()
-        return lane.session is not None
+            keeper = self._keepers[lane.device_id] = Keeper(lane, self)
+            spawn(keeper.run, f"galaxy device {lane.device_id}")
+        return keeper
 
     async def connect_all(self) -> list[str]:
         """Connect every registered device that is not connected, at once; the ids of those that are now."""

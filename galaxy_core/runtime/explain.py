@@ -8,7 +8,7 @@ from attrs import frozen
 
 from galaxy_core.errors import UnknownTaskError
 from galaxy_core.model.constellation import TaskConstellation
-from galaxy_core.model.result import TERMINAL
+from galaxy_core.model.result import TERMINAL, TaskStatus
 from galaxy_core.model.task import TaskStar
 
 if TYPE_CHECKING:
@@ -64,6 +64,9 @@ def _in_run(task: TaskStar, run: Flow) -> Why:
     if worker is not None and worker.lane is not None:
         text = f"task {task_id!r} runs on {worker.lane.device_id!r}, attempt {task._attempts}, lease {worker.lease}"
         return Why(task_id, "running", text, (worker.lane.device_id,))
+    if task._status is TaskStatus.RUNNING:
+        text = f"task {task_id!r} was started by hand, not by the run: whoever started it has to end it"
+        return Why(task_id, "running", text)
     if task in run.held:
         return Why(task_id, "edit", f"task {task_id!r} is held until a pending modification is answered")
     if task in run.backing_off:

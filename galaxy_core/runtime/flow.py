@@ -17,9 +17,10 @@ from typing import Protocol
 import anyio
 import anyio.abc
 
-from galaxy_core.errors import GalaxyError
-from galaxy_core.extension.interfaces import Completed
+from galaxy_core.errors import GalaxyError, TaskCancelledError
+from galaxy_core.extension.interfaces import Attempt, Completed
 from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.policy import Effect
 from galaxy_core.model.result import UNSTARTED, ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.artifacts import Artifacts
@@ -30,18 +31,22 @@ from galaxy_core.runtime.placer import Placer
 from galaxy_core.runtime.reports import Reports
 from galaxy_core.runtime.timers import Timers
 
-_FAILED = TaskStatus.FAILED
+_FAILED, _CANCELLED = TaskStatus.FAILED, TaskStatus.CANCELLED
+
+#: Which reason for interrupting an attempt outweighs which.
+_WEIGHT = {None: 0, "timeout": 1, "lost": 2, "cancel": 3}
 
 
 class Worker:
     """One of the pool: the attempt it is at, and the scope in which that can be interrupted."""
 
-    __slots__ = ("event", "lane", "lease", "reason", "scope", "task")
+    __slots__ = ("attempt", "event", "lane", "lease", "reason", "scope", "task")
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
         self.event = anyio.Event()
         self.task: TaskStar | None = None
+        self.attempt: Attempt | None = None
         self.lane: Lane | None = None
         self.lease = 0
         self.reason: str | None = None
@@ -54,11 +59,13 @@ class Worker:
         return task, self.lane
 
     def interrupt(self, reason: str) -> None:
-        """Cancel the present attempt because of "timeout", "cancel" or "lost"; the first reason counts.
+        """Cancel the present attempt because of "timeout", "lost" or "cancel"; of several reasons the last of these.
 
-        But of an attempt whose device goes while it is stopped at its deadline, nobody knows whether it was stopped.
+        But of a `once` attempt whose device went, nobody knows what it did: it stays lost, cancelled or not.
         """
-        if self.task is not None and (self.reason is None or (reason == "lost" and self.reason == "timeout")):
+        if self.task is None or _WEIGHT[reason] <= _WEIGHT[self.reason]:
+            return
+        if self.reason != "lost" or self.task._effect is not Effect.ONCE:
             self.reason = reason
             self.scope.cancel()
 
@@ -112,7 +119,7 @@ class Flow(ABC):
         self.cancelled = False
         self._logger = logger
         self._runnable: deque[tuple[TaskStar, Lane, int]] = deque()
-        self._counted: dict[TaskStar, Lane] = {}
+        self._counted: dict[TaskStar, tuple[Lane, float]] = {}  # the lane, and the seconds that it was counted for
         self._failovers: dict[TaskStar, int] = {}
         self._unplaced: deque[tuple[TaskStar, GalaxyError]] = deque()
         self._revision = constellation._revision
@@ -219,18 +226,22 @@ class Flow(ABC):
     # ------------------------------------------------------------------------------------------- placing
     def submit(self, tasks: Sequence[TaskStar]) -> None:
         """Take ready tasks up: hold them, queue them on their lanes, or have them placed first."""
+        if self.cancelled:
+            self.cancel_unstarted(tasks)
+            return
         if self.editing is not None and self.editing.holds(self):
             self.held.update(dict.fromkeys(tasks))
             return
         lanes, new_ticket = self.book.lanes, self.book.new_ticket
         # A device that an edit gave, or that a task had before it was edited, was not checked.
         edited = self.constellation._revision != self._revision
+        stay = self.placer.strategy is None  # nobody could find another device: every assignment holds like a pin
         homeless = []
         for task in tasks:
             lane = lanes.get(task._target_device_id)  # type: ignore[arg-type]  # None is nobody's id
             if (
                 lane is None
-                or (lane.session is None and (lane.gone or not task._pinned))
+                or (lane.session is None and (lane.gone or not (task._pinned or stay)))
                 or (edited and lane.device.lacks(*needs_of(task)) is not None)
             ):
                 homeless.append(task)
@@ -254,11 +265,9 @@ class Flow(ABC):
     def assign(self, task: TaskStar, lane: Lane) -> None:
         """Note on which device a task is to run (I1: on no other)."""
         old = self._counted.get(task)
-        if old is not lane:
-            if old is not None:
-                old.count_out(task)
-            self._counted[task] = lane
-            lane.count_in(task)
+        if old is None or old[0] is not lane:
+            self._count_out(task)
+            self._counted[task] = lane, lane.count_in(task)
         task._target_device_id = lane.device.device_id
 
     def unassign(self, task: TaskStar) -> None:
@@ -272,8 +281,7 @@ class Flow(ABC):
         for task in tasks:
             lane = self.book.lanes.get(task._target_device_id or "")
             if lane is not None and task not in self._counted:
-                self._counted[task] = lane
-                lane.count_in(task)
+                self._counted[task] = lane, lane.count_in(task)
 
     def accepts(self, task: TaskStar, lane: Lane, ticket: int) -> bool:
         """Whether a task that got a slot may still start on it; if not, and it can still run, it is taken up anew."""
@@ -301,9 +309,19 @@ class Flow(ABC):
             self._unplaced.popleft()
 
     def _count_out(self, task: TaskStar) -> None:
-        lane = self._counted.pop(task, None)
-        if lane is not None:
-            lane.count_out(task)
+        counted = self._counted.pop(task, None)
+        if counted is not None:
+            counted[0].count_out(counted[1])
+
+    def cancel_unstarted(self, tasks: Sequence[TaskStar], why: str = "the run was cancelled") -> None:
+        """Cancel tasks that have not started, all at once: nothing that waits for one may become ready by it."""
+        at = self._wall()
+        for task in tasks:
+            error = TaskCancelledError(task._task_id, why)
+            self.constellation.withdraw(task, error, at)
+            self._forget(task)
+            self.reports.ended(task, _CANCELLED, None, error, (), at)
+        self._check_complete()
 
     def _forget(self, task: TaskStar) -> None:
         """A task that was not running is no longer waited for anywhere."""
@@ -361,8 +379,12 @@ class Flow(ABC):
         self._carry_on(ready, skipped, at)
 
     def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
-        """Listener: an edit made tasks ready, or decided that they are skipped."""
-        self._carry_on(ready, skipped, self._wall())
+        """Listener: an edit, or a retry by hand, made tasks ready, or decided that they are skipped."""
+        still = [task for task in ready if self._can_start(task) and task not in self.backing_off]
+        self._carry_on(still, skipped, self._wall())
+
+    def _can_start(self, task: TaskStar) -> bool:
+        return task._status in UNSTARTED and not task._pending and task._owner is self.constellation
 
     def task_removed(self, task: TaskStar) -> None:
         """Listener: a task that had not started was taken out."""

@@ -88,13 +88,13 @@ class ForeignLanes(LaneBook):
         for device_id in connected:
             lane = self.lanes.get(device_id) or self.add(self._describe(device_id))
             if lane.session is None:
-                lane.session = ForeignSession(manager, device_id)
+                lane.session, lane.gone = ForeignSession(manager, device_id), False
                 lane.status = DeviceStatus.CONNECTED
                 self.changed(lane)
                 lane.pump()
         for device_id, lane in self.lanes.items():
             if device_id not in connected and lane.session is not None:
-                lane.session = None
+                lane.session, lane.gone = None, True  # it is for the manager to bring it back
                 lane.status = DeviceStatus.DISCONNECTED
                 self.changed(lane)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from galaxy_core.errors import DeviceLostError
+from galaxy_core.errors import DeviceLostError, SecretError, SettingsError, UnknownTransportError
 from galaxy_core.extension.interfaces import Session
 from galaxy_core.model.device import DeviceStatus
 from galaxy_core.model.events import EventType
@@ -69,6 +69,9 @@ class Keeper:
                 try:
                     await self._live()
                     failures = 0
+                except (SecretError, SettingsError, UnknownTransportError) as error:
+                    failures = manager.max_retries + 1  # trying again would find the same
+                    self._detach(error)
                 except Exception as error:  # the device's status and the events carry it to whoever asks
                     failures = 1 if self._attached else failures + 1
                     self._detach(error)

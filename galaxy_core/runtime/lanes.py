@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from galaxy_core.errors import UnknownDeviceError
 from galaxy_core.extension.interfaces import DeviceLoad, Session, Transport
@@ -65,7 +65,7 @@ class Lane:
         self.session: Session | None = None
         self.status = DeviceStatus.DISCONNECTED
         self.error: BaseException | None = None
-        self.gone = False
+        self.gone = True
         self.lost: Callable[[BaseException], None] = _nobody_cares
         self.free = device.max_concurrency
         self.queue: list[tuple[int, int, Holder, TaskStar]] = []
@@ -98,7 +98,7 @@ class Lane:
         if self.queue:
             self.pump()
         if self.book.hungry and self.free:
-            for run in list(self.book.hungry):
+            for run in sorted(self.book.hungry, key=lambda run: run.placer.first):
                 run.placer.choose(run)
 
     def pump(self) -> None:
@@ -129,15 +129,17 @@ class Lane:
             heapify(others)
         return taken
 
-    def count_in(self, task: TaskStar) -> None:
-        """A task was assigned to this device."""
+    def count_in(self, task: TaskStar) -> float:
+        """A task was assigned to this device; the seconds that it counts for, which `count_out` is to be told."""
+        seconds = DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s
         self.assigned += 1
-        self.assigned_s += DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s
+        self.assigned_s += seconds
+        return seconds
 
-    def count_out(self, task: TaskStar) -> None:
+    def count_out(self, seconds: float) -> None:
         """A task that was assigned ended, or went elsewhere."""
         self.assigned -= 1
-        self.assigned_s -= DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s
+        self.assigned_s -= seconds
 
     def load(self) -> DeviceLoad:
         """The device as a strategy sees it."""
@@ -162,6 +164,9 @@ def _rank(entry: tuple[int, int, Any, Any]) -> tuple[int, int]:
 def _nobody_cares(error: BaseException) -> None:
     return None
 
+
+#: Which devices count: those with a session; those that somebody tries to reach, too; all that are registered.
+Reach = Literal["connected", "coming", "registered"]
 
 Requirements = tuple[str | None, frozenset[str]]
 
@@ -212,16 +217,16 @@ class LaneBook:
         """Lanes with a session, in the order of registration."""
         return [lane for lane in self.lanes.values() if lane.session is not None]
 
-    def fitting(self, needs: Requirements, *, available: bool = True) -> tuple[str, ...]:
-        """Ids of the devices that meet `needs`: those with a session, or all that may still come."""
-        key = (needs, available)
+    def fitting(self, needs: Requirements, reach: Reach = "connected") -> tuple[str, ...]:
+        """Ids of the devices that meet `needs`: those with a session, those that may still come too, or all."""
+        key = (needs, reach)
         found = self._fitting.get(key)
         if found is None:
             device_type, requires = needs
             found = self._fitting[key] = tuple(
                 device_id
                 for device_id, lane in self.lanes.items()
-                if (lane.session is not None if available else not lane.gone)
+                if (lane.session is not None or (reach == "coming" and not lane.gone) or reach == "registered")
                 and lane.device.lacks(device_type, requires) is None
             )
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from galaxy_core.errors import PlanError
+from galaxy_core.errors import InvalidPlanError, PlanError
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.result import TERMINAL, TaskStatus
@@ -105,6 +105,9 @@ def _check(
     tasks += [TaskStar(task._task_id) for task in new_tasks]
     lines = [line for line in live._lines if line.line_id in keep and line._from not in gone and line._to not in gone]
     TaskConstellation.build(tasks, [TaskStarLine(line._from, line._to) for line in [*lines, *new_lines]])
+    problems = [f"task {task._task_id!r}: {problem}" for task in new_tasks for problem in task._unrunnable()]
+    if problems:
+        raise InvalidPlanError(problems)
 
 
 def _take_over(task: TaskStar, said: TaskStar) -> None:

@@ -27,8 +27,8 @@ from galaxy_core.runtime.collector import relaxed_collector
 from galaxy_core.runtime.deciding import review_run, tell_finished
 from galaxy_core.runtime.devices import component_logger
 from galaxy_core.runtime.explain import Why, explain
-from galaxy_core.runtime.foreign import is_ours
-from galaxy_core.runtime.journalling import JournalTap
+from galaxy_core.runtime.foreign import is_ours, lanes_of
+from galaxy_core.runtime.journalling import journalled
 from galaxy_core.runtime.lanes import LaneBook, needs_of
 from galaxy_core.runtime.manager import ConstellationManager
 from galaxy_core.runtime.placer import Placer
@@ -112,7 +112,8 @@ class TaskConstellationOrchestrator:
         if self._device_manager is None:
             raise NoDevicesError("ConstellationDeviceManager not set. Use set_device_manager() first.")
         constellation_id = constellation.constellation_id
-        if constellation_id in self._runs or constellation_id in self._starting:
+        taken = constellation._listener is not None  # by another orchestrator
+        if taken or constellation_id in self._runs or constellation_id in self._starting:
             raise RunError(f"constellation {constellation_id!r} runs already; wait for it, or run a copy")
         with relaxed_collector(constellation.task_count):
             self._starting.add(constellation_id)
@@ -202,30 +203,34 @@ class TaskConstellationOrchestrator:
             }
             run.reports.constellation(_FINAL_EVENT[result["status"]], result["status"], ended)
             self._logger.info("run of %s ended: %s", constellation.constellation_id, result["status"])
-        await self.event_bus.drain()
+        await self.event_bus.drain(over=run.over)
         return result
 
     @asynccontextmanager
     async def _journalled(self, run: Run, info: RunInfo) -> AsyncIterator[None]:
-        """Keep the run's events in the journal, if there is one."""
-        if self._journal is None:
-            yield
-            return
-        async with self.plugins.journal(self._journal).open(info) as writer:
-            tap = JournalTap(writer, run)
-            self.event_bus.subscribe(tap)
-            try:
+        """Keep the run's events in the journal, if there is one; after the last run, plugins' observers leave."""
+        try:
+            if self._journal is None:
                 yield
-            finally:
-                self.event_bus.unsubscribe(tap)
-            tap.check()
+            else:
+                async with journalled(self.plugins.journal(self._journal), run, info, self.event_bus):
+                    yield
+        finally:
+            if len(self._runs) == 1 and not self._starting:
+                self._observe(False)
 
-    def _observe(self) -> None:
-        """Subscribe the observers that plugins bring; once, and only when something runs."""
-        if not self._observing:
-            self._observing = True
+    def _observe(self, wanted: bool = True) -> None:
+        """Have the observers that plugins bring subscribed while something runs, and only then.
+
+        A bus that outlives this orchestrator would keep it alive otherwise.
+        """
+        if self._observing is not wanted:
+            self._observing = wanted
             for observer in self.plugins.observers:
-                self.event_bus.subscribe(observer, where=self._concerns)
+                if wanted:
+                    self.event_bus.subscribe(observer, where=self._concerns)
+                else:
+                    self.event_bus.unsubscribe(observer, where=self._concerns)
 
     def _concerns(self, event: Event) -> bool:
         """Whether an event is about a run of this orchestrator, or about no run at all."""
@@ -234,8 +239,13 @@ class TaskConstellationOrchestrator:
 
     async def _connected_book(self, constellation: TaskConstellation) -> LaneBook:
         manager = self._device_manager
-        if not is_ours(manager) or not constellation.task_count:
-            return self._manager.lanes() if constellation.task_count else LaneBook()
+        if not constellation.task_count:  # nothing to wait for, but tasks may be added while it runs
+            if not is_ours(manager):
+                return LaneBook()
+            manager.start_connecting()
+            return lanes_of(manager)
+        if not is_ours(manager):
+            return self._manager.lanes()
         if any(lane.session is None for lane in manager.lane_book.lanes.values()):
             await manager.connect_all()
         return self._manager.lanes()
@@ -248,10 +258,10 @@ class TaskConstellationOrchestrator:
         strategy_name: str | None,
     ) -> Placer:
         """Give every task that has not started its device, or say why it cannot be."""
-        if not constellation.task_count:
-            return Placer(None)
         strategy = self.plugins.strategy(strategy_name) if strategy_name is not None else None
         placer = Placer(strategy, (lane.device_id for lane in book.available()))
+        if not constellation.task_count:
+            return placer
         if strategy is None:
             check_all_assigned(constellation, book)
         elif placer.binds_late:
@@ -276,7 +286,7 @@ class TaskConstellationOrchestrator:
         if run is None:
             return False
         run.cancel()
-        await run.over.wait()
+        await self.event_bus.wait_for_end(run.over)
         return True
 
     async def cancel_all(self) -> list[str]:
@@ -328,7 +338,10 @@ class TaskConstellationOrchestrator:
         return explain(constellation, task_id, None)
 
     async def execute_single_task(self, task: TaskStar, target_device_id: str | None = None) -> Any:
-        """Run one task outside of any plan; its payload (None when it failed: see `TaskStar.execute`).
+        """Run one task outside of any plan; its payload, such as a command's standard output, also when it failed.
+
+        Whether it succeeded is what `TaskStar.execute` says; this is the API document's shorter way. The task is pinned
+        to `target_device_id`, or else, when it has no device, to the first that fits.
 
         Raises:
             ValueError: there is no device.

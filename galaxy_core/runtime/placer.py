@@ -32,6 +32,12 @@ class Placer:
         """Whether tasks get their device only when they start."""
         return self._late is not None
 
+    @property
+    def first(self) -> tuple[int, int]:
+        """Rank and ticket of the best task that waits for a choice; lower is sooner."""
+        assert self._late is not None
+        return self._late.first
+
     def waits(self, task: TaskStar) -> bool:
         """Whether a ready task waits for the strategy to choose a device for it."""
         return self._late is not None and self._late.waits(task)
@@ -43,9 +49,8 @@ class Placer:
             error = self._refusal(run, task)
             if error is not None:
                 run.fail_unplaced(task, error)
-            elif task._pinned:
-                lane = run.book.lanes[task._target_device_id or ""]
-                run.enqueue(task, lane)
+            elif task._pinned or self.strategy is None:
+                run.enqueue(task, run.book.lanes[task._target_device_id or ""])
             elif run.book.fitting(needs_of(task)):
                 placeable.append(task)
             else:
@@ -71,8 +76,9 @@ class Placer:
 
     def _refusal(self, run: Flow, task: TaskStar) -> AssignmentError | None:
         book = run.book
-        if task._pinned:
-            device_id = task._target_device_id or ""
+        device_id = task._target_device_id
+        if task._pinned or (self.strategy is None and device_id is not None):
+            device_id = device_id or ""
             lane = book.lanes.get(device_id)
             if lane is None:
                 return UnknownDeviceError(device_id, book.lanes)
@@ -84,7 +90,7 @@ class Placer:
                 f"Task {task._task_id!r} has no device, and the run has no strategy to find one: "
                 "set target_device_id, or give assignment_strategy."
             )
-        if not book.fitting(needs_of(task), available=False):
+        if not book.fitting(needs_of(task), "coming"):
             return no_fit(book, needs_of(task), [task])
         return None
 

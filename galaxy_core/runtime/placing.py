@@ -81,7 +81,7 @@ def ask(
         if task._device_type is not device_type or task._requires is not requires:
             device_type, requires = task._device_type, task._requires
             needs = needs_of(task)
-            fitting = book.fitting(needs, available=available)
+            fitting = book.fitting(needs, "connected" if available else "registered")
             if not fitting:
                 raise no_fit(book, needs, [other for other in tasks if needs_of(other) == needs])
             concerned.update(dict.fromkeys(fitting))
@@ -93,10 +93,11 @@ def ask(
             loads[device_id].assigned_s += held_s
     name = name_of(strategy)
     try:
-        answer = strategy.assign(Placement(to_place, loads, _Prerequisites(graph)))
+        return _checked(name, strategy.assign(Placement(to_place, loads, _Prerequisites(graph))), to_place)
+    except StrategyError:
+        raise
     except Exception as error:  # the caller receives it as the cause: a plugin broke
         raise StrategyError(name, f"raised {type(error).__name__}: {error}") from error
-    return _checked(name, answer, to_place)
 
 
 def name_of(strategy: AssignmentStrategy) -> str:
@@ -114,7 +115,7 @@ def _checked(name: str, answer: Any, to_place: Sequence[TaskToPlace]) -> dict[st
         if task.fitting is not fitting:
             fitting, allowed = task.fitting, frozenset(task.fitting)
         device_id = answer.get(task.task_id)
-        if device_id not in allowed:
+        if not isinstance(device_id, str) or device_id not in allowed:
             fits = ", ".join(map(repr, task.fitting))
             raise StrategyError(
                 name,

@@ -1,4 +1,7 @@
-"""Reports: the events of one run, gathered and posted in batches. No event is made that nobody hears."""
+"""Reports: the events of one run, gathered and posted in batches. No event is made that nobody hears.
+
+All observers get the same event, so its `data` is read-only: what one of them changed, all would see.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +135,8 @@ class Reports:
             return None
 
         def sink(attempt: Attempt, stream: str, text: str) -> None:
-            data = {**self._about, "stream": stream, "text": text, "device_id": attempt.device_id}
+            more = {"stream": stream, "text": text, "device_id": attempt.device_id}
+            data = {**self._about, **more}
             at = self._clock.wall()
             event = TaskEvent(EventType.TASK_OUTPUT, self.source_id, at, data, attempt.task_id, "running")
             self._add(event)
@@ -144,5 +148,5 @@ class Reports:
         if self._bus.wants(kind):
             now = self._clock.wall()
             constellation_id = self._constellation.constellation_id
-            self._events.append(ConstellationEvent(kind, self.source_id, now, data, constellation_id, state))
+            self._events.append(ConstellationEvent(kind, self.source_id, now, dict(data), constellation_id, state))
         self.flush()

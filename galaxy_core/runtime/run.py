@@ -49,6 +49,8 @@ class Run(Flow):
     async def execute(self) -> None:
         """Run the constellation to its end. On cancellation every task still ends, as cancelled."""
         constellation = self.constellation
+        if constellation._listener is not None:
+            raise RunError(f"constellation {constellation.constellation_id!r} runs already; wait for it, or run a copy")
         constellation._listener = self
         self.book.runs[self] = None
         try:
@@ -92,7 +94,7 @@ class Run(Flow):
             told = self.reports.posted
             if self.editing is not None:
                 await self.editing.settle(self)
-            await self.bus.drain()
+            await self.bus.drain(over=self.over)
             self.reports.flush()
             settled = self.editing is None or not self.editing.pending(self)
             if settled and constellation.is_complete() and self.reports.posted == told:
@@ -105,15 +107,15 @@ class Run(Flow):
         if not self.constellation.is_complete():
             self.cancelled = self.constellation._cancelled = True
             # First what has not started, so that no link is judged by what is cancelled after it.
-            self._cancel_unstarted("the run was cancelled")
+            self.cancel_unstarted(self.constellation.get_pending_tasks())
         for task in self.constellation.get_running_tasks() if self.cancelled else ():
             self._end(task, _CANCELLED, TaskCancelledError(task.task_id, "the run was cancelled"), self._wall())
         while self._runnable:
             self._runnable.popleft()[1].release()
         for lane in self.book.lanes.values():
             lane.take_queue(self)
-        for task, lane in self._counted.items():
-            lane.count_out(task)
+        for lane, seconds in self._counted.values():
+            lane.count_out(seconds)
         self._counted.clear()
         if self.editing is not None:
             self.editing.over(self)
@@ -130,16 +132,8 @@ class Run(Flow):
             self.editing.over(self)
         for worker in self.busy:
             worker.interrupt("cancel")
-        self._cancel_unstarted(why)
+        self.cancel_unstarted(self.constellation.get_pending_tasks(), why)
         self._check_complete()
-
-    def _cancel_unstarted(self, why: str) -> None:
-        # All at once, without judging links: nothing that waits for a cancelled task may become ready by it.
-        constellation, at = self.constellation, self._wall()
-        for task in constellation.get_pending_tasks():
-            constellation.withdraw(task, TaskCancelledError(task.task_id, why), at)
-            self._forget(task)
-            self.reports.ended(task, _CANCELLED, None, task._error, (), at)
 
     def cancel_task(self, task_id: str, why: str = "it was cancelled") -> bool:
         """Cancel one task; False when there is none of that id, or it has ended."""
@@ -246,7 +240,7 @@ class Run(Flow):
         timeout_s = task._timeout
         if timeout_s is not None:
             self.timers.set_deadline(timeout_s, worker)
-        return Attempt(
+        worker.attempt = attempt = Attempt(
             self.constellation._id,
             task,
             lane.device.device_id,
@@ -257,6 +251,7 @@ class Run(Flow):
             self._output,
             self.artifacts,
         )
+        return attempt
 
     def _finish(self, worker: Worker, task: TaskStar, lane: Lane, outcome: Outcome) -> None:
         """An attempt came to an end by itself."""
@@ -318,16 +313,18 @@ class Run(Flow):
         if task._status is not _RUNNING:  # somebody else ended it meanwhile
             lane.release()
             return
+        said = worker.attempt.partial if worker.attempt is not None else None
         if reason == "timeout":
             assert task._timeout is not None
             error = TaskTimeoutError(task.task_id, task._timeout)
-            self._settle_failure(task, lane, "timeout", error, None)
+            self._settle_failure(task, lane, "timeout", error, said)
         elif reason == "lost":
             self._failed(task, lane, Unknown(f"device {lane.device_id!r} went: {lane.error or 'disconnected'}"))
         else:
             why = "the run was cancelled" if self.cancelled else "it was cancelled"
             cancelled = TaskCancelledError(task.task_id, f"task {task.task_id!r}: {why}")
-            self._end(task, _CANCELLED, cancelled, self._wall())
+            result = self._result(task, lane, _CANCELLED, cancelled, said)
+            self._end(task, _CANCELLED, cancelled, self._wall(), result)
             lane.release()
 
     def _failed(self, task: TaskStar, lane: Lane, outcome: Outcome) -> None:
@@ -391,9 +388,9 @@ class Run(Flow):
         self, task: TaskStar, lane: Lane, wait_s: float, kind: str, error: BaseException, *, counted: bool
     ) -> None:
         at = self._wall()
+        self.backing_off[task] = at + wait_s  # before it is pending again: it is not to be taken up at once
         task._again(at, counted=counted)
         self.reports.retrying(task, lane.device_id, wait_s, kind, error, at)
-        self.backing_off[task] = at + wait_s
 
         def resume() -> None:
             if self.backing_off.pop(task, None) is not None and task._status in UNSTARTED:

@@ -668,3 +668,13 @@ def test_a_long_chain_is_linked_one_by_one_from_either_end(backward: bool) -> No
         plan.add_dependency(TaskStarLine(str(source), str(target)))
     assert plan.get_topological_order() == [str(index) for index in range(count)][:: -1 if backward else 1]
     assert sound(plan)
+
+
+def test_a_condition_that_cannot_be_evaluated_is_no_success_of_the_plan() -> None:
+    plan = TaskConstellation()
+    plan.add_task(TaskStar("a"))
+    plan.add_task(TaskStar("b"))
+    plan.add_dependency(TaskStarLine.create_conditional("a", "b", "broken", lambda payload: payload["no such key"]))
+    plan.mark_task_completed("a", True, {})
+    assert plan.tasks["b"].status is TaskStatus.SKIPPED
+    assert plan.state is ConstellationState.PARTIALLY_FAILED

@@ -145,7 +145,7 @@ def test_in_toml_dotted_keys_and_lists_of_tables_have_lines_too() -> None:
         ({"run": ["x"], "needs": [{"task": "probe", "when": "exit_code = 0"}]}, "tasks.it.needs[0].when",
          "not a JMESPath expression: 'exit_code = 0'"),
         ({"run": ["x"], "needs": [{"task": "probe", "when": "a" * 1001}]}, "tasks.it.needs[0].when",
-         "a condition may have 1000 characters, this one has 1001"),
+         "a JMESPath expression may have 1000 characters, this one has 1001"),
         ({"run": [{"from": "prob"}]}, "tasks.it.run[0].from", "there is no task 'prob'; did you mean 'probe'?"),
         ({"run": [{"from": "probe", "valeu": "x"}]}, "tasks.it.run[0].valeu", "did you mean 'value'?; allowed are 'from', 'value'"),
         ({"run": [{"value": "stdout"}]}, "tasks.it.run[0]", "'from' is missing"),

@@ -77,6 +77,55 @@ def test_a_reference_that_leads_nowhere_says_why(value: str, result: ExecutionRe
     assert str(caught.value).startswith(f"input {value} of task 'a' cannot be had: ")
 
 
+def cut(**metadata: Any) -> ExecutionResult:
+    """The result of a task whose output was cut after two characters."""
+    return ExecutionResult(
+        "big", "completed", "[1", stdout="[1", stderr="no", exit_code=0, metadata={"truncated": True, **metadata}
+    )
+
+
+@pytest.mark.parametrize("value", ["stdout", "stderr", "json", "json.a", "value"])
+def test_output_that_was_cut_is_not_passed_on(value: str) -> None:
+    with pytest.raises(
+        InputError, match=r"its std\w+ was cut after 2 characters; raise output_cap_bytes .* file.NAME$"
+    ):
+        Reference("big", value).read(cut())
+
+
+def test_only_the_stream_that_was_cut_is_refused() -> None:
+    result = cut(stdout_kept_bytes=2)
+    assert Reference("big", "stderr").read(result) == "no"
+    assert Reference("big", "exit_code").read(result) == 0
+    with pytest.raises(InputError, match="its stdout was cut"):
+        Reference("big", "stdout").read(result)
+    assert Reference("big", "stdout").read(cut(stderr_kept_bytes=2)) == "[1"
+
+
+def test_a_payload_of_its_own_is_not_what_was_cut() -> None:
+    result = cut()
+    result.result = {"level": 80}
+    assert Reference("big", "value").read(result) == {"level": 80}
+
+
+def test_the_refusal_of_cut_output_names_the_file_that_has_it_whole() -> None:
+    result = cut(stdout_bytes=90, stdout_file_bytes=90)
+    result.files = {"stdout.txt": "/kept/stdout.txt"}
+    with pytest.raises(InputError, match=r"take the whole of it as a file, file\.stdout\.txt"):
+        Reference("big", "json").read(result)
+    assert Reference("big", "file.stdout.txt").read(result) == "/kept/stdout.txt"
+    result.metadata["stdout_file_bytes"] = 60
+    with pytest.raises(InputError, match=r"file.stdout.txt, .* has its first 60 bytes"):
+        Reference("big", "file.stdout.txt").read(result)
+
+
+@pytest.mark.parametrize(
+    "path", ["[@,@][]|" * 24 + "@", "[@,@]|" * 24 + "@", "[" * 60 + "@" + "]" * 60, "a" * 1001, "[" + "@," * 300 + "@]"]
+)
+def test_a_path_that_would_never_come_to_its_end_is_refused(path: str) -> None:
+    with pytest.raises(InputError, match="cannot be evaluated"):
+        Reference("a", f"json.{path}").read(RESULT)
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [("text\n", "text\n"), (8, "8"), (True, "true"), (None, "null"), (["é"], '["é"]'), ({1}, '"{1}"')],

@@ -248,6 +248,33 @@ def test_an_expression_that_cannot_be_evaluated_is_a_condition_error() -> None:
         link(CONDITIONAL, Expression("length(value)")).outcome_satisfies(TaskStatus.COMPLETED, 5, None)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[@,@][]|" * 24 + "@",
+        "'text'|" + "join('',[@,@])|" * 25 + "@",
+        "to_string(" + "[@,@]|" * 30 + "@)",
+        "(" + "[@,@]|" * 20 + "@)==(" + "[@,@]|" * 20 + "@)",
+    ],
+)
+def test_an_expression_that_would_never_come_to_its_end_is_a_condition_error(text: str) -> None:
+    with pytest.raises(ConditionError, match="too much work"):
+        link(CONDITIONAL, Expression(text)).outcome_satisfies(TaskStatus.COMPLETED, 5, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("!" * 60 + "a", "nested more than 50 deep"), ("[" + "@," * 300 + "@]", "200 parts")]
+)
+def test_an_expression_of_too_many_parts_is_refused(text: str, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        Expression(text)
+
+
+def test_an_expression_may_go_through_a_large_document() -> None:
+    document = [{"name": f"machine {number}", "up": True} for number in range(20_000)]
+    assert Expression("length(value[?up && name != 'x'].name) == `20000`")(document)
+
+
 # ----------------------------------------------------------------------------------------------- I3
 SETTERS: dict[str, Callable[[TaskStarLine], None]] = {
     "dependency_type": lambda line: setattr(line, "dependency_type", SUCCESS_ONLY),

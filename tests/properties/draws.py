@@ -131,6 +131,17 @@ def calm(draw: st.DrawFn) -> Script:
     return Script(tuple(inventory), _runs(draw, inventory, rough=False), seed=draw(_seeds))
 
 
+@st.composite
+def plain(draw: st.DrawFn) -> Plan:
+    """Plans of tasks that fit everywhere, and are tried once."""
+    plan = _plan(draw, [DevicePlan()], rough=False, pinned=False, most=8)
+    tasks = [
+        TaskPlan(task.task_id, tuple(step for step in task.steps if step.end != "unknown")[:1] or (Step(),))
+        for task in plan.tasks
+    ]
+    return Plan(tuple(evolve(task, priority=draw(_priorities)) for task in tasks), plan.links)
+
+
 LOSSES = ("unplug", "plug_in", "disconnect", "connect", "remove_device", "register", "freeze")
 CANCELS = ("cancel_task", "cancel_task", "cancel_run", "cancel_host")
 

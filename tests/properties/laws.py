@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from galaxy_core import (
     AssignmentError,
@@ -18,9 +18,6 @@ from galaxy_core import (
 )
 from tests.properties.oracle import COMPLETED, FAILED, unexplained
 from tests.properties.world import World
-
-if TYPE_CHECKING:
-    from tests.properties.script import Play
 
 END_OF = {
     TaskStatus.COMPLETED: EventType.TASK_COMPLETED,
@@ -37,24 +34,25 @@ FINAL_OF = {
 }
 
 
-def broken_laws(played: Play) -> list[str]:
-    """Everything that is wrong, in words; nothing when all is well."""
-    world = played.world
+def broken_laws(world: World, results: Mapping[str, dict[str, Any]], was_cancelled: Callable[[str], bool]) -> list[str]:
+    """Everything that is wrong, in words; nothing when all is well.
+
+    `was_cancelled` says of a run whether somebody may have cancelled it, or one of its tasks.
+    """
     problems = list(leaks(world))
     for run_id, constellation in world.constellations.items():
         problems += [f"{run_id}: {problem}" for problem in constellation.validate_dag()[1]]
         if not started(world, run_id):
             problems += [f"{run_id}: {problem}" for problem in _untouched(world, run_id)]
             continue
-        cancels = played.script.cancels(run_id)
+        cancels = was_cancelled(run_id)
         for task in constellation.get_all_tasks():
             problems += [
                 f"{run_id}/{task.task_id}: {problem}" for problem in _of_task(world, run_id, task, cancels=cancels)
             ]
         problems += [f"{run_id}: {problem}" for problem in _of_events(world, run_id)]
-        if run_id in played.results:
-            result = played.results[run_id]
-            problems += [f"{run_id}: {problem}" for problem in _of_result(constellation, result)]
+        if run_id in results:
+            problems += [f"{run_id}: {problem}" for problem in _of_result(constellation, results[run_id])]
     return problems
 
 

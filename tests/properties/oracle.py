@@ -43,8 +43,8 @@ class Step(Brief):
     """What one attempt comes to after `takes_s` seconds.
 
     "done" with the payload `value`; "says" that it failed; "exits" with status 3; "raises"; returns what is "wrong";
-    "refused", "unknown"; "drops" the connection; "hangs". When it is cancelled it needs `cleanup_s` seconds; a `deaf`
-    one ends as if it had not been.
+    "refused", "unknown"; "drops" the connection; "hangs"; waits to be "told". When it is cancelled it needs `cleanup_s`
+    seconds; a `deaf` one ends as if it had not been.
     """
 
     end: str = "done"
@@ -198,6 +198,36 @@ def outcomes(plan: Plan, *, losses: bool = False, cancels: bool = False) -> dict
     return ends
 
 
+def start_order(plan: Plan, *, late: bool) -> list[str]:
+    """The order in which one slot serves a plan of tasks that are tried once: by priority, then by age.
+
+    A task's age counts from when it became ready; for a strategy that binds `late`, from when it was planned.
+    """
+    tasks = {task.task_id: task for task in plan.tasks}
+    waits = {task_id: sum(link.target == task_id for link in plan.links) for task_id in tasks}
+    skipped: set[str] = set()
+    ready = sorted((task_id for task_id in tasks if not waits[task_id]), key=lambda one: -tasks[one].priority.value)
+    order: list[str] = []
+    while ready:
+        planned = list(tasks)
+        running = min(
+            ready, key=lambda one: (-tasks[one].priority.value, planned.index(one) if late else ready.index(one))
+        )
+        ready.remove(running)
+        order.append(running)
+        (end,) = ends_alone(tasks[running])
+        ended = [(running, end)]
+        for source, how in ended:
+            for link in [link for link in plan.links if link.source == source and link.target not in skipped]:
+                waits[link.target] -= 1
+                if not accepts(link.kind, link.condition, how):
+                    skipped.add(link.target)
+                    ended.append((link.target, SKIPPED))
+                elif not waits[link.target]:
+                    ready.append(link.target)
+    return order
+
+
 # ------------------------------------------------------------------------------------------------- the other way
 
 #: Virtual clocks add floats.
@@ -222,6 +252,13 @@ class Try:
     ended_at: float = 0.0
     stopped_at: float | None = None
     stale: bool = False
+    told: str | None = None  # its end and its payload, when somebody else decides on them
+    value: int | None = None
+
+    @property
+    def payload(self) -> int | None:
+        """What it returns, if it returns anything."""
+        return self.task.step(self.number - 1).value if self.told is None else self.value
 
     @property
     def late(self) -> bool:

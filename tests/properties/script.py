@@ -15,7 +15,6 @@ from galaxy_core import (
     EventType,
     GalaxyError,
     TaskEvent,
-    TaskPriority,
     TaskStar,
     UnknownDeviceError,
 )
@@ -126,7 +125,7 @@ class Play:
             if horizon.cancelled_caught:
                 world.problem("a run never ends")
             await world.bus.drain()
-            world.problems += broken_laws(self)
+            world.problems += broken_laws(world, self.results, script.cancels)
 
     async def _pass_time(self) -> None:
         timed = [happening for happening in self.script.happenings if happening.after_ends is None]

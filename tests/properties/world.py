@@ -12,21 +12,18 @@ from typing import Any
 
 import anyio
 import anyio.abc
-from attrs import field, frozen
+from attrs import frozen
 
 from galaxy_core import (
     Attempt,
     Completed,
     ConstellationDeviceManager,
-    DependencyType,
     Device,
     DeviceLoad,
     DeviceLostError,
     DeviceType,
     Event,
     EventBus,
-    EventType,
-    GalaxyError,
     Placement,
     PluginRegistry,
     Refused,
@@ -34,7 +31,6 @@ from galaxy_core import (
     Session,
     TaskConstellation,
     TaskConstellationOrchestrator,
-    TaskEvent,
     TaskStar,
     TaskStarLine,
     TaskStatus,
@@ -147,7 +143,7 @@ class WatchedSession:
             outcome = await self.fake.run(attempt, lambda _: self._play(one, step))
         except DeviceLostError:
             self.broken = True
-            self.world.ended(one, step.end if step.end == "drops" else "lost", self)
+            self.world.ended(one, "drops" if "drops" in (step.end, one.told) else "lost", self)
             raise
         except Exception:
             self.world.ended(one, "raises", self)
@@ -155,10 +151,12 @@ class WatchedSession:
         except BaseException:
             self.world.ended(one, "cancelled", self)
             raise
-        self.world.ended(one, step.end, self)
+        self.world.ended(one, one.told or step.end, self)
         return outcome
 
     async def _play(self, one: Try, step: Step) -> Any:
+        if step.end == "told":
+            step = await self.world.told(one)
         with anyio.CancelScope(shield=step.deaf):
             try:
                 if step.end == "hangs":
@@ -243,6 +241,7 @@ class World:
         self.orchestrator = TaskConstellationOrchestrator(
             self.manager, enable_logging=False, event_bus=self.bus, clock=self.clock
         )
+        self.models: list[DevicePlan] = []
         self.fakes: dict[str, FakeDevice] = {}
         self.lanes: dict[str, Any] = {}
         self.plans: dict[tuple[str, str], TaskPlan] = {}
@@ -253,6 +252,7 @@ class World:
         self.cancelled: set[str] = set()
         self.problems: list[str] = []
         self._leases: set[int] = set()
+        self._waiting: dict[int, anyio.Event] = {}
         self.bus.subscribe(self)
 
     def problem(self, text: str) -> None:
@@ -266,6 +266,7 @@ class World:
     def add_device(self, plan: DevicePlan) -> str:
         """Register a device; connecting it is somebody else's business."""
         device_id = f"d{len(self.fakes)}"
+        self.models.append(plan)
         fake = self.fakes[device_id] = FakeDevice(device_id)
         fake.plugged, fake.connect_s = plan.plugged, plan.connect_s
         self.manager.add_device(
@@ -287,6 +288,19 @@ class World:
         constellation = self.constellations[run_id] = make_constellation(plan, run_id)
         return constellation
 
+    # ------------------------------------------------------------------------------------------- what devices do
+    async def told(self, one: Try) -> Step:
+        """Wait until somebody says what an attempt comes to."""
+        event = self._waiting[one.lease] = anyio.Event()
+        await event.wait()
+        assert one.told is not None
+        return Step(one.told, 0.0, one.value)
+
+    def tell(self, one: Try, end: str, value: int | None = None) -> None:
+        """Say what an attempt comes to that waits to be told."""
+        one.told, one.value = end, value
+        self._waiting[one.lease].set()
+
     # ------------------------------------------------------------------------------------------- what devices see
     def tries_of(self, run_id: str, task_id: str) -> list[Try]:
         """The attempts at a task, in order."""
@@ -302,9 +316,9 @@ class World:
             return [self.by_hand[run_id, task_id]]
         status, tries = self.constellations[run_id].tasks[task_id].status, self.tries_of(run_id, task_id)
         if status is COMPLETED and tries:
-            return [End(status, tries[-1].task.step(len(tries) - 1).value)]
+            return [End(status, tries[-1].payload)]
         if status is FAILED and tries and tries[-1].end == "exits":
-            ends = {"failed": End(status, tries[-1].task.step(len(tries) - 1).value, 3)}
+            ends = {"failed": End(status, tries[-1].payload, 3)}
             return [ends.get(kind, End(status)) for kind in tries[-1].kinds()]
         return [End(status)]
 

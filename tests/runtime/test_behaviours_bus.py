@@ -19,6 +19,7 @@ from galaxy_core import (
     EventBus,
     EventType,
     IEventObserver,
+    TaskConstellationOrchestrator,
     TaskEvent,
     get_event_bus,
 )
@@ -371,8 +372,108 @@ class TestPublishingInsideAHandler:
                 outer = await house.run(plan("a b", "a>b", constellation_id="outer"))
         assert (outer["status"], inner[0]["status"]) == ("completed", "completed")
 
+    async def test_a_handler_that_waits_for_the_end_of_a_run_is_not_waited_for_by_that_run(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with rig() as house:
+            told: list[bool] = []
+
+            async def cancel_the_rest(one: Event) -> None:
+                if one.event_type is EventType.TASK_COMPLETED:
+                    told.append(await house.orchestrator.cancel_execution("chain"))
+
+            house.transport.script("b", takes(1e3))
+            house.bus.subscribe(Doing(cancel_the_rest))
+            result = await house.run(plan("a b", "a>b", constellation_id="chain"))
+            await house.bus.drain()
+        assert (told, result["status"]) == ([True], "cancelled")
+        assert "has not moved" not in caplog.text
+
+    async def test_who_begins_to_wait_for_the_end_of_a_run_that_waits_already_is_waited_for_no_longer(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        bus, over = EventBus(), anyio.Event()
+
+        async def linger(_: Event) -> None:
+            await anyio.sleep(1)
+            await bus.wait_for_end(over)
+
+        bus.subscribe(Doing(linger))
+        bus.post((event(),))
+        await bus.drain(over=over)
+        assert anyio.current_time() == pytest.approx(1)
+        assert "has not moved" not in caplog.text
+        over.set()
+
+    async def test_an_observer_that_waits_for_one_run_is_still_waited_for_by_others(self) -> None:
+        bus, over, recorder = EventBus(), anyio.Event(), Recorder()
+
+        async def wait(one: Event) -> None:
+            await bus.wait_for_end(over)
+            recorder.events.append(one)
+
+        bus.subscribe(Doing(wait))
+        bus.post((event(),))
+        async with anyio.create_task_group() as group:
+            group.start_soon(bus.drain)
+            await anyio.sleep(1)
+            over.set()
+        assert heard(recorder) == ["t0"]
+
+    async def test_a_handler_can_wait_for_the_ends_of_several_runs_at_once(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with rig() as house:
+            cancelled: list[str] = []
+
+            async def cancel_all(one: Event) -> None:
+                if one.event_type is EventType.TASK_STARTED and not cancelled:
+                    cancelled.append("")
+                    cancelled[:] = await house.orchestrator.cancel_all()
+
+            house.transport.default = takes(1e6)
+            house.bus.subscribe(Doing(cancel_all))
+            async with anyio.create_task_group() as group:
+                for name in ("one", "two"):
+                    group.start_soon(house.run, plan(f"{name}_a", constellation_id=name))
+            await house.bus.drain()
+        assert sorted(cancelled) == ["one", "two"]
+        assert "has not moved" not in caplog.text
+
 
 class TestInARun:
+    async def test_one_observer_of_the_plugins_of_two_orchestrators_hears_the_runs_of_both_once(self) -> None:
+        recorder = Recorder()
+        async with rig(plugins=[recorder]) as house:
+            other = TaskConstellationOrchestrator(house.manager, event_bus=house.bus)
+            await house.run(plan("a"))
+            await other.orchestrate_constellation(plan("b"), assignment_strategy="round_robin")
+            await house.run(plan("c"))
+        for task_id in ("a", "b", "c"):
+            assert recorder.story_of(task_id) == ["task_started", "task_completed"]
+
+    async def test_when_nothing_of_an_orchestrator_runs_the_bus_does_not_keep_its_plugins_observers(self) -> None:
+        recorder = Recorder()
+        async with rig(slots=2, plugins=[recorder]) as house:
+            house.transport.script("a", takes(2))
+            async with anyio.create_task_group() as group:
+                group.start_soon(house.run, plan("a"))
+                group.start_soon(house.run, plan("b"))
+                await until(lambda: recorder.story_of("b"))
+                await anyio.sleep(1)
+                assert house.bus.is_subscribed(recorder, EventType.TASK_STARTED)
+            assert not house.bus.is_subscribed(recorder, EventType.TASK_STARTED)
+        assert recorder.story_of("a") == ["task_started", "task_completed"]
+
+    async def test_what_the_program_subscribed_itself_outlives_the_runs(self) -> None:
+        recorder = Recorder()
+        async with rig(plugins=[recorder]) as house:
+            house.bus.subscribe(recorder, {EventType.TASK_FAILED})
+            await house.run(plan("a"))
+            assert house.bus.is_subscribed(recorder, EventType.TASK_FAILED)
+            assert not house.bus.is_subscribed(recorder, EventType.TASK_STARTED)
+        assert recorder.story_of("a") == ["task_started", "task_completed"]
+
     async def test_a_slow_observer_delays_neither_the_scheduler_nor_the_others(self) -> None:
         async with rig(slots=4) as house:
             slow = Slow(3)

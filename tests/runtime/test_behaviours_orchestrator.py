@@ -316,6 +316,16 @@ class TestRetriesAndDeadlines:  # row 7
             await house.run(constellation)
         assert house.device().cancelled == ["t1", "t2", "t3", "t4"]
 
+    async def test_the_deadline_of_a_task_that_has_ended_does_not_stop_the_next_one(self) -> None:
+        async with rig() as house:
+            house.transport.default = takes(6)
+            constellation = TaskConstellation()
+            for task_id, timeout in {"a": 10, "b": 10, "c": 20, "d": 7}.items():
+                constellation.add_task(TaskStar(task_id, description="x", timeout=timeout))
+            result = await house.run(constellation)
+            assert anyio.current_time() == pytest.approx(24)
+        assert result["status"] == "completed"
+
     @pytest.mark.parametrize("timeout", [0, -1])
     async def test_a_deadline_that_is_not_positive_is_refused(self, timeout: float) -> None:
         async with rig() as house:

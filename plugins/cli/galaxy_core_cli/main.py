@@ -18,7 +18,7 @@ from galaxy_core_cli.commands.run import run
 from galaxy_core_cli.commands.schema import schema
 from galaxy_core_cli.commands.validate import validate
 from galaxy_core_cli.exits import Exit, code_of
-from galaxy_core_cli.streams import close_quietly
+from galaxy_core_cli.streams import close_quietly, replace_closed, unwritten
 
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -52,12 +52,15 @@ for command in (run, validate, plan, graph, devices, plugins, schema, new_plugin
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Standard output is for data, standard error for messages."""
+    replace_closed()
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a stream that a test or another program has put there
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     state = options.State()
     with say.listening(say.warning, state):
-        return _run(arguments, state)
+        code = _run(arguments, state)
+    unwritten(sys.stderr)
+    return code
 
 
 def _run(arguments: Sequence[str] | None, state: options.State) -> int:
@@ -70,7 +73,8 @@ def _run(arguments: Sequence[str] | None, state: options.State) -> int:
     except click.exceptions.Exit as wanted:
         return wanted.exit_code
     except click.ClickException as problem:
-        problem.show()
+        with suppress(OSError):  # nobody is left to be told
+            problem.show()
         return Exit.REFUSED
     except (KeyboardInterrupt, click.Abort):
         return Exit.CANCELLED
@@ -89,6 +93,8 @@ def _explain(problem: Exception, debug: bool) -> int:
         say.trace(problem)
     if isinstance(problem, OSError) and not isinstance(problem, GalaxyError):
         name = f"{problem.filename}: " if problem.filename else ""
+        if not name and unwritten(sys.stdout) is not None:
+            name = "standard output cannot be written: "
         say.error(f"{name}{problem.strerror or problem}")
     elif isinstance(problem, GalaxyError):
         say.error(str(problem))

@@ -18,6 +18,10 @@ _UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\uf
 _UNSAFE_TEXT = re.compile(f"[{_UNSAFE}]")
 _UNSAFE_LINE = re.compile(f"[\t\n{_UNSAFE}]")
 
+#: What a person is shown at most of one line, and of all lines together, that a task printed.
+LINE_CHARACTERS = 300
+TAIL_CHARACTERS = 4000
+
 
 def _escaped(found: re.Match[str]) -> str:
     return found[0].encode("unicode_escape", "surrogatepass").decode("ascii")
@@ -35,9 +39,22 @@ def safe_line(text: object) -> str:
 
 
 def tail(text: str, lines: int) -> tuple[list[str], int]:
-    """The last `lines` lines that are not empty at the end, made safe, and how many came before them."""
-    found = safe(text).rstrip().split("\n") if text.strip() else []
-    return found[-lines:], max(0, len(found) - lines)
+    """The last `lines` lines that are not empty at the end, made safe, and how many came before them.
+
+    Fewer than `lines` when they have more than `TAIL_CHARACTERS` in all; of a line with more than `LINE_CHARACTERS`, the
+    beginning and how much follows.
+    """
+    found = text.rstrip().replace("\r\n", "\n").split("\n") if text.strip() else []
+    shown: list[str] = []
+    room = TAIL_CHARACTERS
+    for line in reversed(found[-lines:]):
+        more = len(line) - LINE_CHARACTERS
+        cut = safe(line) if more <= 0 else f"{safe(line[:LINE_CHARACTERS])}… ({count(more, 'more character')})"
+        room -= len(cut)
+        if shown and room < 0:
+            break
+        shown.append(cut)
+    return shown[::-1], len(found) - len(shown)
 
 
 def duration(seconds: float) -> str:

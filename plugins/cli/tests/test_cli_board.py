@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
@@ -20,12 +21,23 @@ from galaxy_core import (
     TaskStar,
     TaskStarLine,
 )
-from galaxy_core.errors import TaskFailedError, TaskSkippedError
+from galaxy_core.errors import RunError, TaskFailedError, TaskSkippedError
 from galaxy_core_cli.running.board import RECENT, SMALL, Board, error_line
 from galaxy_core_cli.running.picture import ASCII, UNICODE, Painter, signs_for
 
 STARTED, OUTPUT = EventType.TASK_STARTED, EventType.TASK_OUTPUT
 BEGIN = 1000.0
+
+
+@frozen
+class Waits:
+    """What a run answers that is asked for what a task waits."""
+
+    task_id: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"task {self.task_id!r} waits for 'it'"
 
 
 def plan(size: int, name: str = "plan") -> TaskConstellation:
@@ -113,6 +125,43 @@ def test_a_retry_waits_and_starts_again() -> None:
     assert not board.retrying
 
 
+def test_a_back_off_is_counted_down() -> None:
+    constellation = plan(1)
+    board = heard(constellation, [run_started(), start(constellation, "t0", 0)])
+    error = TaskFailedError("t0", "exit status 2")
+    board.hear([event(EventType.TASK_RETRYING, "t0", "pending", 1, error, wait_s=60)])
+    assert picture(board, 1)[1].endswith("again in 1:00: exit status 2")
+    assert picture(board, 31)[1].endswith("again in 30s: exit status 2")
+    assert picture(board, 62)[1].endswith("waits for its turn: exit status 2")
+
+
+def test_what_waits_says_for_which_device_as_long_as_there_is_a_run_to_ask() -> None:
+    painter = Painter(heard(plan(1), [run_started()]), UNICODE)
+
+    def shown() -> str:
+        return painter.frame(BEGIN, 100, 30)[1].plain.rstrip()
+
+    def over(task_id: str) -> object:
+        raise RunError("the constellation does not run")
+
+    assert shown().endswith("waits for its turn")
+    painter.why = lambda task_id: Waits(task_id, "device")
+    assert shown().endswith("  waits for 'it'")
+    painter.why = lambda task_id: Waits(task_id, "starting")
+    assert shown().endswith("waits for its turn")
+    painter.why = over
+    assert shown().endswith("waits for its turn")
+
+
+def test_the_time_that_is_left_never_rises_while_nothing_ends() -> None:
+    constellation = plan(10)
+    board = heard(constellation, [run_started()])
+    for number in range(5):
+        board.hear([start(constellation, f"t{number}", number), complete(constellation, f"t{number}", number + 1)])
+    board.hear([start(constellation, "t5", 5)])
+    assert [board.eta_s(BEGIN + at) for at in (5, 7, 9.5, 10, 500)] == [5, 3, 0.5, None, None]
+
+
 def test_a_skipped_task_says_why() -> None:
     constellation = plan(1)
     board = heard(
@@ -138,7 +187,7 @@ def test_of_a_large_plan_only_what_moves_is_remembered() -> None:
     lines = picture(board, 1995, height=30)
     assert len(lines) <= 30
     assert "1,990/2,000" in lines[0]
-    assert "about 10s left" in lines[0]
+    assert "about 5.0s left" in lines[0]
     assert "t5" in lines[1]  # what failed stays in sight
     assert all(any(f" t{number} " in line for line in lines) for number in range(1990, 2000))
     assert lines[-1] == "  1,989 done · 10 running · 1 failed"

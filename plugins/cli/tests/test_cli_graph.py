@@ -83,6 +83,16 @@ def test_the_suffix_of_the_file_says_the_format(suffix: str, beginning: str, gal
     assert (folder / f"plan.{suffix}").read_text(encoding="utf-8").startswith(beginning)
 
 
+def test_a_suffix_that_says_no_format_is_refused_with_those_that_do(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [x]}}")
+    done = galaxy("graph", "plan.yaml", "-o", "plan.png")
+    assert done.code == Exit.REFUSED
+    assert "cannot tell the format from '.png'; known are .mmd (mermaid)" in " ".join(done.err.split())
+    assert not Path("plan.png").exists()
+    assert galaxy("graph", "plan.yaml", "-o", "plan.png", "--format", "svg").code == 0
+    assert galaxy("graph", "plan.yaml", "-o", "plan").code == 0
+
+
 def test_an_empty_plan_is_an_empty_drawing(galaxy: Galaxy, write: Write) -> None:
     write("plan.yaml", "tasks: {}")
     for kind in ("mermaid", "dot", "svg"):

@@ -44,6 +44,8 @@ def test_a_skeleton_installs_is_found_and_passes_its_tests(
     distribution = f"galaxy-core-{name.replace('_', '-')}"
     assert (done.code, done.out) == (0, f"{distribution}\n")
     made = folder / distribution
+    assert "  python -m pip install --no-deps -e .\n" in done.err
+    assert "python -m pytest" in done.err
     _check(python, made, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index", ".")
     tests = _check(python, made, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert " passed" in tests

@@ -142,6 +142,79 @@ def test_a_run_that_takes_too_long_is_cancelled(backend: str, process: Galaxy, w
 # ------------------------------------------------------------------------------------------------- what cannot be run
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_a_time_limit_that_is_no_time_is_exit_code_2(seconds: str, galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", HELLO)
+    done = galaxy("run", "plan.yaml", "--timeout", seconds)
+    assert (done.code, done.out) == (Exit.REFUSED, "")
+    assert "Invalid value for '--timeout'" in done.err
+
+
+def test_what_an_action_returned_is_printed_as_json(galaxy: Galaxy, write: Write, install: Install) -> None:
+    install(
+        "answering",
+        """
+        from contextlib import asynccontextmanager
+        from galaxy_core import Completed, hookimpl
+        class Answering:
+            name, settings_model, requests, device_type = "answering", None, frozenset({"action"}), None
+            actions = {"ask": None}
+            @asynccontextmanager
+            async def open(self, device, settings):
+                yield self
+            async def execute(self, attempt):
+                return Completed(value={"level": 80, "word": "h\u00e9"})
+        @hookimpl
+        def galaxy_transports():
+            return [Answering()]
+        """,
+    )
+    write("plan.yaml", "tasks: {a: {action: {ask: {}}}}")
+    write("devices.yaml", "devices: {it: {transport: answering}}")
+    done = galaxy("run", "plan.yaml", "--devices", "devices.yaml")
+    assert (done.code, done.out) == (0, '{\n  "level": 80,\n  "word": "h\u00e9"\n}\n')
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="shells close streams there in no such way")
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize(
+    "words", ["run plan.yaml", "run plan.yaml --json", "validate plan.yaml", "validate missing.yaml"]
+)
+def test_streams_that_are_closed_are_as_good_as_the_null_device(closed: str, words: str, write: Write) -> None:
+    write("plan.yaml", HELLO)
+    done = _shell(f'"$@" {closed}', *words.split())
+    assert done.returncode == (Exit.REFUSED if "missing" in words else 0), done
+    assert "Traceback" not in done.stderr
+    assert "Galaxy itself" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+@pytest.mark.parametrize(
+    "words", ["run plan.yaml", "run plan.yaml --json", "validate plan.yaml --json", "schema", "--help"]
+)
+def test_output_that_cannot_be_written_is_said_and_is_exit_code_2(words: str, write: Write) -> None:
+    write("plan.yaml", HELLO)
+    done = _shell('"$@" > /dev/full', *words.split())
+    assert done.returncode == Exit.REFUSED
+    assert "error: standard output cannot be written: No space left on device" in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_messages_that_cannot_be_written_change_nothing(write: Write) -> None:
+    write("plan.yaml", HELLO)
+    done = _shell('"$@" 2> /dev/full', "run", "plan.yaml")
+    assert (done.returncode, done.stdout) == (0, "HELLO\n")
+    assert _shell('"$@" 2> /dev/full', "run", "--nothing").returncode == Exit.REFUSED
+
+
+def _shell(line: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What becomes of a line of shell in which ``"$@"`` is the command."""
+    return subprocess.run(
+        ["sh", "-c", line, "sh", *command(*arguments)], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+
+
 def test_a_wrong_plan_is_exit_code_2_with_places(galaxy: Galaxy, write: Write) -> None:
     write("plan.yaml", "tasks:\n  a: {run: [echo], needs: [b]}\n")
     done = galaxy("run", "plan.yaml")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -143,10 +144,43 @@ def test_signals_cancel_a_run_that_nobody_watches(
         running.send_signal(number)
         out, err = running.communicate(timeout=TIMEOUT_S)
     assert running.returncode == code
-    assert err == "cancelling; press Ctrl-C again to kill\n"
+    pressed = number is signal.SIGINT
+    assert err == f"cancelling{'; press Ctrl-C again to kill' if pressed else f': {number.name} was received'}\n"
     assert '"type":"run_result"' in out.splitlines()[-1]
     assert '"status":"cancelled"' in out.splitlines()[-1]
     assert witness.all_gone()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
+@BACKENDS
+def test_a_signal_that_was_ignored_from_the_beginning_stays_ignored(
+    number: signal.Signals, backend: str, write: Write
+) -> None:
+    write("plan.yaml", "tasks: {a: {shell: 'echo here I am; cat < go'}}")
+    os.mkfifo("go")
+    ignoring = (
+        f"import os, signal, sys; signal.signal({int(number)}, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    arguments = command("run", "plan.yaml", "--json", "--show-output", "--backend", backend)
+    with subprocess.Popen(
+        [sys.executable, "-c", ignoring, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        while "here I am" not in running.stdout.readline():
+            pass
+        running.send_signal(number)
+        Path("go").write_text("", encoding="utf-8")
+        _, err = running.communicate(timeout=TIMEOUT_S)
+    assert (running.returncode, err) == (0, "")
+
+
+def test_the_clock_goes_on_while_a_task_waits_to_be_tried_again(write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {shell: 'exit 3', effect: read, retry: {count: 1, backoff_s: 600, jitter: 0}}}")
+    with Terminal("run", "plan.yaml") as terminal:
+        terminal.until(r"again in 10:00: exit status 3")
+        terminal.until(r"again in 9:5\d: exit status 3")
+        terminal.press(CTRL_C)
+        assert terminal.to_the_end() == Exit.CANCELLED
 
 
 def test_closing_the_terminal_cancels_the_run(write: Write, folder: Path) -> None:

@@ -59,6 +59,13 @@ def test_numbers_agree_with_their_nouns() -> None:
 def test_a_tail_says_how_much_came_before_it() -> None:
     assert tail("a\nb\nc\n\n", 2) == (["b", "c"], 1)
     assert tail("  \n", 2) == ([], 0)
+    assert tail("a\r\nb\r\n", 2) == (["a", "b"], 0)
+
+
+def test_a_tail_is_short_however_long_its_lines_are() -> None:
+    assert tail("x" * 1_000_000, 40) == (["x" * 300 + "… (999,700 more characters)"], 0)
+    lines, before = tail("\n".join(f"{number:0300}" for number in range(1000)), 40)
+    assert (lines[-1], len(lines), before) == (f"{999:0300}", 13, 987)
 
 
 def test_columns_are_as_wide_as_what_stands_in_them() -> None:

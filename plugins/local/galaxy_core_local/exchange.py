@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from anyio import CapacityLimiter, to_thread
@@ -28,7 +29,8 @@ class Exchange:
 
     def __init__(self, attempt: Attempt, command: Command, root: Path, cwd: Path, threads: CapacityLimiter) -> None:
         self._attempt = attempt
-        self._sources = {name: root / str(source) for name, source in command.files.items()}
+        self._sources = {name: str(source) for name, source in command.files.items()}
+        self._root = root
         self._cwd = cwd
         self._threads = threads
         self.files: dict[str, str] = {}
@@ -48,10 +50,30 @@ class Exchange:
         """
         for name, source in self._sources.items():
             try:
-                await to_thread.run_sync(folder.put, self._cwd, name, source, limiter=self._threads)
+                base, inside = self._base(Path(source))
+                await to_thread.run_sync(folder.put, self._cwd, name, base, inside, limiter=self._threads)
             except (OSError, ValueError) as error:
                 why = folder.explain(error)
-                raise ValueError(f"{str(source)!r} cannot be put into the working folder as {name!r}: {why}") from error
+                raise ValueError(f"{source!r} cannot be put into the working folder as {name!r}: {why}") from error
+
+    def _base(self, source: Path) -> tuple[Path, str]:
+        """The folder that `source` must be in, and its name in there.
+
+        Raises:
+            ValueError: it is an absolute path to elsewhere than the root folder and what this run has collected.
+        """
+        if not source.anchor:
+            return self._root, source.as_posix()
+        bases = [self._root, self._root.resolve()]
+        with suppress(ValueError):  # an attempt that keeps no files has none of other tasks, either
+            bases.append(self._attempt.artifact_path(STREAM_FILES[0]).parent.parent)
+        for base in bases:
+            if source.is_relative_to(base):
+                return base, source.relative_to(base).as_posix()
+        raise ValueError(
+            f"it is neither in the root folder {str(self._root)!r} nor a file that a task of this run has left; "
+            "copy it below the root, or refer to a collected file: {from: TASK, value: file.NAME}"
+        )
 
     async def collect(self) -> None:
         """Copy the files that the command left to where the run keeps them. Fills `files`, `collected` and `lost`."""

@@ -54,16 +54,18 @@ def parts_of(name: str) -> tuple[str, ...]:
     return parts
 
 
-def put(folder: Path, name: str, source: Path) -> Copied:
-    """Copy `source` to the name inside `folder`, at once and whole. Makes folders on the way, replaces an old file.
+def put(folder: Path, name: str, base: Path, source: str) -> Copied:
+    """Copy the file `source` inside `base` to the name inside `folder`, at once and whole.
+
+    Makes folders on the way to the copy, replaces an old file.
 
     Raises:
-        ValueError: the name leaves the folder, or the source is no regular file.
+        ValueError: one of the names leaves its folder, or the source is no regular file.
         OSError: it could not be copied.
     """
     parts = parts_of(name)
-    with os.fdopen(os.open(source, _READ), "rb") as origin:
-        mode = _regular(origin, str(source))
+    with _open(base, parts_of(source)) as origin:
+        mode = _regular(origin, source)
         with _parent(folder, parts, make=True) as (place, last):
             part = f".{secrets.token_hex(8)}.part"
             fd = os.open(_at(folder, parts, part), _WRITE | os.O_EXCL | _NOFOLLOW, mode & 0o777 | 0o600, dir_fd=place)
@@ -86,9 +88,7 @@ def collect(folder: Path, name: str, target: Path) -> Copied:
         OSError: there is no such file, or it could not be copied.
     """
     parts = parts_of(name)
-    with _parent(folder, parts, make=False) as (place, last):
-        fd = os.open(_at(folder, parts, last), _READ | _NOFOLLOW, dir_fd=place)
-    with os.fdopen(fd, "rb") as origin:
+    with _open(folder, parts) as origin:
         _regular(origin, name)
         try:
             with create(target) as copy:
@@ -150,6 +150,13 @@ else:
 
     def _at(_folder: Path, _parts: Sequence[str], last: str) -> str:
         return last
+
+
+def _open(folder: Path, parts: Sequence[str]) -> BinaryIO:
+    """A file inside `folder`, for reading. No link is followed."""
+    with _parent(folder, parts, make=False) as (place, last):
+        fd = os.open(_at(folder, parts, last), _READ | _NOFOLLOW, dir_fd=place)
+    return os.fdopen(fd, "rb")
 
 
 def _regular(file: BinaryIO, name: str) -> int:

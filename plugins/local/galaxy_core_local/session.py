@@ -7,7 +7,7 @@ import platform
 import secrets
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,12 @@ THREADS = 8
 
 
 class LocalSession:
-    """Runs commands in `root`. Holds nothing open between attempts."""
+    """Runs commands in `root`. Holds nothing open between attempts. `masked` are not shown in any output."""
 
-    def __init__(self, settings: LocalSettings, root: Path) -> None:
+    def __init__(self, settings: LocalSettings, root: Path, masked: Collection[str] = ()) -> None:
         self._settings = settings
         self._root = root
+        self._masked = masked
         self._threads = CapacityLimiter(THREADS)
 
     async def execute(self, attempt: Attempt, /) -> Outcome:
@@ -53,7 +54,11 @@ class LocalSession:
         tree = Tree(process, mark, self._threads)
         stdout, stderr = (self._capture(attempt, exchange, stream) for stream in ("stdout", "stderr"))
         run = Run(process, tree, stdout, stderr, self._settings)
-        exit_code = await run.to_its_end(launch.stdin)
+        try:
+            exit_code = await run.to_its_end(launch.stdin)
+        except BaseException:
+            attempt.partial = _outcome(run, process.returncode or 0, exchange)
+            raise
         await exchange.collect()
         return _outcome(run, exit_code, exchange)
 
@@ -71,7 +76,8 @@ class LocalSession:
     def _capture(self, attempt: Attempt, exchange: Exchange, stream: str) -> Capture:
         settings = self._settings
         place = partial(exchange.stream_file, stream)
-        return Capture(attempt, stream, settings.output_cap_bytes, place, settings.artifact_cap_bytes, self._threads)
+        caps = settings.output_cap_bytes, place, settings.artifact_cap_bytes
+        return Capture(attempt, stream, *caps, self._threads, self._masked)
 
 
 def _outcome(run: Run, exit_code: int, exchange: Exchange) -> Completed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,10 +12,11 @@ from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from galaxy_core.extension.interfaces import Attempt
 from galaxy_core_local.folder import create
+from galaxy_core_local.redaction import Redaction
 
 CHUNK_BYTES = 1 << 16
-#: Longest piece of a line that is passed on once the cap is exceeded.
-GLIMPSE_BYTES = 512
+#: Longest piece of a line that is passed on once the cap is exceeded, in characters.
+GLIMPSE = 512
 
 
 async def feed(stream: ByteSendStream, data: bytes) -> None:
@@ -34,7 +35,7 @@ class Capture:
     """Reads one output stream to its end: keeps the first `cap` bytes, lets observers hear, spills to a file, counts.
 
     Once `cap` is exceeded, `spill` is asked for a file (None: there is none to be had), which gets the stream from its
-    beginning, at most `spill_cap` bytes. What exceeds both is read and dropped, so that the command never blocks on it.
+    beginning, at most `spill_cap` bytes, as it is. `secrets` are masked in all else. What exceeds both is read and dropped, so that the command never blocks on it.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Capture:
         spill: Callable[[], Path | None],
         spill_cap: int,
         threads: CapacityLimiter,
+        secrets: Collection[str] = (),
     ) -> None:
         self.name = name
         self.size = 0
@@ -59,11 +61,14 @@ class Capture:
         self._spilled = 0
         self._file: BinaryIO | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._secrets = secrets
+        self._redaction = Redaction(secrets)
 
     @property
     def text(self) -> str:
-        """What was kept. Undecodable bytes are replaced; a character that the cap cut in two is left out."""
-        return codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._kept), final=not self.is_cut)
+        """What was kept. Undecodable bytes are replaced; a character or secret that the cap cut in two is left out."""
+        text = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(self._kept), final=not self.is_cut)
+        return Redaction(self._secrets).feed(text, final=not self.is_cut)
 
     @property
     def is_cut(self) -> bool:
@@ -92,8 +97,8 @@ class Capture:
             while True:
                 await self._take(await stream.receive(CHUNK_BYTES))
         except (EndOfStream, BrokenResourceError, ClosedResourceError):
-            if self._attempt.wants_output and (rest := self._decoder.decode(b"", final=True)):
-                self._attempt.emit(self.name, rest)
+            if self._attempt.wants_output and (rest := self._hear(b"", final=True)):
+                self._attempt.emit(self.name, rest[-GLIMPSE:] if self.is_cut else rest)
 
     async def _take(self, chunk: bytes) -> None:
         room = self._cap - len(self._kept)
@@ -102,13 +107,16 @@ class Capture:
         fits, rest = (chunk, b"") if len(chunk) <= room else (chunk[:room], chunk[room:])
         self._kept += fits
         if self._attempt.wants_output:
-            text = self._decoder.decode(fits) + _glimpse(rest)
+            text = self._hear(fits) + _glimpse(self._hear(rest))
             if text:
                 self._attempt.emit(self.name, text)
         if first and self._spill_cap > self._cap:
             self._path = self._spill()
         if rest and self._path is not None:
             await to_thread.run_sync(self._write, self._path, rest, limiter=self._threads)
+
+    def _hear(self, chunk: bytes, *, final: bool = False) -> str:
+        return self._redaction.feed(self._decoder.decode(chunk, final), final=final)
 
     def _write(self, path: Path, rest: bytes) -> None:
         """In a worker thread. A full disk costs the file, not the command."""
@@ -141,7 +149,7 @@ class Capture:
             self._give_up(error)
 
 
-def _glimpse(dropped: bytes) -> str:
+def _glimpse(dropped: str) -> str:
     """The last line of output that is not kept: observers see that the command lives, and are not flooded."""
-    lines = dropped[-GLIMPSE_BYTES:].splitlines(keepends=True)
-    return lines[-1].decode("utf-8", "replace") if lines else ""
+    lines = dropped[-GLIMPSE:].splitlines(keepends=True)
+    return lines[-1] if lines else ""

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galaxy_core import Device
+from galaxy_core import Device, SecretRef
 from galaxy_core.errors import DeviceLostError
 from galaxy_core.extension.interfaces import Session
 
@@ -58,7 +58,13 @@ class LocalTransport:
                 device.device_id,
                 f"its working folder {str(root)!r} is no folder; make it, or change its setting 'root'",
             )
-        yield LocalSession(settings, root)
+        yield LocalSession(settings, root, _secrets(device, settings))
+
+
+def _secrets(device: Device, settings: LocalSettings) -> list[str]:
+    """Values that the inventory holds by reference. What it says in clear is no secret, and may be a mere path."""
+    env = device.settings.get("env", {})
+    return [value.get_secret_value() for name, value in settings.env.items() if isinstance(env.get(name), SecretRef)]
 
 
 class PythonTransport:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from galaxy_core import Device, TaskStar
+from galaxy_core import Device, SecretRef, TaskStar
 from galaxy_core.extension.interfaces import Attempt, Outcome
 from galaxy_core_local.settings import LocalSettings
 from galaxy_core_local.transports import LocalTransport
@@ -34,11 +34,17 @@ def execute(root: Path, artifacts: Path) -> Callable[..., Awaitable[Outcome]]:
     """Runs one attempt in a session of its own: ``execute(request, heard=None, keep=True, **settings)``.
 
     `heard(stream, text)` gets output as it comes. Without `keep` there is no place for files; a path is that of each.
+    `secrets` are the names of those variables in `env` that the inventory holds by reference.
     """
     leases = count(1)
 
     async def execute(
-        request: Any, *, heard: Callable[[str, str], None] | None = None, keep: bool | Path = True, **settings: Any
+        request: Any,
+        *,
+        heard: Callable[[str, str], None] | None = None,
+        keep: bool | Path = True,
+        secrets: Sequence[str] = (),
+        **settings: Any,
     ) -> Outcome:
         def output(_attempt: Attempt, stream: str, text: str) -> None:
             assert heard is not None
@@ -63,7 +69,8 @@ def execute(root: Path, artifacts: Path) -> Callable[..., Awaitable[Outcome]]:
             artifacts=place if keep else None,
         )
         model = LocalSettings.model_validate({"root": root, **settings})
-        async with LocalTransport().open(Device("here"), model) as session:
+        device = Device("here", settings={"env": {name: SecretRef(env=name) for name in secrets}})
+        async with LocalTransport().open(device, model) as session:
             return await session.execute(attempt)
 
     return execute

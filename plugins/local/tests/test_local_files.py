@@ -28,6 +28,15 @@ OUTSIDE = ["../secret", "/etc/passwd", "a/../../secret", "a/./b", "a//b", "", ".
 
 
 @pytest.fixture
+def given(artifacts: Path) -> Path:
+    """A file that an earlier task has left."""
+    given = artifacts / "earlier" / "given"
+    given.parent.mkdir(parents=True)
+    given.write_text("hunter2")
+    return given
+
+
+@pytest.fixture
 def secret(tmp_path: Path) -> Path:
     """A file beside the working folder."""
     secret = tmp_path / "secret"
@@ -43,8 +52,8 @@ def left_in(root: Path) -> set[str]:
     return {path.relative_to(root).as_posix() for path in root.rglob("*")}
 
 
-async def test_a_file_goes_in_and_a_file_comes_out(execute: Execute, secret: Path, artifacts: Path) -> None:
-    command = sh("tr a-z A-Z <in/data.txt >out.txt", files={"in/data.txt": str(secret)}, outputs=["out.txt"])
+async def test_a_file_goes_in_and_a_file_comes_out(execute: Execute, given: Path, artifacts: Path) -> None:
+    command = sh("tr a-z A-Z <in/data.txt >out.txt", files={"in/data.txt": str(given)}, outputs=["out.txt"])
     outcome = await execute(command)
     assert outcome.error is None
     assert outcome.files == {"out.txt": str(artifacts / "1" / "out.txt")}
@@ -54,9 +63,9 @@ async def test_a_file_goes_in_and_a_file_comes_out(execute: Execute, secret: Pat
     }
 
 
-async def test_files_go_into_the_working_folder_of_the_task(execute: Execute, root: Path, secret: Path) -> None:
+async def test_files_go_into_the_working_folder_of_the_task(execute: Execute, root: Path, given: Path) -> None:
     (root / "sub").mkdir()
-    outcome = await execute(Command(["cat", "data"], cwd="sub", files={"data": str(secret)}, outputs=["data"]))
+    outcome = await execute(Command(["cat", "data"], cwd="sub", files={"data": str(given)}, outputs=["data"]))
     assert outcome.stdout == "hunter2"
     assert left_in(root) == {"sub", "sub/data"}
 
@@ -83,21 +92,19 @@ async def test_no_name_leads_out_of_the_working_folder(
     assert left_in(root) == {"own"}
 
 
-async def test_a_file_replaces_a_link_and_does_not_follow_it(
-    execute: Execute, root: Path, secret: Path, tmp_path: Path
-) -> None:
-    (tmp_path / "new").write_text("new")
+async def test_a_file_replaces_a_link_and_does_not_follow_it(execute: Execute, root: Path, secret: Path) -> None:
+    (root / "new").write_text("new")
     (root / "link").symlink_to(secret)
-    outcome = await execute(Command(["cat", "link"], files={"link": str(tmp_path / "new")}))
+    outcome = await execute(Command(["cat", "link"], files={"link": str(root / "new")}))
     assert outcome.stdout == "new"
     assert content(secret) == "hunter2"
 
 
 async def test_a_folder_that_is_a_link_is_not_followed_inwards(
-    execute: Execute, root: Path, secret: Path, tmp_path: Path
+    execute: Execute, root: Path, given: Path, tmp_path: Path
 ) -> None:
     (root / "link").symlink_to(tmp_path)
-    outcome = await execute(Command(["touch", "ran"], files={"link/planted": str(secret)}))
+    outcome = await execute(Command(["touch", "ran"], files={"link/planted": str(given)}))
     assert isinstance(outcome, Refused)
     assert "symbolic link" in outcome.reason
     assert not (tmp_path / "planted").exists()
@@ -105,22 +112,46 @@ async def test_a_folder_that_is_a_link_is_not_followed_inwards(
 
 
 @pytest.mark.parametrize(
-    ("source", "why"), [("nowhere", "it does not exist"), (".", "it is a folder"), ("fifo", "is not a regular file")]
+    ("source", "why"), [("nowhere", "it does not exist"), ("sub", "it is a folder"), ("fifo", "is not a regular file")]
 )
 async def test_a_source_that_is_no_file_is_refused(execute: Execute, root: Path, source: str, why: str) -> None:
     os.mkfifo(root / "fifo")
+    (root / "sub").mkdir()
     outcome = await execute(Command(["touch", "ran"], files={"data": source}))
     assert isinstance(outcome, Refused)
-    assert outcome.reason.startswith(f"{str(root / source)!r} cannot be put into the working folder as 'data': ")
+    assert outcome.reason.startswith(f"{source!r} cannot be put into the working folder as 'data': ")
     assert outcome.reason.endswith(why)
-    assert left_in(root) == {"fifo"}
+    assert left_in(root) == {"fifo", "sub"}
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize(
+    "source", ["../secret", "sub/../../secret", "{outside}/secret", "{root}/../secret", "link", "up/secret"]
+)
+async def test_a_source_outside_of_the_root_and_of_the_run_is_refused(
+    execute: Execute, root: Path, secret: Path, source: str, keep: bool
+) -> None:
+    (root / "sub").mkdir()
+    (root / "link").symlink_to(secret)
+    (root / "up").symlink_to(secret.parent)
+    given = source.format(outside=secret.parent, root=root)
+    outcome = await execute(Command(["touch", "ran"], files={"data": given}), keep=keep)
+    assert isinstance(outcome, Refused)
+    assert outcome.reason.startswith(f"{given!r} cannot be put into the working folder as 'data': ")
+    assert left_in(root) == {"sub", "link", "up"}
+
+
+async def test_the_refusal_of_a_source_says_where_it_may_be(execute: Execute, root: Path, secret: Path) -> None:
+    outcome = await execute(Command(["true"], files={"data": str(secret)}))
+    assert f"neither in the root folder {str(root)!r} nor a file that a task of this run has left" in outcome.reason
+    assert "{from: TASK, value: file.NAME}" in outcome.reason
 
 
 async def test_a_place_that_is_taken_by_a_folder_is_refused_and_nothing_is_left(
-    execute: Execute, root: Path, secret: Path
+    execute: Execute, root: Path, given: Path
 ) -> None:
     (root / "data").mkdir()
-    outcome = await execute(Command(["touch", "ran"], files={"data": str(secret)}))
+    outcome = await execute(Command(["touch", "ran"], files={"data": str(given)}))
     assert isinstance(outcome, Refused)
     assert "as 'data'" in outcome.reason
     assert left_in(root) == {"data"}
@@ -176,10 +207,10 @@ async def test_outputs_without_a_place_for_them_are_refused_before_anything_runs
     assert left_in(root) == set()
 
 
-async def test_files_leave_no_descriptor_open(execute: Execute, secret: Path) -> None:
-    command = sh("cp in/data out", files={"in/data": str(secret)}, outputs=["out", "missing", "in/data"])
+async def test_files_leave_no_descriptor_open(execute: Execute, given: Path) -> None:
+    command = sh("cp in/data out", files={"in/data": str(given)}, outputs=["out", "missing", "in/data"])
     await execute(command)
     before = sorted(os.listdir("/proc/self/fd"))
     await execute(command)
-    await execute(Command(["true"], files={"in": str(secret)}))
+    await execute(Command(["true"], files={"in": str(given)}))
     assert sorted(os.listdir("/proc/self/fd")) == before

@@ -27,6 +27,12 @@ def graph(plan: str, kind: str | None, output: str | None) -> int:
     Links are solid where the prerequisite must succeed, dashed where it need only end, dashed and labelled where a
     condition decides.
     """
+    suffix = PurePath(output or "").suffix.lower()
+    if kind is None and suffix and suffix not in SUFFIXES:
+        known = ", ".join(f"{ending} ({format})" for ending, format in SUFFIXES.items())
+        raise click.UsageError(
+            f"cannot tell the format from '{suffix}'; known are {known}; or say --format mermaid, dot or svg"
+        )
     from galaxy_core_cli import files
     from galaxy_core_cli.drawing.dot import dot
     from galaxy_core_cli.drawing.mermaid import mermaid
@@ -35,7 +41,7 @@ def graph(plan: str, kind: str | None, output: str | None) -> int:
     found = files.read_plan(plan)
     constellation = found.to_constellation()
     constellation.name = found.name or PurePath(plan).stem
-    chosen = kind or SUFFIXES.get(PurePath(output or "").suffix.lower(), "mermaid")
+    chosen = kind or SUFFIXES.get(suffix, "mermaid")
     drawn = {"mermaid": mermaid, "dot": dot, "svg": svg}[chosen]
     files.write("\n".join(drawn(constellation)), output)
     return 0

@@ -23,9 +23,10 @@ def new_plugin(kind: str, name: str, folder: str | None) -> int:
     made = make(kind, name, folder)
     click.echo(made.folder)
     say.note(
-        f"Made {made.distribution}. Next:\n"
+        f"Made {made.distribution}. Next, in the environment that has Galaxy:\n"
         f"  cd {made.folder}\n"
-        f"  python -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/pytest\n"
-        f"  .venv/bin/galaxy plugins explain {name}"
+        f"  python -m pip install --no-deps -e .\n"
+        f"  galaxy plugins explain {name}\n"
+        f"  python -m pip install pytest anyio trio hypothesis && python -m pytest"
     )
     return 0

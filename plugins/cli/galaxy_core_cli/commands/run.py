@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
 from galaxy_core_cli import options
+
+
+def _finite(_context: click.Context, _parameter: click.Parameter, seconds: float | None) -> float | None:
+    """What `FloatRange` lets through although it is no time: NaN, which is never out of range, and infinity."""
+    if seconds is not None and not math.isfinite(seconds):
+        raise click.BadParameter(
+            f"{seconds} is not a number of seconds; leave the option out for a run without a limit."
+        )
+    return seconds
 
 
 @click.command()
@@ -20,6 +31,7 @@ from galaxy_core_cli import options
     "timeout_s",
     metavar="S",
     type=click.FloatRange(min=0, min_open=True),
+    callback=_finite,
     help="Cancel the run after S seconds.",
 )
 @click.option(

@@ -63,6 +63,8 @@ class Row:
     line: str = ""
     note: str = ""
     partial: str = ""  # the line that it is printing
+    reason: str = ""  # why it is tried again,
+    again_at: float = 0.0  # and when, in seconds since the epoch
 
     def elapsed(self, now: float) -> float | None:
         """Seconds of its attempt so far; None before the first."""
@@ -92,6 +94,7 @@ class Board:
     phase: str = "connecting"
     started: float | None = None
     ended: float | None = None
+    last_end: float = 0.0
 
     @property
     def total(self) -> int:
@@ -113,11 +116,16 @@ class Board:
         return sum(self.constellation.count(TaskStatus(status)) for status in _STATUSES)
 
     def eta_s(self, now: float) -> float | None:
-        """Seconds that are left if the rest goes as fast as what has ended; None when too little is known."""
+        """Seconds that are left if the rest goes as fast as what has ended; None when too little is known.
+
+        Reckoned when a task ends, and counted down until the next one does: it does not rise while time passes. When all of
+        it is over and no task has ended, nothing is known any more.
+        """
         done, total = self.done(), self.total
         if self.started is None or self.ended is not None or done < 3 or done >= total or total < 8:
             return None
-        return (now - self.started) / done * (total - done)
+        left = (self.last_end - self.started) / done * (total - done) - (now - self.last_end)
+        return left if left > 0 else None
 
     def hear(self, events: Sequence[Event]) -> None:
         """Note what happened."""
@@ -149,7 +157,9 @@ class Board:
             self.running[event.task_id] = row
         elif kind is EventType.TASK_RETRYING:
             row.status, row.ended = "retrying", event.timestamp
-            row.note = f"again in {float(event.data.get('wait_s', 0.0)):.1f}s: {reason(event)}"
+            wait_s = float(event.data.get("wait_s", 0.0))
+            row.reason, row.again_at = reason(event), event.timestamp + wait_s
+            row.note = f"again in {wait_s:.1f}s: {row.reason}"
             self.running.pop(event.task_id, None)
             self.retrying[event.task_id] = row
         elif kind in ENDED:
@@ -157,6 +167,7 @@ class Board:
 
     def _end(self, row: Row, event: TaskEvent) -> None:
         row.status, row.ended = event.status, event.timestamp
+        self.last_end = max(self.last_end, event.timestamp)
         row.note = "" if event.event_type is EventType.TASK_COMPLETED else reason(event)
         result = event.result
         if isinstance(result, ExecutionResult):

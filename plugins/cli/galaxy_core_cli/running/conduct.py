@@ -76,15 +76,21 @@ class _Stopper:
         if sys.platform == "win32":  # Ctrl-C arrives as KeyboardInterrupt there, which cancels everything, too
             task_status.started()
             return
-        numbers = [getattr(signal, name) for name in CODES]
+        every = [getattr(signal, name) for name in CODES]
+        # What was ignored from the beginning stays so: nohup ignores SIGHUP, a script's job in the background SIGINT.
+        numbers = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
+        if not numbers:
+            task_status.started()
+            return
         with anyio.open_signal_receiver(*numbers) as received:
             task_status.started()
             async for number in received:
                 for each in numbers:
                     # Not received but handled at once, even while something keeps the event loop from running.
                     signal.signal(each, self.kill)
-                code = CODES[signal.Signals(number).name]
-                await self.stop(code, "cancelling; press Ctrl-C again to kill")
+                name = signal.Signals(number).name
+                by = "; press Ctrl-C again to kill" if name == "SIGINT" else f": {name} was received"
+                await self.stop(CODES[name], f"cancelling{by}")
                 await anyio.sleep_forever()  # leaving here would give the signals back
 
     def kill(self, *_: object) -> NoReturn:
@@ -124,7 +130,7 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     failure: Exception | None = None
     async with anyio.create_task_group() as group:
         await group.start(stopper.watch_signals)
-        group.start_soon(reporter.keep_current)
+        group.start_soon(reporter.keep_current, orchestrator.why)
         if order.timeout_s is not None:
             group.start_soon(stopper.watch_time, order.timeout_s)
         try:

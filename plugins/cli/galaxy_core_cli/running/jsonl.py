@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -98,7 +98,7 @@ class JsonReporter:
                 found["cause"] = cause
         return found
 
-    async def keep_current(self) -> None:
+    async def keep_current(self, why: Callable[[str], object]) -> None:
         """Nothing moves here."""
 
     def tell(self, text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Self
@@ -23,6 +23,8 @@ from galaxy_core_cli.text import safe, safe_line
 
 #: Seconds between two pictures.
 INTERVAL_S = 0.1
+#: So many intervals pass between two pictures while nothing runs, where only the clock and back-offs go on.
+IDLE = 10
 SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -62,11 +64,15 @@ class LiveReporter:
             if lines:
                 await anyio.to_thread.run_sync(self._print, Group(*lines))
 
-    async def keep_current(self) -> None:
+    async def keep_current(self, why: Callable[[str], object]) -> None:
+        self._painter.why = why
+        still = 0
         while not self._is_gone:
             board = self._board
-            if self._moved or board.running or board.phase == "connecting":
-                self._moved = False
+            still += 1
+            idle = board.phase == "running" and still >= IDLE
+            if self._moved or board.running or board.phase == "connecting" or idle:
+                self._moved, still = False, 0
                 # Painted here, where nothing moves meanwhile; shown in a thread, because a stopped terminal blocks.
                 await anyio.to_thread.run_sync(self._show, self._picture())
             await anyio.sleep(INTERVAL_S)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from attrs import frozen
@@ -10,7 +11,8 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from galaxy_core import TaskConstellation
-from galaxy_core_cli.running.board import Board, Row
+from galaxy_core.errors import GalaxyError
+from galaxy_core_cli.running.board import Board, Row, error_line
 from galaxy_core_cli.text import count, duration, safe_line
 
 BAR_WIDTH: Final = 24
@@ -74,7 +76,12 @@ def signs_for(encoding: str | None) -> Signs:
 
 
 class Painter:
-    """Paints one board again and again. Costs the lines that it shows, whatever the size of the plan."""
+    """Paints one board again and again. Costs the lines that it shows, whatever the size of the plan.
+
+    `why` says of a task for what it waits, once there is a run that can be asked; what it raises means that it cannot say.
+    """
+
+    why: Callable[[str], object] | None = None
 
     def __init__(self, board: Board, signs: Signs) -> None:
         self._board = board
@@ -176,18 +183,31 @@ class Painter:
         line.append("  ")
         line.append(_padded(_WORDS.get(row.status, row.status), 9), style)
         line.append(f"{'' if elapsed is None else duration(elapsed):>7}  ")
-        line.append(*self._says(row))
+        line.append(*self._says(row, now))
         return line
 
-    def _says(self, row: Row) -> tuple[str, str]:
+    def _says(self, row: Row, now: float) -> tuple[str, str]:
         """The last column and its style."""
         if row.status == "waiting":
-            return _waits_for(self._board.constellation, row.task_id), "dim"
+            return _waits_for(self._board.constellation, row.task_id) or self._waits(row), "dim"
+        if row.status == "retrying":
+            left = row.again_at - now
+            return f"{f'again in {duration(left)}' if left > 0 else self._waits(row)}: {row.reason}", "dim"
         if row.status == "failed" and row.line:
             return f"{row.note}: {row.line}", "red"
         if row.note:
             return row.note, "red" if row.status in {"failed", "unknown"} else "dim"
         return row.line, "dim"
+
+    def _waits(self, row: Row) -> str:
+        """For which device or slot it waits, all that it follows having ended."""
+        why = None
+        if self.why is not None and self._board.phase == "running":
+            with suppress(GalaxyError):  # the run is not there yet, or no more
+                why = self.why(row.task_id)
+        if getattr(why, "kind", "") in {"device", "lane", "choice", "edit"}:
+            return error_line(row.task_id, str(why))
+        return "waits for its turn"
 
 
 @frozen
@@ -212,14 +232,10 @@ def _padded(text: str, width: int) -> str:
 
 
 def _waits_for(constellation: TaskConstellation, task_id: str) -> str:
-    """The prerequisites that have not ended, in words; nothing when it only waits for its turn."""
+    """The prerequisites that have not ended, in words; empty when there are none."""
     waits = []
     for line in constellation.get_task_dependencies(task_id):
         source = constellation.get_task(line.from_task_id)
         if source is not None and not source.is_terminal:
             waits.append(line.from_task_id)
-    return (
-        f"after {', '.join(map(safe_line, waits[:6]))}{', …' if len(waits) > 6 else ''}"
-        if waits
-        else "waits for its turn"
-    )
+    return f"after {', '.join(map(safe_line, waits[:6]))}{', …' if len(waits) > 6 else ''}" if waits else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -88,7 +88,7 @@ class PlainReporter:
             if rest := self._partial.pop((task_id, stream), ""):
                 yield f"{safe_line(task_id)} | {safe(rest)}"
 
-    async def keep_current(self) -> None:
+    async def keep_current(self, why: Callable[[str], object]) -> None:
         """Nothing moves here."""
 
     def tell(self, text: str) -> None:

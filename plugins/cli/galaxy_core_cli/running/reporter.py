@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -26,8 +26,8 @@ class Reporter(Protocol):
     async def on_events(self, events: Sequence[Event]) -> None:
         """Tell what happened."""
 
-    async def keep_current(self) -> None:
-        """Runs beside the run, and is cancelled when that is over."""
+    async def keep_current(self, why: Callable[[str], object]) -> None:
+        """Runs beside the run, and is cancelled when that is over. `why` is `TaskConstellationOrchestrator.why`."""
 
     def tell(self, text: str) -> None:
         """Say something that is no event, such as what was logged. Called in the event loop's thread, or any other."""

@@ -77,6 +77,9 @@ def start(options: Options) -> int:
         lines.write([encoded(_result_document(order.constellation, ending))])
     else:
         _conclude(order.constellation, ending, console, lines)
+    if lines.lost is not None:
+        say.error(f"standard output cannot be written: {lines.lost.strerror}; what should stand there is not complete")
+        return ending.code or Exit.REFUSED
     return ending.code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -40,8 +41,13 @@ def outputs(constellation: TaskConstellation, *, limit: int | None) -> Iterator[
 
 
 def _stdout(task: TaskStar) -> str:
+    """What it printed; of an action that prints nothing, what it returned, as JSON."""
     result = task.result
-    return (result.stdout or "") if isinstance(result, ExecutionResult) else ""
+    if not isinstance(result, ExecutionResult):
+        return ""
+    if result.stdout or result.value is None or result.value == "":
+        return result.stdout or ""
+    return json.dumps(result.to_dict()["result"], ensure_ascii=False, default=str, indent=2)
 
 
 def summary(constellation: TaskConstellation, ending: Ending, signs: Signs) -> Iterator[Text]:

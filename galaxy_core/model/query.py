@@ -1,0 +1,143 @@
+"""JMESPath on other people's documents, in bounded time and memory. Loads jmespath: import it with the first query.
+
+The language has no loops, but ``[@,@][]|`` twenty-four times over makes sixteen million values of one. So a query has a
+bound on its size when it is read, and a budget of values when it is evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jmespath
+from jmespath import visitor
+from jmespath.exceptions import JMESPathError
+
+from galaxy_core.model.condition import Expression
+
+MAX_LENGTH = Expression.MAX_LENGTH
+MAX_DEPTH = 50
+MAX_NODES = 200
+#: How many steps, values and pieces of text one evaluation may take: about a second of work.
+BUDGET = 1_000_000
+#: Text is copied and compared so much faster than values are visited that so many characters count as one.
+CHARACTERS = 64
+
+_DUPLICATING = frozenset({"multi_select_list", "multi_select_dict"})
+#: Functions that go down into the values they are given, or make text that is as long as all of them.
+_DEEP = frozenset({"to_string", "contains", "join"})
+
+
+class Query:
+    """A JMESPath expression.
+
+    Raises:
+        ValueError: the text is no JMESPath, or too large.
+    """
+
+    __slots__ = ("_duplicates", "_parsed")
+
+    def __init__(self, text: str) -> None:
+        if len(text) > MAX_LENGTH:
+            raise ValueError(f"a JMESPath expression may have {MAX_LENGTH} characters, this one has {len(text)}")
+        try:
+            self._parsed: Any = jmespath.compile(text).parsed
+        except (JMESPathError, RecursionError) as error:
+            raise ValueError(f"not a JMESPath expression: {text!r}: {error}") from error
+        kinds = []
+        for kind, depth in _nodes(self._parsed):
+            kinds.append(kind)
+            if depth > MAX_DEPTH:
+                raise ValueError(f"the JMESPath expression is nested more than {MAX_DEPTH} deep: {text!r}")
+            if len(kinds) > MAX_NODES:
+                raise ValueError(f"the JMESPath expression has more than {MAX_NODES} parts: {text!r}")
+        self._duplicates = not _DUPLICATING.isdisjoint(kinds)
+
+    def search(self, document: Any) -> Any:
+        """What it finds in a document; None when it finds nothing.
+
+        Raises:
+            ValueError: it cannot be evaluated on this document, or is too much work.
+        """
+        interpreter = _Interpreter()
+        try:
+            found = interpreter.visit(self._parsed, document)
+            if self._duplicates:  # few values in memory may be very many when they are written out
+                interpreter.pay_for(found)
+        except (JMESPathError, RecursionError) as error:
+            raise ValueError(str(error)) from error
+        return found
+
+
+def _nodes(root: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Kind and depth of every node."""
+    open_ = [(root, 1)]
+    while open_:
+        node, depth = open_.pop()
+        yield node["type"], depth
+        open_ += [(child, depth + 1) for child in node["children"] if isinstance(child, Mapping)]
+
+
+class _Interpreter(visitor.TreeInterpreter):
+    """Pays for each step, and for what the step is about to copy, before it is done."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._left = BUDGET
+
+    def _pay(self, price: int) -> None:
+        self._left -= price
+        if self._left < 0:
+            raise ValueError(f"too much work: it takes more than {BUDGET} steps on this document")
+
+    def pay_for(self, value: Any) -> None:
+        """For a value with all that is in it, each time that it is in it."""
+        open_ = [value]
+        while open_:
+            one = open_.pop()
+            self._pay(_width(one))
+            if isinstance(one, list):
+                open_ += one
+            elif isinstance(one, dict):
+                open_ += one.values()
+
+    def visit(self, node: Any, *args: Any, **kwargs: Any) -> Any:
+        self._pay(1)
+        return super().visit(node, *args, **kwargs)
+
+    def visit_flatten(self, node: Any, value: Any) -> Any:
+        base = self.visit(node["children"][0], value)
+        if isinstance(base, list):
+            self._pay(sum(map(_width, base)))
+        return super().visit_flatten(_with(node, base), value)
+
+    def visit_slice(self, node: Any, value: Any) -> Any:
+        self._pay(_width(value))
+        return super().visit_slice(node, value)
+
+    def visit_comparator(self, node: Any, value: Any) -> Any:
+        sides = [self.visit(side, value) for side in node["children"]]
+        for side in sides:
+            self.pay_for(side)
+        return super().visit_comparator(_with(node, *sides), value)
+
+    def visit_function_expression(self, node: Any, value: Any) -> Any:
+        arguments = [self.visit(child, value) for child in node["children"]]
+        for argument in arguments:
+            if node["value"] in _DEEP:
+                self.pay_for(argument)
+            else:
+                self._pay(_width(argument))
+        return super().visit_function_expression(_with(node, *arguments), value)
+
+
+def _with(node: Any, *values: Any) -> Any:
+    """The node on values that are known by now."""
+    return {**node, "children": [{"type": "literal", "value": value, "children": []} for value in values]}
+
+
+def _width(value: Any) -> int:
+    """What a value costs without what is in it."""
+    if isinstance(value, str):
+        return 1 + len(value) // CHARACTERS
+    return 1 + len(value) if isinstance(value, list | dict) else 1
