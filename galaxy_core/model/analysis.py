@@ -248,32 +248,37 @@ class _Measures:
 
 def _measure(c: TaskConstellation) -> _Measures:
     """Longest paths, work and width in one walk, because a run asks for all of them at its end."""
-    # How many tasks and how many seconds up to and with each, and over which prerequisite it is that long.
-    steps: dict[TaskStar | None, int] = {}
-    seconds: dict[TaskStar | None, float] = {}
+    # By age in the plan: how many tasks and seconds up to and with each, and over which prerequisite it is that long.
+    steps, seconds = [0] * c._next_index, [0.0] * c._next_index
     by_count: dict[TaskStar, TaskStar | None] = {}
     by_time: dict[TaskStar, TaskStar | None] = {}
     deepest = slowest = None
     most, longest_s, work_s = 0, 0.0, 0.0
-    for task in sorted(c._tasks.values(), key=_position):
+    tasks = sorted(c._tasks.values(), key=_position)
+    for task in tasks:
         depth, time_s = 0, 0.0
+        deeper = slower = None
         for line in task._in:
             source = line._source
-            if steps[source] > depth:
-                depth, by_count[task] = steps[source], source
-            if seconds[source] > time_s:
-                time_s, by_time[task] = seconds[source], source
+            place = source._index  # type: ignore[union-attr]  # a link of a plan has both its ends
+            if steps[place] > depth:
+                depth, deeper = steps[place], source
+            if seconds[place] > time_s:
+                time_s, slower = seconds[place], source
+        place = task._index
+        if deeper is not None:
+            by_count[task], by_time[task] = deeper, slower
         if task._ended_at is not None and task._started_at is not None:
             duration = task._ended_at - task._started_at
             work_s += duration
             time_s += duration
         depth += 1
-        steps[task], seconds[task] = depth, time_s
+        steps[place], seconds[place] = depth, time_s
         if depth > most:
             most, deepest = depth, task
         if time_s > longest_s:
             longest_s, slowest = time_s, task
-    width = max(Counter(steps.values()).values(), default=0)
+    width = max(Counter([steps[task._index] for task in tasks]).values(), default=0)
     return _Measures((most, _way(deepest, by_count)), (longest_s, _way(slowest, by_time)), work_s, width)
 
 

@@ -106,9 +106,9 @@ class Progress:
                 line._open = False
                 target = line._target
                 assert target is not None
-                target._pending -= 1
+                left = target._pending = target._pending - 1
                 kind = line._dependency_type
-                if kind is _UNCONDITIONAL or kind is _COMPLETION_ONLY or (succeeded and kind is _SUCCESS_ONLY):
+                if kind is _UNCONDITIONAL or (succeeded and kind is _SUCCESS_ONLY) or kind is _COMPLETION_ONLY:
                     line._satisfied = line._evaluation = True
                     line._evaluated_at = at
                 elif (cause := line.refusal(task)) is not None:
@@ -117,7 +117,7 @@ class Progress:
                         skipped.append(target)
                         queue.append(target)
                     continue
-                if not target._pending and target._status in UNSTARTED:
+                if not left and target._status in UNSTARTED:
                     self._ready[target] = None
                     ready.append(target)
         return ready, skipped

@@ -6,6 +6,7 @@ bound on its size when it is read, and a budget of values when it is evaluated.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ BUDGET = 1_000_000
 #: Text is copied and compared so much faster than values are visited that so many characters count as one.
 CHARACTERS = 64
 
+_BARE_NUMBER = re.compile(r"[<>=]\s*-?\d")
 _DUPLICATING = frozenset({"multi_select_list", "multi_select_dict"})
 #: Functions that go down into the values they are given, or make text that is as long as all of them.
 _DEEP = frozenset({"to_string", "contains", "join"})
@@ -43,7 +45,8 @@ class Query:
         try:
             self._parsed: Any = jmespath.compile(text).parsed
         except (JMESPathError, RecursionError) as error:
-            raise ValueError(f"not a JMESPath expression: {text!r}: {error}") from error
+            hint = " (numbers and other literals stand in back-ticks: `5`)" if _BARE_NUMBER.search(text) else ""
+            raise ValueError(f"not a JMESPath expression: {text!r}{hint}: {error}") from error
         kinds = []
         for kind, depth in _nodes(self._parsed):
             kinds.append(kind)

@@ -14,6 +14,7 @@ from galaxy_core.errors import (
     UnknownTaskError,
 )
 from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.policy import TaskPriority
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.inputs import check_request
@@ -30,7 +31,9 @@ def check_tasks(constellation: TaskConstellation) -> None:
             problems.append(
                 f"task {task_id!r} is running already, for nobody: end it first (mark_task_completed, or task.cancel())"
             )
-        problems += [f"task {task_id!r}: {problem}" for problem in task._unrunnable()]
+        plain = task._timeout is None and task._retry_count == 0 and task._device_type is None
+        if not plain or type(task._priority) is not TaskPriority:  # most tasks are plain, and this is asked of each
+            problems += [f"task {task_id!r}: {problem}" for problem in task._unrunnable()]
         if request is not None and request.has_references and task._status not in TERMINAL:
             sources = {line._from for line in task._in}
             problems += [
@@ -115,6 +118,8 @@ def check_requests(constellation: TaskConstellation, book: LaneBook) -> None:
     for task in constellation._tasks.values():
         lane = book.lanes.get(task._target_device_id or "")
         if lane is None or lane.transport is None or task._status not in UNSTARTED:
+            continue
+        if task._request is None and "none" in lane.transport.requests:
             continue
         try:
             check_request(lane.transport, task._request, task, lane.device_id)

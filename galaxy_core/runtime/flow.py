@@ -119,7 +119,8 @@ class Flow(ABC):
         self.cancelled = False
         self._logger = logger
         self._runnable: deque[tuple[TaskStar, Lane, int]] = deque()
-        self._counted: dict[TaskStar, tuple[Lane, float]] = {}  # the lane, and the seconds that it was counted for
+        self._counted: dict[TaskStar, Lane] = {}
+        self._counted_s: dict[TaskStar, float] = {}
         self._failovers: dict[TaskStar, int] = {}
         self._unplaced: deque[tuple[TaskStar, GalaxyError]] = deque()
         self._revision = constellation._revision
@@ -265,9 +266,9 @@ class Flow(ABC):
     def assign(self, task: TaskStar, lane: Lane) -> None:
         """Note on which device a task is to run (I1: on no other)."""
         old = self._counted.get(task)
-        if old is None or old[0] is not lane:
+        if old is not lane:
             self._count_out(task)
-            self._counted[task] = lane, lane.count_in(task)
+            self._count_in(task, lane)
         task._target_device_id = lane.device.device_id
 
     def unassign(self, task: TaskStar) -> None:
@@ -281,7 +282,7 @@ class Flow(ABC):
         for task in tasks:
             lane = self.book.lanes.get(task._target_device_id or "")
             if lane is not None and task not in self._counted:
-                self._counted[task] = lane, lane.count_in(task)
+                self._count_in(task, lane)
 
     def accepts(self, task: TaskStar, lane: Lane, ticket: int) -> bool:
         """Whether a task that got a slot may still start on it; if not, and it can still run, it is taken up anew."""
@@ -308,10 +309,17 @@ class Flow(ABC):
                 self._end(task, _FAILED, error, self._wall(), self._result(task, None, _FAILED, error, None))
             self._unplaced.popleft()
 
+    def _count_in(self, task: TaskStar, lane: Lane) -> None:
+        self._counted[task] = lane
+        estimate_s = task._estimate_s
+        if estimate_s is not None:
+            self._counted_s[task] = estimate_s  # an edit may change it before it is counted out
+        lane.count_in(estimate_s)
+
     def _count_out(self, task: TaskStar) -> None:
-        counted = self._counted.pop(task, None)
-        if counted is not None:
-            counted[0].count_out(counted[1])
+        lane = self._counted.pop(task, None)
+        if lane is not None:
+            lane.count_out(self._counted_s.pop(task, None) if self._counted_s else None)
 
     def cancel_unstarted(self, tasks: Sequence[TaskStar], why: str = "the run was cancelled") -> None:
         """Cancel tasks that have not started, all at once: nothing that waits for one may become ready by it."""

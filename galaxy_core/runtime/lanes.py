@@ -129,17 +129,15 @@ class Lane:
             heapify(others)
         return taken
 
-    def count_in(self, task: TaskStar) -> float:
-        """A task was assigned to this device; the seconds that it counts for, which `count_out` is to be told."""
-        seconds = DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s
+    def count_in(self, estimate_s: float | None) -> None:
+        """A task of that estimate was assigned to this device."""
         self.assigned += 1
-        self.assigned_s += seconds
-        return seconds
+        self.assigned_s += DEFAULT_ESTIMATE_S if estimate_s is None else estimate_s
 
-    def count_out(self, seconds: float) -> None:
-        """A task that was assigned ended, or went elsewhere."""
+    def count_out(self, estimate_s: float | None) -> None:
+        """A task that was counted in with that estimate ended, or went elsewhere."""
         self.assigned -= 1
-        self.assigned_s -= seconds
+        self.assigned_s -= DEFAULT_ESTIMATE_S if estimate_s is None else estimate_s
 
     def load(self) -> DeviceLoad:
         """The device as a strategy sees it."""

@@ -114,9 +114,8 @@ class Run(Flow):
             self._runnable.popleft()[1].release()
         for lane in self.book.lanes.values():
             lane.take_queue(self)
-        for lane, seconds in self._counted.values():
-            lane.count_out(seconds)
-        self._counted.clear()
+        for task in list(self._counted):
+            self._count_out(task)
         if self.editing is not None:
             self.editing.over(self)
         self.constellation._listener = None

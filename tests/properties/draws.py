@@ -7,15 +7,27 @@ would otherwise cost several times what playing it costs.
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 from attrs import evolve
 from hypothesis import strategies as st
 
 from galaxy_core import DependencyType, Effect, TaskPriority
 from tests.properties.edits import EDITS
-from tests.properties.oracle import CONDITIONS, ENDS, RETRIED, LinkPlan, Plan, Step, TaskPlan
-from tests.properties.script import Happening, RunPlan, Script
-from tests.properties.world import DevicePlan
+from tests.properties.oracle import CONDITIONS
+from tests.properties.values import (
+    ENDS,
+    NEW,
+    RETRIED,
+    DevicePlan,
+    Happening,
+    LinkPlan,
+    Plan,
+    RunPlan,
+    Script,
+    Step,
+    TaskPlan,
+)
 
 TYPES = ("linux", "android")
 CAPABILITIES = ("camera", "battery")
@@ -36,7 +48,7 @@ DEAF = [evolve(step, deaf=True) for step in CALM_STEPS if step.takes_s]
 WORST = [Step("drops", seconds) for seconds in SECONDS] + [Step("hangs", cleanup_s=seconds) for seconds in (0.0, 1.0)]
 ROUGH_STEPS = [*CALM_STEPS, *STUBBORN[::3], *DEAF[::5], *(2 * WORST)]
 
-RETRIES = [
+RETRIES: list[dict[str, Any]] = [
     {"retry_count": count, "retried": retried, "backoff_s": backoff_s, "jitter": jitter}
     for count, retried, backoff_s, jitter in product(
         (0, 1, 2), (RETRIED, frozenset({"failed"}), frozenset({"timeout"})), (1.0, 0.0), (0.0, 0.5)
@@ -54,9 +66,10 @@ INVENTORY = [
     for capabilities in ((), CAPABILITIES, CAPABILITIES[:1])
     for slots in (1, 2, 3)
 ]
-LINKS = [
-    (kind, condition) for kind in DependencyType if kind is not DependencyType.CONDITIONAL for condition in (None, None)
+LINKS: list[tuple[DependencyType, str | None]] = [
+    (kind, None) for kind in DependencyType if kind is not DependencyType.CONDITIONAL
 ]
+LINKS = [*LINKS, *LINKS]
 LINKS += [(DependencyType.CONDITIONAL, condition) for condition in (None, *CONDITIONS)]
 ALL_LINKS = list(product(DependencyType, [None, *CONDITIONS]))
 PAIRS = {count: [(low, high) for high in range(count) for low in range(high)] for count in range(2, 9)}
@@ -157,7 +170,7 @@ def _happening(draw: st.DrawFn, what: str, inventory: list[DevicePlan], runs: in
         draw(_numbers) % runs,
         draw(_numbers),
         draw(_numbers) if edits else 0,
-        _task(draw, "new", inventory, rough=True, pinned=False) if edits else TaskPlan("new"),
+        _task(draw, "new", inventory, rough=True, pinned=False) if edits else NEW,
         kind,
         condition,
     )

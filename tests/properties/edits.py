@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import Any
 
 from attrs import evolve
 
 from galaxy_core import DeviceType, PlanError, TaskConstellation, TaskStar, TaskStarLine
-from tests.properties.oracle import COMPLETED, FAILED, End, LinkPlan, TaskPlan
+from tests.properties.oracle import COMPLETED, FAILED, End
+from tests.properties.values import Happening, LinkPlan, TaskPlan
 from tests.properties.world import EVALUATORS, World, make_link, make_task
-
-if TYPE_CHECKING:
-    from tests.properties.script import Happening
 
 
 def edit(world: World, run_id: str, happening: Happening) -> None:
     """Make an edit, unless the model refuses it."""
-    try:
+    with suppress(PlanError):  # the model may refuse, and has to be as it was
         EDITS[happening.edit](world, run_id, happening)
-    except PlanError:
-        pass  # the model may refuse, and has to be as it was
     world.check_graphs()
 
 

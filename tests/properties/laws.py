@@ -8,6 +8,7 @@ from typing import Any
 
 from galaxy_core import (
     AssignmentError,
+    ConditionError,
     ConstellationEvent,
     EventType,
     StrategyError,
@@ -169,7 +170,8 @@ def _of_result(constellation: TaskConstellation, result: dict[str, Any]) -> Iter
     counts = Counter(task.status for task in tasks.values())
     if result["statistics"]["task_status_counts"] != {status.value: count for status, count in counts.items()}:
         yield f"the statistics count {result['statistics']['task_status_counts']}"
-    bad = counts[FAILED] + counts[TaskStatus.UNKNOWN]
+    unjudged = sum(isinstance(task.error, ConditionError) for task in tasks.values())
+    bad = counts[FAILED] + counts[TaskStatus.UNKNOWN] + unjudged
     expected = "completed" if not bad else "partially_failed" if counts[COMPLETED] else "failed"
     if result["status"] != expected and not counts[TaskStatus.CANCELLED]:
         yield f"its status is {result['status']}, and should be {expected}"

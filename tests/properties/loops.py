@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import random
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
@@ -30,18 +30,19 @@ class SteadyLoop(VirtualLoop):
         self._numbers: WeakKeyDictionary[asyncio.Task[Any], int] = WeakKeyDictionary()
         self._next_number = count().__next__
         self._resting: list[asyncio.Future[None]] = []
-        self.set_task_factory(self._make_task)
 
-    def _make_task(self, loop: Any, coroutine: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
-        task = asyncio.Task(coroutine, loop=loop, **options)
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        """As always, and the task gets a number."""
+        task: asyncio.Task[Any] = super().create_task(coro, **options)
         self._numbers[task] = self._next_number()
         return task
 
     def _shuffle(self, rng: random.Random) -> None:
         ready: Any = self._ready  # type: ignore[attr-defined]
         tasks = [getattr(handle._callback, "__self__", None) for handle in ready]
-        places = [place for place, task in enumerate(tasks) if isinstance(task, asyncio.Task)]
-        in_order = sorted(places, key=lambda place: self._numbers[tasks[place]])
+        numbers = {place: self._numbers[task] for place, task in enumerate(tasks) if isinstance(task, asyncio.Task)}
+        places = list(numbers)
+        in_order = sorted(places, key=numbers.__getitem__)
         for place, handle in zip(places, [ready[place] for place in in_order], strict=True):
             ready[place] = handle
         super()._shuffle(rng)

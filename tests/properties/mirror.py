@@ -8,21 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from attrs import define, field
+from attrs import define
 
-from galaxy_core import DependencyType, Effect, TaskPriority, TaskStatus
-from tests.properties.oracle import (
-    BLINK_S,
-    COMPLETED,
-    FAILED,
-    FAILOVERS,
-    End,
-    LinkPlan,
-    Plan,
-    TaskPlan,
-    Try,
-    accepts,
-)
+from galaxy_core import Effect, TaskPriority, TaskStatus
+from tests.properties.oracle import BLINK_S, COMPLETED, FAILED, FAILOVERS, End, Try, accepts
+from tests.properties.values import LinkPlan, Plan, TaskPlan
 
 PENDING, RUNNING = TaskStatus.PENDING, TaskStatus.RUNNING
 CANCELLED, SKIPPED, UNKNOWN = TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UNKNOWN
@@ -57,7 +47,6 @@ class Mirror:
     tasks: dict[str, Image]
     links: list[LinkPlan]
     cancelled: bool = False
-    _seen: int = field(default=0, init=False)
 
     @classmethod
     def of(cls, plan: Plan) -> Mirror:
@@ -157,6 +146,3 @@ class Mirror:
     @property
     def is_over(self) -> bool:
         return all(task.end is not None for task in self.tasks.values())
-
-
-KINDS = tuple(DependencyType)

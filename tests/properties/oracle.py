@@ -1,4 +1,4 @@
-"""A naive oracle of outcomes: plans as plain values, and what may become of each task, by plain recomputation.
+"""A naive oracle of outcomes: what may become of each task, by plain recomputation.
 
 It knows nothing of lanes, queues or time. `outcomes` walks over every way in which a task's attempts can go, and over
 the links in their order; in a world without losses and cancellations that leaves one end per task. `unexplained` looks
@@ -7,91 +7,19 @@ the other way: at what devices were asked to do, and whether that leads to the s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from attrs import define, fields, frozen
+from attrs import define, frozen
 
-from galaxy_core import DependencyType, Effect, TaskPriority, TaskStatus
+from galaxy_core import DependencyType, Effect, TaskStatus
+from tests.properties.values import Plan, Step, TaskPlan
 
 #: How often the kernel takes a task up again whose device went, before it gives it up; see `MAX_FAILOVERS`.
 FAILOVERS = 10
-ENDS = ("done", "says", "exits", "raises", "wrong", "refused", "unknown", "drops", "hangs")
 FAILURES = frozenset({"says", "exits", "raises", "wrong"})
 NEVER_RAN = frozenset({TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UNKNOWN})
-RETRIED = frozenset({"failed", "timeout", "refused"})
-
-
-class Brief:
-    """A value that is shown without what it says by default: scripts are read by people when something is wrong."""
-
-    def __repr__(self) -> str:
-        said = [
-            f"{field.name}={getattr(self, field.name)!r}"
-            for field in fields(type(self))  # type: ignore[arg-type]  # every class that has this base is one of attrs
-            if getattr(self, field.name) != field.default
-        ]
-        return f"{type(self).__name__}({', '.join(said)})"
-
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(repr(self))
-
-
-@frozen(repr=False)
-class Step(Brief):
-    """What one attempt comes to after `takes_s` seconds.
-
-    "done" with the payload `value`; "says" that it failed; "exits" with status 3; "raises"; returns what is "wrong";
-    "refused", "unknown"; "drops" the connection; "hangs"; waits to be "told". When it is cancelled it needs `cleanup_s`
-    seconds; a `deaf` one ends as if it had not been.
-    """
-
-    end: str = "done"
-    takes_s: float = 1.0
-    value: int | None = None
-    cleanup_s: float = 0.0
-    deaf: bool = False
-
-
-@frozen(repr=False)
-class TaskPlan(Brief):
-    """A task, and what its attempts come to, the last step being repeated. `pin` is the number of a device."""
-
-    task_id: str
-    steps: tuple[Step, ...] = (Step(),)
-    effect: Effect = Effect.ONCE
-    retry_count: int = 0
-    retried: frozenset[str] = RETRIED
-    backoff_s: float = 1.0
-    jitter: float = 0.0
-    timeout_s: float | None = None
-    priority: TaskPriority = TaskPriority.MEDIUM
-    device_type: str | None = None
-    requires: frozenset[str] = frozenset()
-    pin: int | None = None
-
-    def step(self, number: int) -> Step:
-        """What the attempt of this number (from 0) comes to."""
-        return self.steps[min(number, len(self.steps) - 1)]
-
-
-@frozen(repr=False)
-class LinkPlan(Brief):
-    """A link; `condition` is one of `CONDITIONS`, or None for a conditional link that has no evaluator."""
-
-    source: str
-    target: str
-    kind: DependencyType = DependencyType.SUCCESS_ONLY
-    condition: str | None = None
-
-
-@frozen(repr=False)
-class Plan(Brief):
-    """Tasks in an order in which links lead forward."""
-
-    tasks: tuple[TaskPlan, ...]
-    links: tuple[LinkPlan, ...] = ()
 
 
 @frozen
@@ -111,7 +39,7 @@ def _boom(end: End) -> bool:
     raise LookupError(end)
 
 
-CONDITIONS = {
+CONDITIONS: dict[str, Callable[[End], bool]] = {
     "yes": lambda end: True,
     "no": lambda end: False,
     "raises": _boom,
@@ -310,9 +238,9 @@ def unexplained(
             allowed.add(COMPLETED)  # as nothing comes after it, its success may stand even if its device was lost
     if status not in allowed:
         yield f"its last attempt ended {tries[-1].kinds()}, and it is {status.value}"
-    if status is FAILED and not unplaced and not cancels and retries < task.retry_count:
-        if set(tries[-1].kinds()) <= task.retried:
-            yield f"it failed after {retries} of {task.retry_count} retries"
+    may_retry = retries < task.retry_count and set(tries[-1].kinds()) <= task.retried
+    if status is FAILED and may_retry and not unplaced and not cancels:
+        yield f"it failed after {retries} of {task.retry_count} retries"
 
 
 def _taken_up_again(kind: str, task: TaskPlan) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,15 +11,15 @@ from hypothesis import strategies as st
 
 from galaxy_core import DependencyType
 from tests.properties.draws import CANCELS, LOSSES, calm, plain, rough
-from tests.properties.oracle import LinkPlan, Plan, TaskPlan, outcomes, start_order
-from tests.properties.script import Happening, Play, RunPlan, Script, run_script
-from tests.properties.world import DevicePlan
+from tests.properties.oracle import outcomes, start_order
+from tests.properties.play import Play, run_script
+from tests.properties.values import DevicePlan, Happening, LinkPlan, Plan, RunPlan, Script, TaskPlan
 
 both = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 EVERYTHING = (*LOSSES, *CANCELS, *(3 * ("edit",)))
 
 
-def examples(count: int) -> Any:
+def examples(count: int) -> settings:
     return settings(max_examples=count, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 
@@ -88,8 +89,14 @@ def test_the_same_seed_replays_the_same_story(backend: str, script: Script) -> N
 def story(play: Play) -> list[tuple[Any, ...]]:
     """Everything that was told, when, and everything that devices were asked to do."""
     told = [
-        (heard_at, event.timestamp, event.event_type, event.source_id, getattr(event, "task_id", None))
-        + (event.data.get("device_id"), getattr(event, "status", None), str(getattr(event, "error", None)))
+        (
+            heard_at,
+            event.timestamp,
+            event.event_type,
+            event.source_id,
+            event.data.get("device_id"),
+            *(str(getattr(event, name, None)) for name in ("task_id", "status", "error")),
+        )
         for heard_at, event in play.world.events
     ]
     done = [
@@ -102,9 +109,7 @@ def story(play: Play) -> list[tuple[Any, ...]]:
 @pytest.mark.parametrize("strategy", ["static", "late"])
 def test_a_long_chain_of_tasks_that_no_device_can_run_any_more_ends(backend: str, strategy: str) -> None:
     names = [f"t{number}" for number in range(2000)]
-    links = [
-        LinkPlan(source, target, DependencyType.UNCONDITIONAL) for source, target in zip(names, names[1:], strict=False)
-    ]
+    links = [LinkPlan(source, target, DependencyType.UNCONDITIONAL) for source, target in pairwise(names)]
     plan = Plan(tuple(map(TaskPlan, names)), tuple(links))
     script = Script((DevicePlan(),), (RunPlan(plan, strategy),), (Happening("disconnect", at=0.5),))
     play = run_script(script, backend)

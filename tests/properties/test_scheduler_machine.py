@@ -6,6 +6,7 @@ checked that each attempt holds one slot, and that no slot is free while a task 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 import pytest
@@ -18,9 +19,10 @@ from galaxy_core import Effect, PlanError, TaskPriority
 from tests.properties.draws import ALL_LINKS, INVENTORY, NEEDS, PAIRS, fits
 from tests.properties.laws import broken_laws
 from tests.properties.mirror import RUNNING, Image, Mirror
-from tests.properties.oracle import RETRIED, LinkPlan, Plan, Step, TaskPlan, Try
+from tests.properties.oracle import Try
 from tests.properties.stage import Stage
-from tests.properties.world import DevicePlan, World, make_link, make_task
+from tests.properties.values import RETRIED, DevicePlan, LinkPlan, Plan, Step, TaskPlan
+from tests.properties.world import World, make_link, make_task
 
 FAILED = ("says", "exits", "raises", "refused", "unknown", "drops", "wrong")
 VALUES = (None, 0, 1)
@@ -164,7 +166,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.settle()
 
     def active(self) -> list[Try]:
-        return self.world.active()
+        found: list[Try] = self.world.active()
+        return found
 
     @rule(number=numbers, why=st.sampled_from(["unplugged", "unplugged", "disconnected"]))
     def lose_a_device(self, number: int, why: str) -> None:
@@ -343,7 +346,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             self.stage.do(fake.plug_in)
         for _ in range(100):
             for one in self.active():
-                self.stage.do(lambda one=one: self.world.tell(one, "done"))
+                self.stage.do(partial(self.world.tell, one, "done"))
             if not self.world.orchestrator.runs():
                 break
             self.stage.advance(60.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,7 +19,10 @@ from galaxy_core_cli.commands.run import run
 from galaxy_core_cli.commands.schema import schema
 from galaxy_core_cli.commands.validate import validate
 from galaxy_core_cli.exits import Exit, code_of
-from galaxy_core_cli.streams import close_quietly, replace_closed, unwritten
+from galaxy_core_cli.streams import close_quietly, flush_or_drop, replace_closed
+
+#: What only writing leads to.
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -59,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     state = options.State()
     with say.listening(say.warning, state):
         code = _run(arguments, state)
-    unwritten(sys.stderr)
+    flush_or_drop(sys.stdout)
+    flush_or_drop(sys.stderr)
     return code
 
 
@@ -93,8 +98,8 @@ def _explain(problem: Exception, debug: bool) -> int:
         say.trace(problem)
     if isinstance(problem, OSError) and not isinstance(problem, GalaxyError):
         name = f"{problem.filename}: " if problem.filename else ""
-        if not name and unwritten(sys.stdout) is not None:
-            name = "standard output cannot be written: "
+        if not name and problem.errno in _FULL:
+            name = "standard output cannot be written: "  # of a file, the error has the name
         say.error(f"{name}{problem.strerror or problem}")
     elif isinstance(problem, GalaxyError):
         say.error(str(problem))

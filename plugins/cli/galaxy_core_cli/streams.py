@@ -22,7 +22,8 @@ def replace_closed() -> None:
     """
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(_nowhere(number), mode, encoding="utf-8", errors="backslashreplace", closefd=False))
+            # For the rest of the process, so that nothing closes it.
+            setattr(sys, name, open(_nowhere(number), mode, encoding="utf-8", errors="backslashreplace", closefd=False))  # noqa: SIM115
 
 
 def _nowhere(number: int) -> int:
@@ -38,16 +39,12 @@ def _nowhere(number: int) -> int:
     return nowhere
 
 
-def unwritten(stream: TextIO) -> OSError | None:
-    """Why what was written to it cannot get out; None when it did. What cannot get out is dropped, so that the end of
-    the process does not stumble over it. Not told of a pipe that nobody reads: nobody misses anything.
-    """
+def flush_or_drop(stream: TextIO) -> None:
+    """Write out what is left, or have it go nowhere: the interpreter would stumble over it when it ends."""
     try:
         stream.flush()
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError):
         close_quietly(stream)
-        return problem if isinstance(problem, OSError) and problem.errno != errno.EPIPE else None
-    return None
 
 
 def close_quietly(stream: TextIO) -> None:

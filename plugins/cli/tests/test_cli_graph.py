@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from itertools import combinations, pairwise
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest

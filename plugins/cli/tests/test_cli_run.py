@@ -155,10 +155,13 @@ def test_what_an_action_returned_is_printed_as_json(galaxy: Galaxy, write: Write
         "answering",
         """
         from contextlib import asynccontextmanager
+        from pydantic import BaseModel
         from galaxy_core import Completed, hookimpl
+        class Ask(BaseModel):
+            pass
         class Answering:
-            name, settings_model, requests, device_type = "answering", None, frozenset({"action"}), None
-            actions = {"ask": None}
+            name, settings_model, requests, device_type = "answering", None, frozenset(), None
+            actions = {"ask": Ask}
             @asynccontextmanager
             async def open(self, device, settings):
                 yield self

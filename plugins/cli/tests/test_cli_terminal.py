@@ -175,10 +175,10 @@ def test_a_signal_that_was_ignored_from_the_beginning_stays_ignored(
 
 
 def test_the_clock_goes_on_while_a_task_waits_to_be_tried_again(write: Write) -> None:
-    write("plan.yaml", "tasks: {a: {shell: 'exit 3', effect: read, retry: {count: 1, backoff_s: 600, jitter: 0}}}")
+    write("plan.yaml", "tasks: {a: {shell: 'exit 3', effect: read, retry: {count: 1, backoff_s: 60, jitter: 0}}}")
     with Terminal("run", "plan.yaml") as terminal:
-        terminal.until(r"again in 10:00: exit status 3")
-        terminal.until(r"again in 9:5\d: exit status 3")
+        terminal.until(r"again in 1:00: exit status 3")
+        terminal.until(r"again in 5\ds: exit status 3")
         terminal.press(CTRL_C)
         assert terminal.to_the_end() == Exit.CANCELLED
 

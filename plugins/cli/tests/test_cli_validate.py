@@ -210,3 +210,10 @@ def test_thousands_of_problems_are_counted_after_the_first(galaxy: Galaxy, write
     lines = galaxy("validate", "plan.json").out.splitlines()
     assert len(lines) == 51
     assert lines[-1].endswith("and 2950 more problems")
+
+
+def test_a_condition_with_a_bare_number_is_told_of_back_ticks(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [x]}, b: {run: [x], needs: [{task: a, when: 'json.free > 5'}]}}")
+    done = galaxy("validate", "plan.yaml")
+    assert done.code == Exit.REFUSED
+    assert "numbers and other literals stand in back-ticks: `5`" in done.out + done.err

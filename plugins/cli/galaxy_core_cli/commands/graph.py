@@ -8,7 +8,7 @@ import click
 
 from galaxy_core_cli import options
 
-SUFFIXES = {".mmd": "mermaid", ".md": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg"}
+SUFFIXES = {".mmd": "mermaid", ".md": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg", ".txt": "mermaid"}
 
 
 @click.command()

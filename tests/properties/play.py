@@ -1,87 +1,24 @@
-"""Scripts: what happens in a world, as plain values that hypothesis can draw, shrink and print; and playing one."""
+"""Playing scripts: a world in which a script's runs run, and its happenings happen."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
 import anyio
 import anyio.abc
-from attrs import field, frozen
 
-from galaxy_core import (
-    DependencyType,
-    Event,
-    EventType,
-    GalaxyError,
-    TaskEvent,
-    TaskStar,
-    UnknownDeviceError,
-)
+from galaxy_core import Event, GalaxyError, TaskEvent, TaskStar, UnknownDeviceError
 from tests.properties.edits import edit
-from tests.properties.laws import broken_laws
+from tests.properties.laws import END_OF, broken_laws
 from tests.properties.loops import run_steadily
-from tests.properties.oracle import Brief, Plan, TaskPlan
-from tests.properties.world import DevicePlan, World
+from tests.properties.values import Happening, RunPlan, Script
+from tests.properties.world import World
 
 #: Virtual seconds after which a run that may hang by its own plan is cancelled, and after which any run has to be over.
 PATIENCE_S = 400.0
 HORIZON_S = 4000.0
-
-ENDED = frozenset(
-    {
-        EventType.TASK_COMPLETED,
-        EventType.TASK_FAILED,
-        EventType.TASK_CANCELLED,
-        EventType.TASK_SKIPPED,
-        EventType.TASK_UNKNOWN,
-    }
-)
-
-
-@frozen(repr=False)
-class RunPlan(Brief):
-    """A run; without a strategy every task has to have a pin."""
-
-    plan: Plan
-    strategy: str | None = "static"
-    starts_at: float = 0.0
-
-
-@frozen(repr=False)
-class Happening(Brief):
-    """Something that happens at a time, or after so many ends of tasks of its run, in the handler of that event.
-
-    `pick` and `other` are numbers of devices, tasks or links, taken modulo how many there are.
-    """
-
-    what: str
-    edit: str = ""
-    at: float = 0.0
-    after_ends: int | None = None
-    run: int = 0
-    pick: int = 0
-    other: int = 0
-    task: TaskPlan = TaskPlan("new")
-    kind: DependencyType = DependencyType.SUCCESS_ONLY
-    condition: str | None = None
-
-
-@frozen(repr=False)
-class Script(Brief):
-    """Everything that decides what a world does; `seed` also orders what is ready at the same time."""
-
-    devices: tuple[DevicePlan, ...]
-    runs: tuple[RunPlan, ...]
-    happenings: tuple[Happening, ...] = ()
-    seed: int = 0
-    may_hang: bool = field(default=False, kw_only=True)
-
-    def cancels(self, run_id: str) -> bool:
-        """Whether somebody cancels a task of this run, or the whole of it."""
-        return self.may_hang or any(
-            happening.what.startswith("cancel") and f"run{happening.run}" == run_id for happening in self.happenings
-        )
 
 
 class Play:
@@ -94,10 +31,9 @@ class Play:
         self.scopes = {run_id: anyio.CancelScope() for run_id in self.run_ids}
         self.results: dict[str, dict[str, Any]] = {}
         self.refused: dict[str, Exception] = {}
-        self.started: set[str] = set()
         self.ends = dict.fromkeys(self.run_ids, 0)
         self._group: anyio.abc.TaskGroup | None = None
-        self.world.bus.subscribe(self, ENDED)
+        self.world.bus.subscribe(self, END_OF.values())
 
     async def on_event(self, event: Event) -> None:
         """Count ends, and do what is to happen after so many of them."""
@@ -126,6 +62,7 @@ class Play:
                 world.problem("a run never ends")
             await world.bus.drain()
             world.problems += broken_laws(world, self.results, script.cancels)
+        world.problems += [f"{fake.device_id} is still connected" for fake in world.fakes.values() if fake.sessions]
 
     async def _pass_time(self) -> None:
         timed = [happening for happening in self.script.happenings if happening.after_ends is None]
@@ -136,7 +73,7 @@ class Play:
         if self.script.may_hang:
             await anyio.sleep_until(PATIENCE_S)
             for run_id in self.run_ids:
-                await self.world.orchestrator.cancel_execution(run_id)
+                await self._cancel(run_id)
 
     async def _run(self, run_id: str, run: RunPlan) -> None:
         await anyio.sleep(run.starts_at)
@@ -169,7 +106,7 @@ class Play:
         fake = self.world.fakes[self._device(happening)]
         fake.frozen = not fake.frozen
 
-    def _soon(self, function: Any, *arguments: Any) -> None:
+    def _soon(self, function: Callable[..., Awaitable[Any]], *arguments: Any) -> None:
         async def guarded() -> None:
             with suppress(UnknownDeviceError):  # it may be removed before this has its turn
                 await function(*arguments)
