@@ -48,12 +48,13 @@ was available, what to do.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 
 
 def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
     """Up to three of `known` that `name` may have meant, best first; empty when none is near."""
+    import difflib  # costs more than this module, and only who errs needs it
+
     names = list(known)
     if len(names) > 5000:  # difflib compares with every name: at that size it would cost seconds
         names = [candidate for candidate in names if candidate[:1] == name[:1]][:5000]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import Enum
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from galaxy_core.errors import ConditionError, ImmutableError, TaskSkippedError
 from galaxy_core.model.condition import Evaluator, takes_outcome
-from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime, stamp
+from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime, new_id, stamp
 from galaxy_core.model.serial import Document
 
 if TYPE_CHECKING:
@@ -115,7 +114,7 @@ class TaskStarLine(Document):
     def line_id(self) -> str:
         """Unique in its constellation; made when first asked for, because most links are never named."""
         if self._line_id is None:
-            self._line_id = str(uuid.uuid4())
+            self._line_id = new_id()
             if self._source is not None and self._source._owner is not None:
                 self._source._owner._lines_by_id[self._line_id] = self
         return self._line_id

@@ -11,7 +11,6 @@ ended, and `_order`) and are kept here alone. Ending a task costs its out-degree
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Self
@@ -28,7 +27,7 @@ from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.listener import Deferred
 from galaxy_core.model.order import Order
 from galaxy_core.model.progress import Progress
-from galaxy_core.model.result import TERMINAL, UNSTARTED
+from galaxy_core.model.result import TERMINAL, UNSTARTED, new_id
 from galaxy_core.model.task import TaskStar
 
 
@@ -56,7 +55,7 @@ class Graph(Progress):
         super().__init__(now)
         if constellation_id is None:
             stamp = time.strftime("%Y%m%d_%H%M%S", time.localtime(now))
-            constellation_id = f"constellation_{stamp}_{uuid.uuid4().hex[:8]}"
+            constellation_id = f"constellation_{stamp}_{new_id()[:8]}"
         self._id = constellation_id
         self._name = name or constellation_id
         self._lines: dict[TaskStarLine, None] = {}  # in the order of adding; ids are made only when asked for

@@ -45,6 +45,13 @@ def stamp() -> float:
     return _last_stamp
 
 
+def new_id() -> str:
+    """A fresh UUID of version 4, as text."""
+    import uuid  # asks the platform about itself when it is imported; a plan that names its tasks needs none
+
+    return str(uuid.uuid4())
+
+
 def as_datetime(moment: float | datetime | None) -> datetime | None:
     """A moment in UTC; seconds since the epoch are what the kernel keeps, because they cost half as much."""
     if moment is None or isinstance(moment, datetime):

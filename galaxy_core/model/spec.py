@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -11,7 +10,7 @@ from galaxy_core.errors import ImmutableError, PlanError
 from galaxy_core.model.device import DeviceType
 from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskConfiguration, TaskPriority
 from galaxy_core.model.request import Request
-from galaxy_core.model.result import UNSTARTED, TaskStatus, stamp
+from galaxy_core.model.result import UNSTARTED, TaskStatus, new_id, stamp
 from galaxy_core.model.serial import Document
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ class TaskSpec(Document):
         retry: RetryPolicy = DEFAULT_RETRY,
         estimate_s: float | None = None,
     ) -> None:
-        self._task_id = str(uuid.uuid4()) if task_id is None else task_id
+        self._task_id = new_id() if task_id is None else task_id
         self._name = name
         self._description = description
         self._tips = list(tips) if tips else None

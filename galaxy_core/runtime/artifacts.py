@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from pathlib import Path
 
 from galaxy_core.extension.interfaces import Attempt
@@ -29,6 +28,8 @@ class Artifacts:
         """The folder of this run, readable by its owner alone."""
         if self._folder is None:
             if self._root is None:
+                import tempfile  # not before a file is kept
+
                 self._folder = Path(tempfile.mkdtemp(prefix="galaxy-"))
             else:
                 self._folder = self._root / plain_name(self._run_id)

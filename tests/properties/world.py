@@ -232,17 +232,20 @@ class World:
                 self.problem(f"{one.run_id}/{one.task.task_id} ran until {stopped_at}, past its deadline")
 
     def homeless(self, run_id: str, *, late: bool) -> list[str]:
-        """Tasks that no device can run as things stand; with `late`, those that no device will."""
+        """Tasks that no device can run as things stand; pinned ones, and with `late` all, that no device will."""
         lanes = self.manager.lane_book.lanes
         if not late and not self.manager.get_connected_devices():
             return list(self.constellations[run_id].tasks)
         found = []
         for task in self.constellations[run_id].get_all_tasks():
             plan = self.plans[run_id, task.task_id]
-            if task.is_pinned:
-                wanted = [lanes[task.target_device_id]] if task.target_device_id in lanes else []
-            else:
-                wanted = [lane for lane in lanes.values() if not (lane.gone if late else lane.session is None)]
+            pinned = task.is_pinned
+            wanted = [lanes[task.target_device_id]] if task.target_device_id in lanes else []
+            wanted = [
+                lane
+                for lane in (wanted if pinned else lanes.values())
+                if lane.session is not None or ((late or pinned) and not lane.gone)
+            ]
             if not any(lane.device.lacks(plan.device_type, plan.requires) is None for lane in wanted):
                 found.append(task.task_id)
         return found
