@@ -126,6 +126,8 @@ class Run(Flow):
 
     def cancel(self, why: str = "the run was cancelled") -> None:
         """End every task that has not ended, as cancelled; attempts that run are stopped on their devices."""
+        if self._closed:
+            return  # how it ended is decided, and perhaps told
         self.cancelled = self.constellation._cancelled = True
         if self.editing is not None:
             self.editing.over(self)

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from galaxy_core import (
+    AssignmentError,
     Attempt,
     ConstellationDeviceManager,
     Device,
@@ -161,7 +162,10 @@ class World:
         """How a task ended, as a condition may see it: two ways when it failed at the moment of its deadline."""
         if (run_id, task_id) in self.by_hand:
             return [self.by_hand[run_id, task_id]]
-        status, tries = self.constellations[run_id].tasks[task_id].status, self.tries_of(run_id, task_id)
+        task, tries = self.constellations[run_id].tasks[task_id], self.tries_of(run_id, task_id)
+        status = task.status
+        if isinstance(task.error, AssignmentError):
+            return [End(status)]  # for want of a device, whatever its last attempt said
         if status is COMPLETED and tries:
             return [End(status, tries[-1].payload)]
         if status is FAILED and tries and tries[-1].end == "exits":
