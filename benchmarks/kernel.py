@@ -2,6 +2,7 @@
 
     python benchmarks/kernel.py                      # the default: N = 1k, 10k, 100k on asyncio and trio
     python benchmarks/kernel.py --sizes 10000 --backends asyncio --repeat 3
+    python benchmarks/kernel.py --only scale --repeat 1     # a million tasks against ten thousand
 
 Every figure is CPU time of this process, the best of `--repeat` runs, the competitors interleaved. Ratios are against
 "by hand": graphlib.TopologicalSorter and one asyncio task per node. Shapes: flat (no links), chain, wide (1→N→1),
@@ -331,6 +332,20 @@ def hop_latency(n: int, backend: str) -> None:
     anyio.run(main, backend=backend)
 
 
+def scale(small: int, large: int, repeat: int) -> None:
+    """What a task costs in a large plan, over what it costs in a small one; caches let nobody off, hence both."""
+    print(f"\n## cost of a no-op task, N = {large} over N = {small}, asyncio")
+    found: dict[str, list[float]] = {"galaxy": [], "by hand": []}
+    for shape, make in SHAPES.items():
+        cells = ""
+        for who, run in (("galaxy", galaxy), ("by hand", by_hand)):
+            few, many = (best(repeat, partial(run, n, make(n)))[0] / n for n in (small, large))
+            found[who].append(many / few)
+            cells += f"{who:>12} {few * 1e6:5.1f} -> {many * 1e6:5.1f} µs ({many / few:.2f} ×)"
+        print(f"{shape:<8}{cells}")
+    print(f"{'geomean':<8}" + "".join(f"{who:>12} {mean(ratios):.2f} ×" for who, ratios in found.items()))
+
+
 def memory(n: int) -> None:
     """Bytes per task, with links and result, after a run."""
     links = layered(n)
@@ -367,7 +382,8 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1_000, 10_000, 100_000])
     parser.add_argument("--backends", nargs="+", default=["asyncio", "trio"])
     parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--only", choices=["throughput", "suspend", "variations", "latency", "memory"])
+    parser.add_argument("--only", choices=["throughput", "suspend", "variations", "latency", "memory", "scale"])
+    parser.add_argument("--scale", type=int, nargs=2, default=[10_000, 1_000_000], metavar=("SMALL", "LARGE"))
     options = parser.parse_args()
     only, top = options.only, max(options.sizes)
     if only in (None, "throughput"):
@@ -382,6 +398,8 @@ def main() -> None:
             hop_latency(min(top, 20_000), backend)
     if only in (None, "memory"):
         memory(top)
+    if only == "scale":  # takes minutes, hence only when asked for
+        scale(*options.scale, options.repeat)
 
 
 if __name__ == "__main__":

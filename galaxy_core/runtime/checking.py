@@ -18,7 +18,7 @@ from galaxy_core.model.policy import TaskPriority
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.inputs import check_request
-from galaxy_core.runtime.lanes import LaneBook, needs_of
+from galaxy_core.runtime.lanes import LaneBook, Requirements, needs_of
 from galaxy_core.runtime.placing import no_fit
 
 
@@ -110,6 +110,15 @@ def check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
     for needs, tasks in by_needs.items():
         if not book.fitting(needs, "coming"):
             raise no_fit(book, needs, tasks)
+
+
+def classes_to_place(constellation: TaskConstellation, device_assignments: Mapping[str, str]) -> set[Requirements]:
+    """The classes of requirements of the tasks that a strategy has to find devices for."""
+    return {
+        needs_of(task)
+        for task_id, task in constellation._tasks.items()
+        if task._status in UNSTARTED and not task._pinned and task_id not in device_assignments
+    }
 
 
 def check_requests(constellation: TaskConstellation, book: LaneBook) -> None:

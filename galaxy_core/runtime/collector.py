@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 #: Plans of fewer tasks leave the collector alone.
 LARGE = 5_000
-#: New objects between two young collections while a large plan runs; Python's own default is 700.
+#: New objects between two young collections while a large plan runs, at least; Python's own default is 700. A larger
+#: plan allows one per task: what the collector walks over grows with the plan, and so may the garbage that it finds.
 RELAXED = 100_000
 
 _before: list[tuple[int, int, int]] = []
@@ -29,7 +30,7 @@ def relaxed_collector(tasks: int) -> Iterator[None]:
         return
     if _users == 0:
         _before[:] = [gc.get_threshold()]
-        gc.set_threshold(max(RELAXED, _before[0][0]), *_before[0][1:])
+    gc.set_threshold(max(RELAXED, tasks, gc.get_threshold()[0]), *_before[0][1:])
     _users += 1
     try:
         yield

@@ -7,7 +7,7 @@ when it broke. What a device can run at a time is its lane's business (lanes.py)
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +31,9 @@ from galaxy_core.runtime.keeper import Keeper
 from galaxy_core.runtime.lanes import Lane, LaneBook
 from galaxy_core.runtime.settings import check_settings, with_type
 from galaxy_core.runtime.single import execute_on_lane
+
+#: Seconds that a run waits for all of its devices to answer; after that, those must do that it cannot start without.
+PATIENCE_S = 1.0
 
 
 class DeviceRegistry:
@@ -169,6 +172,7 @@ class ConstellationDeviceManager:
         keeper = self._keepers.get(lane.device_id)
         if keeper is None:
             lane.gone = False
+            self.lane_book.changed(lane)  # what it fits may be reached again
             keeper = self._keepers[lane.device_id] = Keeper(lane, self)
             spawn(keeper.run, f"galaxy device {lane.device_id}")
         return keeper
@@ -180,6 +184,33 @@ class ConstellationDeviceManager:
                 if lane.session is None:
                     group.start_soon(self._connect_if_there, device_id)
         return self.get_connected_devices()
+
+    async def connect_enough(self, enough: Callable[[], bool]) -> None:
+        """Connect every registered device; after `PATIENCE_S` do not wait for the slow ones once `enough` says so.
+
+        They go on connecting, and join what runs by then.
+        """
+        patient = True
+
+        async def connect(device_id: str) -> None:
+            await self._connect_if_there(device_id)
+            if not patient and enough():
+                waiting.cancel_scope.cancel()
+
+        async def lose_patience() -> None:
+            nonlocal patient
+            await anyio.sleep(PATIENCE_S)
+            patient = False
+            if enough():
+                waiting.cancel_scope.cancel()
+
+        async with anyio.create_task_group() as waiting:
+            waiting.start_soon(lose_patience)
+            async with anyio.create_task_group() as group:
+                for device_id, lane in self.lane_book.lanes.items():
+                    if lane.session is None:
+                        group.start_soon(connect, device_id)
+            waiting.cancel_scope.cancel()
 
     async def _connect_if_there(self, device_id: str) -> None:
         if device_id in self.lane_book.lanes:  # else it was removed before this task had its first turn

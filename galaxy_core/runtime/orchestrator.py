@@ -21,7 +21,14 @@ from galaxy_core.model.events import Event, EventType
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.bus import EventBus, get_event_bus
-from galaxy_core.runtime.checking import check_all_assigned, check_fits, check_requests, check_tasks, pinned
+from galaxy_core.runtime.checking import (
+    check_all_assigned,
+    check_fits,
+    check_requests,
+    check_tasks,
+    classes_to_place,
+    pinned,
+)
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 from galaxy_core.runtime.collector import relaxed_collector
 from galaxy_core.runtime.deciding import review_run, tell_finished
@@ -136,7 +143,7 @@ class TaskConstellationOrchestrator:
         constellation_id = constellation.constellation_id
         self._observe()
         check_tasks(constellation)
-        book = await self._connected_book(constellation)
+        book = await self._connected_book(constellation, device_assignments or {}, assignment_strategy)
         with pinned(constellation, book, device_assignments or {}):
             placer = await self._assign(constellation, book, assignment_strategy)
             check_requests(constellation, book)
@@ -237,7 +244,10 @@ class TaskConstellationOrchestrator:
         about, _, constellation_id = event.source_id.partition("_")
         return about != "orchestrator" or constellation_id in self._runs
 
-    async def _connected_book(self, constellation: TaskConstellation) -> LaneBook:
+    async def _connected_book(
+        self, constellation: TaskConstellation, device_assignments: Mapping[str, str], strategy: str | None
+    ) -> LaneBook:
+        """The lanes, once those devices are connected that the run cannot start without, or none of them will be."""
         manager = self._device_manager
         if not constellation.task_count:  # nothing to wait for, but tasks may be added while it runs
             if not is_ours(manager):
@@ -246,9 +256,16 @@ class TaskConstellationOrchestrator:
             return lanes_of(manager)
         if not is_ours(manager):
             return self._manager.lanes()
-        if any(lane.session is None for lane in manager.lane_book.lanes.values()):
-            await manager.connect_all()
-        return self._manager.lanes()
+        book: LaneBook = manager.lane_book
+        if any(lane.session is None for lane in book.lanes.values()):
+            # A task with a device of its own waits in that device's lane; the others are given one that is there.
+            open_needs = classes_to_place(constellation, device_assignments) if strategy is not None else set()
+
+            def enough() -> bool:
+                return bool(book.available()) and all(book.fitting(needs) for needs in open_needs)
+
+            await manager.connect_enough(enough)
+        return book
 
     # ------------------------------------------------------------------------------------------- assignment
     async def _assign(

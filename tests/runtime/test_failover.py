@@ -12,6 +12,7 @@ from galaxy_core import (
     Completed,
     Device,
     DeviceLostError,
+    DeviceType,
     Effect,
     EventType,
     NoFittingDeviceError,
@@ -319,3 +320,40 @@ async def test_a_task_whose_requirements_change_before_it_is_ready_goes_where_it
 
         await run_and(house, constellation, change, "round_robin")
     assert house.device("cam").ended[-1:] == ["b"]
+
+
+@pytest.mark.parametrize("strategy", ["round_robin", "load_balance", "capability_match", "earliest_finish"])
+async def test_a_device_that_hangs_while_it_connects_does_not_hold_up_what_others_can_run(strategy: str) -> None:
+    async with rig("d1", "d2") as house:
+        house.device("d2").connect_s = 1e6
+        house.transport.script("a", takes(2))
+        result = await house.run(plan("a b", "a>b"), strategy)
+        assert result["status"] == "completed"
+        assert anyio.current_time() == pytest.approx(1 + 2)  # it had a second to answer
+
+
+async def test_a_run_waits_for_the_only_device_that_fits_and_a_slow_one_joins_what_runs() -> None:
+    phone = Device("phone", "fake", device_type="android")
+    async with rig("d1", phone, "d3") as house:
+        house.device("phone").connect_s, house.device("d3").connect_s = 10, 12
+        constellation = plan("a b c", target_device_id=None)
+        constellation.add_task(TaskStar("p", device_type=DeviceType.ANDROID))
+        for task_id in "abcp":
+            house.transport.script(task_id, takes(5))
+        result = await house.run(constellation)
+        ran = {task_id: found.device_id for task_id, found in result["results"].items()}
+        assert result["status"] == "completed"
+        assert ran["p"] == "phone"
+        assert "d3" in ran.values()  # it came two seconds after the start, and took over what waited
+        assert anyio.current_time() < 10 + 12
+
+
+async def test_tasks_with_a_device_of_their_own_wait_for_it_alone() -> None:
+    async with rig("d1", "d2") as house:
+        house.device("d2").connect_s = 20
+        constellation = plan("a", target_device_id="d1")
+        constellation.add_task(TaskStar("b", target_device_id="d2"))
+        result = await house.run(constellation, None)
+        found = result["results"]
+        assert result["status"] == "completed"
+        assert found["b"].start_time.timestamp() - found["a"].start_time.timestamp() == pytest.approx(19)
