@@ -12,7 +12,7 @@ from typing import Any
 from attrs import field, frozen
 
 from galaxy_core.model.device import Device, SecretRef, this_machine
-from galaxy_core.model.places import Findings
+from galaxy_core.model.places import Findings, Place
 from galaxy_core.model.schema_files import validated_inventory
 from galaxy_core.model.source import MAX_BYTES, Source, find_foreign, parse, read_source, text_source
 
@@ -63,10 +63,28 @@ def _checked(source: Source, data: dict[str, Any] | None) -> Inventory:
     for device_id, keys in devices.items() if isinstance(devices, dict) else ():
         for key in ("settings", "metadata"):
             if isinstance(keys, dict) and key in keys:
-                find_foreign(("devices", device_id, key), keys[key], findings)
+                place = ("devices", device_id, key)
+                if find_foreign(place, keys[key], findings) and key == "settings":
+                    _find_broken_references(place, keys[key], findings)
     if document is None or findings:
         raise source.refuse(findings)
     return Inventory([_device(device_id, keys) for device_id, keys in document["devices"].items()])
+
+
+def _find_broken_references(place: Place, value: Any, findings: Findings) -> None:
+    """Adds references to secrets that could never be resolved."""
+    if isinstance(value, dict):
+        entry = value.get("keyring") if len(value) == 1 else None
+        if isinstance(entry, str):
+            service, _, user = entry.rpartition("/")
+            if not (service and user):
+                text = 'an entry of the keyring is written "service/user"; here one of them is missing'  # not its value
+                findings.add((*place, "keyring"), text)
+        for key, inner in value.items():
+            _find_broken_references((*place, key), inner, findings)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _find_broken_references((*place, index), inner, findings)
 
 
 def _device(device_id: str, keys: Mapping[str, Any]) -> Device:

@@ -61,6 +61,8 @@ def test_inspect_machine_puts_facts_about_this_machine_on_one_page(tmp_path: Pat
     for task in facts:
         assert ended[task]["status"] == "completed"
         assert isinstance(json.loads(ended[task]["stdout"]), dict)
+    busy = json.loads(ended["processor"]["stdout"])["busy_percent"]
+    assert busy is None if not Path("/proc/stat").exists() else 0 <= busy <= 100
     page = (tmp_path / "machine-report.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert re.search(r"<th>Disk<td>.* GB free", page)

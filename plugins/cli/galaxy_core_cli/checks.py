@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,6 +28,7 @@ from galaxy_core import (
     UnknownTransportError,
 )
 from galaxy_core.errors import DocumentError, NoFittingDeviceError, PluginConflictError, nearest
+from galaxy_core.extension.models import argument_problems, settings_problems
 from galaxy_core_cli.places import Place, lines_of
 
 #: Problems that are told of one file; the rest is counted.
@@ -45,7 +46,7 @@ class Problem:
 
     @property
     def path(self) -> str:
-        return ".".join(self.place)
+        return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.place).removeprefix(".")
 
     def __str__(self) -> str:
         where = f"{self.source}:{self.line}" if self.line is not None else self.source
@@ -109,8 +110,11 @@ class Case:
                 self.manager.add_device(device)
             except (UnknownTransportError, PluginConflictError) as error:
                 yield ("devices", device.device_id, "transport"), str(error)
-            except SettingsError as error:
-                yield ("devices", device.device_id, "settings"), str(error)
+            except SettingsError:
+                place = ("devices", device.device_id, "settings")
+                transport = self.registry.transport(device.transport, device.device_id)
+                found = settings_problems(transport, device)
+                yield from (((*place, *inner), text) for inner, text in found)
             except DuplicateIdError as error:
                 yield ("devices", device.device_id), str(error)
 
@@ -152,10 +156,8 @@ class Case:
         }
         for task in self.constellation.get_all_tasks():
             device_id = task.target_device_id or ""
-            key, problems = _refusals(task, transports[device_id])
-            place = ("tasks", task.task_id, key) if key else ("tasks", task.task_id)
-            for text in problems:
-                yield place, f"device {device_id!r}: {text}"
+            for inner, text in _refusals(task, transports[device_id]):
+                yield ("tasks", task.task_id, *inner), f"device {device_id!r}: {text}"
 
 
 def _placed(path: str | None, found: Sequence[tuple[Place, str]]) -> Iterator[Problem]:
@@ -171,28 +173,31 @@ def _no_fit(task: TaskStar, kind: str | None, devices: Mapping[str, Device]) -> 
     missing = {device_id: device.lacks(kind, task.requires) for device_id, device in devices.items()}
     if None in missing.values():
         return None
-    needs = f"a {kind} device" if kind else "a device"
+    needs = f"{'an' if kind[0] in 'aeio' else 'a'} {kind} device" if kind else "a device"
     if task.requires:
         needs += f" with {', '.join(sorted(task.requires))}"
     return NoFittingDeviceError([task.task_id], needs, {name: lack or "" for name, lack in missing.items()})
 
 
-def _refusals(task: TaskStar, transport: Transport) -> tuple[str, Iterable[str]]:
-    """The key of a task's request, and why a transport would not take that."""
+def _refusals(task: TaskStar, transport: Transport) -> Iterator[tuple[Place, str]]:
+    """Why a transport would not take a task's request, with the places of that in the task."""
     request = task.request
     if isinstance(request, Action):
-        model = transport.actions.get(request.name)
-        if model is None:
-            near = nearest(request.name, transport.actions)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            return "action", [f"transport {transport.name!r} has no action {request.name!r}{hint}; {_taken(transport)}"]
-        return "action", [] if request.has_references else _wrong(request, model)
+        if request.name in transport.actions:
+            yield from (
+                (("action", request.name, *place), text) for place, text in argument_problems(transport, request)
+            )
+            return
+        near = nearest(request.name, transport.actions)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        text = f"transport {transport.name!r} has no action {request.name!r}{hint}; {_taken(transport)}"
+        yield ("action",), text
+        return
     kind = "none" if request is None else "call" if isinstance(request, Call) else _kind(request)
-    key = "" if request is None else kind
-    if kind in transport.requests:
-        return key, []
-    words = {"none": "a task that only has a description"}.get(kind, f"{kind!r}")
-    return key, [f"transport {transport.name!r} does not take {words}; {_taken(transport)}"]
+    if kind not in transport.requests:
+        words = {"none": "a task that only has a description"}.get(kind, f"{kind!r}")
+        text = f"transport {transport.name!r} does not take {words}; {_taken(transport)}"
+        yield () if request is None else (kind,), text
 
 
 def _kind(command: Command) -> str:
@@ -202,17 +207,3 @@ def _kind(command: Command) -> str:
 def _taken(transport: Transport) -> str:
     taken = [*sorted(map(repr, transport.requests)), *(f"action {name!r}" for name in sorted(transport.actions))]
     return f"it takes: {', '.join(taken) or 'nothing'}"
-
-
-def _wrong(request: Action, model: Any) -> list[str]:
-    try:
-        model.model_validate(dict(request.arguments))
-    except ValueError as error:
-        found = getattr(error, "errors", None)
-        if not callable(found):
-            return [f"action {request.name!r}: {error}"]
-        return [
-            f"action {request.name!r}: {'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}"
-            for one in found(include_url=False, include_input=False)
-        ]
-    return []

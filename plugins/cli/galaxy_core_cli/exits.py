@@ -15,15 +15,16 @@ class Exit(IntEnum):
     TIMED_OUT = 124
     HUNG_UP = 129
     CANCELLED = 130
+    QUIT = 131
     NOBODY_READS = 141
     TERMINATED = 143
 
 
 def code_of(error: BaseException) -> Exit:
     """REFUSED when the input is to blame, so that nothing ran; BROKEN when a plugin or Galaxy itself is."""
-    from galaxy_core.errors import GalaxyError, PluginError, RunError, RunRefusedError
+    from galaxy_core.errors import ControlError, GalaxyError, PluginError, RunError, RunRefusedError
 
-    if isinstance(error, RunError) and not isinstance(error, RunRefusedError):
+    if isinstance(error, RunError) and not isinstance(error, RunRefusedError | ControlError):
         return Exit.BROKEN
     if isinstance(error, PluginError):
         return Exit.BROKEN

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -11,13 +12,17 @@ import click
 
 from galaxy_core_cli import options, say
 from galaxy_core_cli.commands.devices import devices
+from galaxy_core_cli.commands.edit import edit
 from galaxy_core_cli.commands.graph import graph
 from galaxy_core_cli.commands.new_plugin import new_plugin
 from galaxy_core_cli.commands.plan import plan
 from galaxy_core_cli.commands.plugins import plugins
 from galaxy_core_cli.commands.run import run
+from galaxy_core_cli.commands.runs import runs
 from galaxy_core_cli.commands.schema import schema
 from galaxy_core_cli.commands.validate import validate
+from galaxy_core_cli.commands.watch import watch
+from galaxy_core_cli.commands.why import why
 from galaxy_core_cli.exits import Exit, code_of
 from galaxy_core_cli.streams import close_quietly, flush_or_drop, replace_closed
 
@@ -40,7 +45,8 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 all is well, 1 not every task succeeded, 2 the input is wrong and nothing ran, 3 a plugin or "
-    "Galaxy itself is broken, 124 out of time, 130 cancelled by Ctrl-C, 143 terminated.",
+    "Galaxy itself is broken, 124 out of time, 129 hung up, 130 "
+    "cancelled by Ctrl-C, 131 killed by Ctrl-\\, 143 terminated.",
 )
 @click.option(
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
@@ -50,7 +56,7 @@ def galaxy() -> None:
     """Run, check, draw and explain plans: tasks that depend on each other, over many devices."""
 
 
-for command in (run, validate, plan, graph, devices, plugins, schema, new_plugin):
+for command in (run, runs, watch, why, edit, validate, plan, graph, devices, plugins, schema, new_plugin):
     galaxy.add_command(command)
 
 
@@ -71,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(arguments: Sequence[str] | None, state: options.State) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        os.getcwd()
+    except FileNotFoundError:
+        say.warning("the current folder was removed, so relative paths lead nowhere: change to another folder (cd)")
+    try:
         # Not `galaxy.main(…)`, which has a way of its own with pipes that nobody reads.
         with galaxy.make_context("galaxy", words, obj=state) as context:
             code = galaxy.invoke(context)
@@ -88,24 +98,32 @@ def _run(arguments: Sequence[str] | None, state: options.State) -> int:
         return Exit.NOBODY_READS
     except Exception as problem:  # whoever called the command receives it, as a message and an exit code
         return _explain(problem, state.debug)
+    except BaseExceptionGroup as problem:
+        if problem.subgroup(KeyboardInterrupt) is None:
+            raise
+        return Exit.CANCELLED
     return int(code or 0)
 
 
-def _explain(problem: Exception, debug: bool) -> int:
+def _explain(problem: BaseException, debug: bool) -> int:
     from galaxy_core.errors import GalaxyError
+    from galaxy_core_cli.reasons import leaves, why
 
     if debug:
         say.trace(problem)
+    if isinstance(problem, ExceptionGroup):
+        # One after the other, each once; what is worst decides.
+        return max(_explain(one, False) for one in {why(leaf): leaf for leaf in leaves(problem)}.values())
     if isinstance(problem, OSError) and not isinstance(problem, GalaxyError):
         name = f"{problem.filename}: " if problem.filename else ""
         if not name and problem.errno in _FULL:
             name = "standard output cannot be written: "  # of a file, the error has the name
         say.error(f"{name}{problem.strerror or problem}")
     elif isinstance(problem, GalaxyError):
-        say.error(str(problem))
+        say.error(why(problem))
     else:
         more = "" if debug else " Run it again with --debug for the traceback, and please report it."
-        say.error(f"Galaxy itself failed: {type(problem).__name__}: {problem}.{more}")
+        say.error(f"Galaxy itself failed: {type(problem).__name__}{': ' if str(problem) else ''}{problem}.{more}")
     return code_of(problem)
 
 

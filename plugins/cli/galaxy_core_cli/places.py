@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-Place = tuple[str, ...]
+Place = tuple[str | int, ...]
 
 
 def lines_of(path: str | None, places: Iterable[Place]) -> dict[Place, int]:
@@ -28,13 +28,17 @@ def lines_of(path: str | None, places: Iterable[Place]) -> dict[Place, int]:
     for place in places:
         node, line = root, None
         for key in place:
+            if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                node = node.value[key]
+                line = node.start_mark.line + 1
+                continue
             if not isinstance(node, yaml.MappingNode):
                 break
             if id(node) not in keys:
                 keys[id(node)] = {name.value: (name.start_mark.line + 1, value) for name, value in node.value}
-            if key not in keys[id(node)]:
+            if str(key) not in keys[id(node)]:
                 break
-            line, node = keys[id(node)][key]
+            line, node = keys[id(node)][str(key)]
         if line is not None:
             found[place] = line
     return found

@@ -10,6 +10,7 @@ import anyio
 from attrs import define, field
 
 from galaxy_core import ConstellationDeviceManager, Device, GalaxyError, PluginRegistry, UnknownDeviceError
+from galaxy_core_cli.reasons import why
 
 
 def examined(devices: Sequence[Device], registry: PluginRegistry) -> list[tuple[dict[str, Any], Device]]:
@@ -21,7 +22,7 @@ def examined(devices: Sequence[Device], registry: PluginRegistry) -> list[tuple[
         try:
             manager.add_device(device)
         except GalaxyError as error:
-            problem = str(error)
+            problem = why(error)
         known = manager.device_registry.get_device_info(device.device_id) or device
         info = {
             "device_id": known.device_id,
@@ -69,7 +70,7 @@ async def probed(
             try:
                 manager.add_device(device)
             except GalaxyError as error:
-                answer.error = str(error)
+                answer.error = why(error)
             else:
                 group.start_soon(_probe, manager, answer, timeout_s)
     return answers
@@ -80,7 +81,8 @@ async def _probe(manager: ConstellationDeviceManager, answer: Probed, timeout_s:
     answer.error = f"no answer within {timeout_s:g} s"
     with anyio.move_on_after(timeout_s):
         if not await manager.connect_device(answer.device_id):
-            answer.error = manager.get_device_status(answer.device_id)["error"] or "it could not be connected"
+            error = manager.lane_book.lane(answer.device_id).error
+            answer.error = "it could not be connected" if error is None else why(error)
             return
         answer.connect_s = perf_counter() - begin
         session = manager.lane_book.lane(answer.device_id).session
@@ -91,7 +93,7 @@ async def _probe(manager: ConstellationDeviceManager, answer: Probed, timeout_s:
         try:
             answer.facts = {str(name): str(value) for name, value in (await session.probe()).items()}
         except Exception as error:  # whoever asked receives it: a transport may raise whatever it likes
-            answer.error = f"{type(error).__name__}: {error}"
+            answer.error = why(error)
             return
         answer.probe_s = perf_counter() - begin
         answer.error = None

@@ -51,13 +51,27 @@ class _LogLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.levelno < logging.WARNING and not self._state.debug:
             return
-        text = safe_line(record.getMessage())
+        text = safe_line(_message(record))
         problem = record.exc_info[1] if record.exc_info else None
         if problem is not None and self._state.debug:
             text += "\n" + safe("".join(traceback.format_exception(problem))).rstrip()
         elif problem is not None:
-            text += f": {type(problem).__name__}: {safe_line(problem)}"
+            from galaxy_core_cli.reasons import why
+
+            text += f": {safe_line(why(problem))}"
         self._tell(text)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """The text of a record, with what exceptions say where these stand among its arguments."""
+    arguments = record.args
+    if isinstance(arguments, tuple) and any(isinstance(one, BaseException) for one in arguments):
+        from galaxy_core_cli.reasons import why
+
+        told = tuple(why(one) if isinstance(one, BaseException) else one for one in arguments)
+        with suppress(TypeError, ValueError):  # a format that wants something else of it than text
+            return str(record.msg) % told
+    return record.getMessage()
 
 
 @contextmanager

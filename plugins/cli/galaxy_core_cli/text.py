@@ -16,6 +16,7 @@ _STYLING = re.compile(r"\x1b\[[0-9;:]*m")
 # separators that break lines; halves of surrogate pairs, which cannot be written.
 _UNSAFE = "\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff"
 _UNSAFE_TEXT = re.compile(f"[{_UNSAFE}]")
+_NO_LETTERS = re.compile(r"[\W_]+")
 _UNSAFE_LINE = re.compile(f"[\t\n{_UNSAFE}]")
 
 #: What a person is shown at most of one line, and of all lines together, that a task printed.
@@ -101,6 +102,24 @@ def what(task: TaskStar, width: int = 60) -> str:
     else:
         text = ""
     return shortened(safe_line(text), width)
+
+
+def label(task: TaskStar, width: int = 60) -> str:
+    """``id``, or ``id (name)`` if the name says more, in one line that is safe to show; `width` is of the name."""
+    name = own_name(task)
+    if name is None or _letters(name) == _letters(task.task_id):
+        return safe_line(task.task_id)
+    return f"{safe_line(task.task_id)} ({shortened(safe_line(name), width)})"
+
+
+def _letters(text: str) -> str:
+    return _NO_LETTERS.sub("", text).casefold()
+
+
+def own_name(task: TaskStar) -> str | None:
+    """The name that somebody gave it; None when there is none, or it is the id."""
+    task_id, name = task.task_id, task.name  # where there is none, the kernel makes one of the id
+    return None if name in {task_id, f"task_{task_id[:8]}"} else name
 
 
 def table(rows: Sequence[Sequence[str]], heading: Sequence[str] = (), indent: str = "") -> Iterator[str]:

@@ -21,6 +21,7 @@ from .asking import TIMEOUT_S, command
 #: Takes the terminal for its own, so that Ctrl-C means this process, and becomes the command.
 _TAKE = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 CTRL_C = b"\x03"
+CTRL_BACKSLASH = b"\x1c"
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 

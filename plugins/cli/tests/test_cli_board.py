@@ -20,6 +20,7 @@ from galaxy_core import (
     TaskEvent,
     TaskStar,
     TaskStarLine,
+    Why,
 )
 from galaxy_core.errors import RunError, TaskFailedError, TaskSkippedError
 from galaxy_core_cli.running.board import RECENT, SMALL, Board, error_line
@@ -254,3 +255,67 @@ def test_a_picture_fits_whatever_the_terminal(size: int, width: int, height: int
 )
 def test_a_terminal_that_cannot_show_the_signs_gets_plainer_ones(encoding: str | None, signs: object) -> None:
     assert signs_for(encoding) is signs
+
+
+# ------------------------------------------------------------------------------------------- devices that are away
+
+
+def looked(board: Board, at: float, **statuses: str) -> bool:
+    """Have the board look at devices as `get_all_devices` tells of them."""
+    error = "device 'it' is lost: the wire was cut"
+    return board.look({name: {"status": status, "error": error} for name, status in statuses.items()}, BEGIN + at)
+
+
+def test_a_device_that_is_gone_is_told_of_with_who_waits_for_it_until_it_is_back() -> None:
+    constellation = TaskConstellation(name="plan")
+    for name, device in (("a", "it"), ("b", "it"), ("c", "here")):
+        constellation.add_task(TaskStar(name, target_device_id=device))
+    board = heard(constellation, [run_started()])
+    assert looked(board, 1, it="disconnected", here="idle")
+    assert picture(board, 3)[-2] == "  ↻ device it is being reached again (2.0s); a, b wait: the wire was cut"
+    assert looked(board, 4, it="connecting", here="busy")
+    assert not looked(board, 5, it="connecting", here="idle")
+    assert "(4.0s); a, b wait" in picture(board, 5)[-2]
+    assert looked(board, 6, it="idle", here="idle")
+    assert not any("being reached" in line for line in picture(board, 6))
+
+
+def test_a_device_that_nobody_tries_any_more_is_told_of() -> None:
+    board = heard(plan(1), [run_started()])
+    looked(board, 1, it="failed")
+    assert picture(board, 1)[-2] == "  ✗ device it cannot be reached: the wire was cut"
+    board.hear([ConstellationEvent(EventType.CONSTELLATION_FAILED, "test", BEGIN + 2, {}, "c", "failed")])
+    assert not any("cannot be reached" in line for line in picture(board, 3))
+
+
+def test_devices_that_are_connected_soon_are_not_worth_a_line() -> None:
+    board = Board(plan(1))
+    board.look({"here": {"status": "connecting", "error": None}}, BEGIN)
+    assert not any("being reached" in line for line in picture(board, 0.5))
+    assert picture(board, 2)[-2] == "  ↻ device here is being reached (2.0s); t0 waits"
+
+
+@pytest.mark.parametrize("height", [4, 5, 12])
+def test_many_devices_that_are_away_leave_room_for_tasks(height: int) -> None:
+    board = heard(plan(50), [run_started()])
+    looked(board, 1, **{f"d{number}": "failed" for number in range(30)})
+    lines = picture(board, 2, 100, height)
+    assert len(lines) <= height
+    if height == 12:
+        assert "    and 27 more devices" in lines
+
+
+def test_a_task_that_waits_for_a_device_that_is_away_says_so_in_few_words() -> None:
+    board = heard(plan(1), [run_started()])
+    looked(board, 1, here="connecting")
+    painter = Painter(board, UNICODE)
+    painter.why = lambda task_id: Why(task_id, "device", "task 't0' waits for device 'here', which is …", ("here",))
+    assert painter.frame(BEGIN + 2, 100, 24)[1].plain.endswith("waits for device 'here'")
+
+
+def test_a_name_stands_beside_the_id_if_it_says_more() -> None:
+    constellation = TaskConstellation(name="plan")
+    for task_id, name in (("a", "Fetch\x1b[2J it"), ("fetch-it", "Fetch it"), ("c", "")):
+        constellation.add_task(TaskStar(task_id, name, target_device_id="here"))
+    rows = [line.split("waiting")[0].strip() for line in picture(heard(constellation, [run_started()]), 1)[1:4]]
+    assert rows == [r"· a (Fetch\x1b[2J it)", "· fetch-it", "· c"]

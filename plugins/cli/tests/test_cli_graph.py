@@ -24,7 +24,8 @@ PLAN = """
     tasks:
       one: {run: [echo, 'a "quoted" \\\\ <b>&amp;'], device: here}
       end: {run: [echo], needs: [one]}
-      always: {run: [echo], needs: [{task: one, on: completion}]}
+      ended: {run: [echo], needs: [{task: one, on: completion}]}
+      always: {run: [echo], needs: [{task: one, on: always}], name: 'Come what "may" & go'}
       maybe: {run: [echo], needs: [{task: one, when: "exit_code == `0` && stdout == '<'"}], requires: [camera]}
 """
 
@@ -33,13 +34,18 @@ def test_mermaid_has_a_node_for_each_task_and_an_arrow_for_each_link(galaxy: Gal
     write("plan.yaml", PLAN)
     lines = galaxy("graph", "plan.yaml").out.splitlines()
     assert lines[0] == "flowchart LR"
-    assert [line.split("[")[0] for line in lines[1:5]] == ["  n0", "  n1", "  n2", "  n3"]
-    assert lines[5:] == [
+    assert [line.split("[")[0] for line in lines[1:6]] == ["  n0", "  n1", "  n2", "  n3", "  n4"]
+    assert lines[6:] == [
         "  n0 --> n1",
-        "  n0 -.-> n2",
-        '  n0 -.->|"exit_code == #96;0#96; #38;#38; stdout == #39;#60;#39;"| n3',
+        '  n0 -.->|"completion"| n2',
+        '  n0 -.->|"always"| n3',
+        '  n0 -.->|"if exit_code == #96;0#96; #38;#38; stdout == #39;#60;#39;"| n4',
+        "  linkStyle 1 stroke-dasharray: 7 4",
+        "  linkStyle 2 stroke-dasharray: 1.5 4",
+        "  linkStyle 3 stroke-dasharray: 9 3 2 3, stroke: #9a6700",
     ]
-    assert "on any camera" in lines[4]
+    assert "<b>always (Come what #34;may#34; #38; go)</b>" in lines[4]
+    assert "on any camera" in lines[5]
 
 
 def test_what_mermaid_takes_for_markup_is_encoded(galaxy: Galaxy, write: Write) -> None:
@@ -55,8 +61,12 @@ def test_dot_quotes_what_has_to_be_quoted(galaxy: Galaxy, write: Write) -> None:
     assert out.startswith('digraph "small & <b>" {\n')
     assert out.endswith("}\n")
     assert '"one" -> "end";' in out
-    assert '"one" -> "always" [style=dashed];' in out
-    assert '"one" -> "maybe" [style=dashed, label="exit_code == `0` && stdout == \'<\'"];' in out
+    assert '"one" -> "ended" [style=dashed, label=completion];' in out
+    assert '"one" -> "always" [style=dotted, label=always];' in out
+    assert re.search(
+        r'"one" -> "maybe" \[style=dashed, color=.*, label="if exit_code == `0` && stdout == \'<\'"\];', out
+    )
+    assert r'label="always (Come what \"may\" & go)\necho"' in out
     assert r"a \"quoted\" \\\\ <b>&amp;" in out
 
 
@@ -66,11 +76,17 @@ def test_svg_is_a_picture_with_every_task_and_link(galaxy: Galaxy, write: Write)
     assert (done.code, done.out) == (0, "")
     root = ET.parse(folder / "plan.svg").getroot()  # noqa: S314  we have made it ourselves
     titles = [text.text for text in root.iter(f"{SVG}text") if text.get("class") == "title"]
-    assert titles == ["one", "end", "always", "maybe"]
+    assert titles == ["one", "end", "ended", 'always (Come what "may" & go)', "maybe"]
     boxes = [rect for rect in root.iter(f"{SVG}rect") if rect.get("class") == "box"]
-    assert len(boxes) == 4
+    assert len(boxes) == 5
     [group] = root.iter(f"{SVG}g")
-    assert [path.get("class") for path in group.iter(f"{SVG}path")] == ["link success", "link end", "link condition"]
+    kinds = ["link success", "link completion", "link always", "link condition"]
+    assert [path.get("class") for path in group.iter(f"{SVG}path")] == kinds
+    links = [path.get("class") for path in root.iter(f"{SVG}path") if path.get("class")]
+    assert links[len(kinds) :] == kinds  # the legend
+    styles = root.findtext(f"{SVG}style") or ""
+    patterns = re.findall(r"\.(?:completion|always|condition) \{ stroke-dasharray: ([\d. ]+)", styles)
+    assert len(set(patterns)) == 3
     assert any("if exit_code" in (text.text or "") for text in root.iter(f"{SVG}text"))
     assert root.findtext(f"{SVG}title") == "small & <b>"
 

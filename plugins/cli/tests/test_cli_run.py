@@ -78,6 +78,26 @@ def test_a_task_that_a_condition_leaves_out_is_no_failure(galaxy: Galaxy, write:
     assert "condition not met: exit_code == `1`" in done.err
 
 
+def test_names_are_told_wherever_tasks_are(galaxy: Galaxy, write: Write) -> None:
+    write(
+        "plan.yaml",
+        "tasks: {a: {shell: 'exit 3', name: Try it}, b: {run: [echo], name: Go on, needs: [a]}, c: {run: [echo, x]}}",
+    )
+    done = galaxy("run", "plan.yaml")
+    for line in (
+        "start     a (Try it) on here\n",
+        "FAILED    a (Try it) on here (",
+        " a (Try it) on here: exit status 3\n",
+    ):
+        assert line in done.err
+    assert re.search(r"skipped   b \(Go on\): prerequisite 'a' ended failed", done.err)
+    assert re.search(r". b \(Go on\) skipped: ", done.err)
+    assert "start     c on here\n" in done.err
+    events = galaxy("run", "plan.yaml", "--json").events
+    names = {event["task"]: event.get("name") for event in events if "task" in event}
+    assert names == {"a": "Try it", "b": "Go on", "c": None}
+
+
 def test_retries_are_told(galaxy: Galaxy, write: Write) -> None:
     write("plan.yaml", "tasks: {a: {shell: 'exit 3', retry: {count: 1, backoff_s: 0}}}")
     done = galaxy("run", "plan.yaml")

@@ -19,7 +19,7 @@ from .asking import TIMEOUT_S, Install, Write, command
 if sys.platform == "win32":
     pytest.skip("there are neither pseudo-terminals nor named pipes", allow_module_level=True)
 
-from .terminal import CTRL_C, HIDE_CURSOR, SHOW_CURSOR, Terminal, Witness
+from .terminal import CTRL_BACKSLASH, CTRL_C, HIDE_CURSOR, SHOW_CURSOR, Terminal, Witness
 
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 # Both the shell and what it starts hold the pipe; the shell would not end when asked to.
@@ -123,6 +123,67 @@ def test_a_second_ctrl_c_kills_at_once_everything_that_was_started(backend: str,
     assert "Traceback" not in terminal.shown
 
 
+@BACKENDS
+def test_ctrl_backslash_kills_at_once_everything_that_was_started(backend: str, write: Write, folder: Path) -> None:
+    write("plan.yaml", STUBBORN)
+    write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 1000}}}")
+    witness = Witness(folder / "alive")
+    with Terminal("run", "plan.yaml", "--devices", "devices.yaml", "--backend", backend) as terminal:
+        terminal.until("here I am")
+        terminal.press(CTRL_BACKSLASH)
+        assert terminal.to_the_end() == Exit.QUIT
+    assert witness.all_gone()
+    assert terminal.shown.rindex(SHOW_CURSOR) > terminal.shown.rindex(HIDE_CURSOR)
+    assert "cancel" not in terminal.shown
+    assert "Traceback" not in terminal.shown
+
+
+def test_children_write_nothing_more_once_the_command_was_killed(write: Write, folder: Path) -> None:
+    write(
+        "plan.yaml",
+        """
+        tasks:
+          stay:
+            shell: |
+              trap '' TERM HUP QUIT
+              exec 3> alive
+              for number in 1 2; do
+                setsid sh -c 'while [ -e plan.yaml ]; do echo x > written; done' &
+              done
+              while [ ! -s written ]; do :; done
+              echo here I am
+              wait
+        """,
+    )
+    witness = Witness(folder / "alive")
+    with Terminal("run", "plan.yaml") as terminal:
+        terminal.until("here I am")
+        terminal.press(CTRL_BACKSLASH)
+        assert terminal.to_the_end() == Exit.QUIT
+    assert witness.all_gone()  # the writers, too: nobody is left who could write
+    (folder / "written").unlink()
+    assert not (folder / "written").exists()
+
+
+def test_hanging_up_twice_still_lets_the_run_end_in_order(write: Write, folder: Path) -> None:
+    write("plan.yaml", STUBBORN)
+    write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 0.5}}}")
+    witness = Witness(folder / "alive")
+    arguments = command("run", "plan.yaml", "--devices", "devices.yaml", "--json", "--show-output")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        while "here I am" not in running.stdout.readline():
+            pass
+        running.send_signal(signal.SIGHUP)
+        assert "SIGHUP was received" in running.stderr.readline()
+        running.send_signal(signal.SIGHUP)
+        out, _ = running.communicate(timeout=TIMEOUT_S)
+    assert running.returncode == Exit.HUNG_UP
+    assert '"type":"run_result"' in out.splitlines()[-1]
+    assert witness.all_gone()
+
+
 @pytest.mark.parametrize(
     ("number", "code"),
     [(signal.SIGTERM, Exit.TERMINATED), (signal.SIGHUP, Exit.HUNG_UP), (signal.SIGINT, Exit.CANCELLED)],
@@ -174,6 +235,26 @@ def test_a_signal_that_was_ignored_from_the_beginning_stays_ignored(
     assert (running.returncode, err) == (0, "")
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_same_signal_twice_kills(number: signal.Signals, write: Write, folder: Path) -> None:
+    write("plan.yaml", STUBBORN)
+    write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 1000}}}")
+    witness = Witness(folder / "alive")
+    arguments = command("run", "plan.yaml", "--devices", "devices.yaml", "--json", "--show-output")
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stderr is not None
+        while "here I am" not in running.stdout.readline():
+            pass
+        running.send_signal(number)
+        running.stderr.readline()
+        running.send_signal(number)
+        out, _ = running.communicate(timeout=TIMEOUT_S)
+    assert running.returncode == {signal.SIGINT: Exit.CANCELLED, signal.SIGTERM: Exit.TERMINATED}[number]
+    assert "run_result" not in out
+    assert witness.all_gone()
+
+
 def test_the_clock_goes_on_while_a_task_waits_to_be_tried_again(write: Write) -> None:
     write("plan.yaml", "tasks: {a: {shell: 'exit 3', effect: read, retry: {count: 1, backoff_s: 60, jitter: 0}}}")
     with Terminal("run", "plan.yaml") as terminal:
@@ -218,6 +299,45 @@ def test_a_run_can_be_cancelled_while_it_waits_for_a_device(write: Write, instal
         terminal.press(CTRL_C)
         assert terminal.to_the_end() == Exit.CANCELLED
     assert "cancelled before anything was started" in terminal.shown
+
+
+FLAKY = """
+    from contextlib import asynccontextmanager
+    from pathlib import Path
+    import anyio
+    from galaxy_core import Completed, DeviceLostError, hookimpl
+    class Flaky:
+        name, settings_model, requests, actions, device_type = "flaky", None, frozenset({"run"}), {}, None
+        opened = 0
+        @asynccontextmanager
+        async def open(self, device, settings):
+            self.opened += 1
+            while self.opened > 1 and not Path("mended").exists():
+                await anyio.sleep(0.01)
+            yield self
+        async def execute(self, attempt):
+            if self.opened == 1:
+                raise DeviceLostError(attempt.device_id, "the wire was cut")
+            return Completed(exit_code=0)
+        async def probe(self):
+            return {}
+    @hookimpl
+    def galaxy_transports():
+        return [Flaky()]
+"""
+
+
+def test_the_picture_says_which_device_is_being_reached_again_and_who_waits(write: Write, install: Install) -> None:
+    install("flaky", FLAKY)
+    write("plan.yaml", "tasks: {a: {run: [x], effect: read, name: First, device: it}, b: {run: [x], needs: [a]}}")
+    write("devices.yaml", "devices: {it: {transport: flaky}}")
+    with Terminal("run", "plan.yaml", "--devices", "devices.yaml") as terminal:
+        terminal.until(r"device it is being reached again \(.*\); a, b wait: the wire was cut")
+        terminal.until(r"a \(First\) .* waits for device 'it'")
+        Path("mended").touch()
+        assert terminal.to_the_end() == 0
+    last = terminal.text.rpartition("2 done")[0].rpartition("2/2")[2]
+    assert "being reached" not in last
 
 
 def test_ctrl_c_ends_any_other_command_without_a_traceback(folder: Path, install: Install) -> None:

@@ -93,18 +93,65 @@ def test_devices_are_checked_too(galaxy: Galaxy, write: Write) -> None:
     one, two = done.out.splitlines()
     assert one.startswith("devices.yaml:2: devices.one.transport: ")
     assert "'local'" in one
-    assert two.startswith("devices.yaml:4: devices.two.settings: ")
-    assert "rot" in two
+    assert two.startswith(
+        "devices.yaml:4: devices.two.settings.rot: unknown key 'rot'; did you mean 'root'?; allowed are 'root', "
+    )
+
+
+def test_all_that_is_wrong_with_settings_is_told_each_on_its_line(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", GOOD)
+    write(
+        "devices.yaml",
+        """
+        devices:
+          one:
+            settings:
+              kill_grace_s: soon
+              env:
+                PATH: 3
+              drain_s: 0
+        """,
+    )
+    done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
+    assert done.code == Exit.REFUSED
+    assert sorted(done.out.splitlines()) == [
+        "devices.yaml:4: devices.one.settings.kill_grace_s: found a text; a number is wanted here",
+        "devices.yaml:6: devices.one.settings.env.PATH: found a number; text is wanted here",
+        "devices.yaml:7: devices.one.settings.drain_s: found a number; it must be more than 0",
+    ]
+
+
+def test_an_impossible_condition_is_told_with_the_nearest_name(galaxy: Galaxy, write: Write) -> None:
+    write(
+        "plan.yaml",
+        """
+        tasks:
+          a: {run: [x]}
+          b:
+            run: [x]
+            stdin: {from: a, value: json.lenght(@)}
+            needs:
+              - {task: a, when: "exitcode == `0`"}
+        """,
+    )
+    done = galaxy("validate", "plan.yaml")
+    assert done.code == Exit.REFUSED
+    path, when = done.out.splitlines()
+    assert path.startswith("plan.yaml:5: tasks.b.stdin.value: ")
+    assert "there is no function 'lenght'; did you mean 'length'?" in path
+    assert when.startswith("plan.yaml:7: tasks.b.needs[0].when: ")
+    assert "there is no 'exitcode' to look at; did you mean 'exit_code'?; allowed are 'status', 'exit_code'," in when
 
 
 TALKER = """
     from contextlib import asynccontextmanager
-    from pydantic import BaseModel, ConfigDict
+    from pydantic import BaseModel, ConfigDict, Field
     from galaxy_core import hookimpl
 
     class Word(BaseModel):
         model_config = ConfigDict(extra="forbid")
-        word: str
+        word: str = Field(description="What is said.")
+        times: list[int] = []
 
     class Talker:
         name = "talker"
@@ -139,17 +186,30 @@ def test_what_a_transport_does_not_take_is_told_of_each_task(galaxy: Galaxy, wri
           unknown: {action: {sya: {}}}
           wrong:
             action: {say: {wrod: hi}}
+          wrong_inside:
+            action:
+              say:
+                word: hi
+                times:
+                  - 1
+                  - often
         """,
     )
     done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
-    command, text, unknown, missing, extra = done.out.splitlines()
+    command, text, unknown, missing, extra, inside = done.out.splitlines()
     assert command.startswith("plan.yaml:5: tasks.command.run: device 'phone': transport 'talker' does not take 'run'")
     assert text.startswith("plan.yaml:6: tasks.text.shell: ")
     assert unknown.startswith("plan.yaml:7: tasks.unknown.action: ")
     assert "did you mean 'say'?" in unknown
-    assert missing.startswith("plan.yaml:9: tasks.wrong.action: ")
-    assert "word" in missing
-    assert "wrod" in extra
+    assert missing == "plan.yaml:9: tasks.wrong.action.say: device 'phone': 'word' is missing: What is said"
+    assert extra == (
+        "plan.yaml:9: tasks.wrong.action.say.wrod: device 'phone': unknown key 'wrod'; did you mean 'word'?; "
+        "allowed are 'word', 'times'"
+    )
+    assert inside == (
+        "plan.yaml:16: tasks.wrong_inside.action.say.times[1]: device 'phone': found the text 'often'; "
+        "a whole number is wanted here"
+    )
 
 
 def test_a_description_alone_is_nothing_for_this_machine(galaxy: Galaxy, write: Write) -> None:
@@ -217,3 +277,33 @@ def test_a_condition_with_a_bare_number_is_told_of_back_ticks(galaxy: Galaxy, wr
     done = galaxy("validate", "plan.yaml")
     assert done.code == Exit.REFUSED
     assert "numbers and other literals stand in back-ticks: `5`" in done.out + done.err
+
+
+def test_an_entry_of_the_keyring_without_its_user_is_found_where_it_stands(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", GOOD)
+    write(
+        "devices.yaml",
+        """
+        devices:
+          it:
+            settings:
+              env:
+                GOOD: {keyring: "lab/operator"}
+                BAD:
+                  keyring: hunter2
+              other: [{keyring: /operator}]
+        """,
+    )
+    done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
+    assert done.code == Exit.REFUSED
+    first, second = done.out.splitlines()
+    assert first.startswith('devices.yaml:7: devices.it.settings.env.BAD.keyring: an entry of the keyring is written "')
+    assert second.startswith("devices.yaml:8: devices.it.settings.other[0].keyring: ")
+    assert "hunter2" not in done.out + done.err  # it may be the secret itself
+
+
+@pytest.mark.parametrize(("kind", "needs"), [("android", "an android device"), ("windows", "a windows device")])
+def test_what_a_task_needs_is_said_with_the_right_article(kind: str, needs: str, galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", f"tasks: {{a: {{run: [x], device_type: {kind}}}}}")
+    assert f"which needs {needs}. " in galaxy("validate", "plan.yaml").out
+    assert f"which needs {needs}. " in galaxy("run", "plan.yaml").err

@@ -111,7 +111,10 @@ class Capture:
             if text:
                 self._attempt.emit(self.name, text)
         if first and self._spill_cap > self._cap:
-            self._path = self._spill()
+            try:
+                self._path = self._spill()
+            except OSError as error:  # as when it cannot be written
+                self._give_up(error)
         if rest and self._path is not None:
             await to_thread.run_sync(self._write, self._path, rest, limiter=self._threads)
 

@@ -52,13 +52,21 @@ class LocalTransport:
         from galaxy_core_local.session import LocalSession
 
         settings = self.settings_model() if settings is None else settings
-        root = Path.cwd() / (settings.root or "")
+        try:
+            root = _absolute(settings.root or "")
+        except FileNotFoundError as error:
+            why = "the current folder was removed; change to another one, or make its setting 'root' an absolute path"
+            raise DeviceLostError(device.device_id, why) from error
         if not root.is_dir():
             raise DeviceLostError(
                 device.device_id,
                 f"its working folder {str(root)!r} is no folder; make it, or change its setting 'root'",
             )
         yield LocalSession(settings, root, _secrets(device, settings))
+
+
+def _absolute(root: str | Path) -> Path:
+    return Path(root).absolute()  # asks for the current folder only if `root` is not absolute
 
 
 def _secrets(device: Device, settings: LocalSettings) -> list[str]:

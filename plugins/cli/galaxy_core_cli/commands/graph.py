@@ -24,8 +24,8 @@ SUFFIXES = {".mmd": "mermaid", ".md": "mermaid", ".dot": "dot", ".gv": "dot", ".
 def graph(plan: str, kind: str | None, output: str | None) -> int:
     """Draw a plan: for Mermaid, for Graphviz (DOT), or as a picture (SVG) without any other program.
 
-    Links are solid where the prerequisite must succeed, dashed where it need only end, dashed and labelled where a
-    condition decides.
+    Links are solid where the prerequisite must succeed, dashed where it may also fail (on: completion), dotted where it
+    need only end (on: always), and of another colour where a condition decides. A picture has a legend.
     """
     suffix = PurePath(output or "").suffix.lower()
     if kind is None and suffix and suffix not in SUFFIXES:

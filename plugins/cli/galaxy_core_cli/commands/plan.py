@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from galaxy_core_cli import options
-from galaxy_core_cli.text import count, duration, safe_line, table, what
+from galaxy_core_cli.text import count, duration, label, own_name, safe_line, table, what
 
 if TYPE_CHECKING:
     from galaxy_core import TaskConstellation, TaskStar
@@ -71,7 +71,7 @@ def _row(constellation: TaskConstellation, task: TaskStar, forecast: Forecast, w
     estimate = "" if task.estimate_s is None else f"~{duration(task.estimate_s)}"
     pinned = " (pinned)" if task.is_pinned else ""
     return [
-        safe_line(task.task_id),
+        label(task, width),
         f"{safe_line(task.target_device_id)}{pinned}",
         f"at {duration(forecast.starts[task.task_id]) if forecast.starts[task.task_id] else '0s'}",
         estimate,
@@ -124,6 +124,7 @@ def _document(case: Case, forecast: Forecast) -> dict[str, Any]:
         "tasks": [
             {
                 "task": task.task_id,
+                "name": own_name(task),
                 "device": task.target_device_id,
                 "pinned": task.is_pinned,
                 "wave": number,

@@ -37,6 +37,7 @@ def _finite(_context: click.Context, _parameter: click.Parameter, seconds: float
 @click.option(
     "--backend", type=click.Choice(["asyncio", "trio"]), default="asyncio", show_default=True, help="The event loop."
 )
+@click.option("--no-control", is_flag=True, help="Open no control socket: no watch, why or edit from elsewhere.")
 @options.plugins
 @options.debug
 @click.pass_context
@@ -51,6 +52,7 @@ def run(
     artifacts: str | None,
     timeout_s: float | None,
     backend: str,
+    no_control: bool,
     block: tuple[str, ...],
     no_plugins: bool,
 ) -> int:
@@ -59,7 +61,8 @@ def run(
     PLAN is a YAML, JSON or TOML file, or - for standard input. Progress and the summary go to standard error; standard
     output gets what those tasks printed on which no other task waits.
 
-    Ctrl-C cancels the run: what runs is stopped on its device, and every task gets an end. A second Ctrl-C kills.
+    Ctrl-C cancels the run: what runs is stopped on its device, and every task gets an end. A second Ctrl-C kills;
+    Ctrl-\\ kills at once.
     """
     from galaxy_core_cli.running.start import Options, start
 
@@ -75,6 +78,7 @@ def run(
         block,
         no_plugins,
         timeout_s,
+        not no_control,
         context.ensure_object(options.State),
     )
     return start(chosen)

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from galaxy_core import TaskConstellation
-from galaxy_core_cli.drawing.labels import END, SUCCESS, edges, nodes
+from galaxy_core_cli.drawing.labels import ALWAYS, COMPLETION, CONDITION, edges, nodes
 from galaxy_core_cli.text import safe_line
+
+STYLES = {
+    COMPLETION: f"style=dashed, label={COMPLETION}",
+    ALWAYS: f"style=dotted, label={ALWAYS}",
+    CONDITION: 'style=dashed, color="#9a6700", fontcolor="#9a6700"',
+}
 
 
 def _quoted(text: str) -> str:
@@ -22,9 +28,8 @@ def dot(constellation: TaskConstellation) -> Iterator[str]:
     for node in nodes(constellation):
         label = "\\n".join(_quoted(part)[1:-1] for part in (node.title, node.detail, node.where) if part)
         yield f'  {_quoted(node.task_id)} [label="{label}"];'
-    styles = {SUCCESS: "", END: "style=dashed"}
     for edge in edges(constellation):
-        label = f"label={_quoted(edge.label)}" if edge.label else ""
-        inside = ", ".join(part for part in (styles.get(edge.kind, "style=dashed"), label) if part)
+        label = f"label={_quoted(f'if {edge.label}')}" if edge.label else ""
+        inside = ", ".join(part for part in (STYLES.get(edge.kind, ""), label) if part)
         yield f"  {_quoted(edge.source)} -> {_quoted(edge.target)}{f' [{inside}]' if inside else ''};"
     yield "}"

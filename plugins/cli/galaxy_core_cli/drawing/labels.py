@@ -7,15 +7,22 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from galaxy_core import DependencyType, TaskConstellation, TaskStar, TaskStarLine
-from galaxy_core_cli.text import safe_line, shortened, what
+from galaxy_core_cli.text import label, safe_line, shortened, what
 
-#: Kinds of links: they begin when the prerequisite succeeded, ended in whatever way, or met a condition.
-SUCCESS, END, CONDITION = "success", "end", "condition"
+#: Kinds of links: they begin when the prerequisite succeeded; completed or failed; ended, even as skipped or cancelled;
+#: met a condition. The first three are the words of plan files.
+SUCCESS, COMPLETION, ALWAYS, CONDITION = "success", "completion", "always", "condition"
+_KINDS = {
+    DependencyType.SUCCESS_ONLY: SUCCESS,
+    DependencyType.COMPLETION_ONLY: COMPLETION,
+    DependencyType.UNCONDITIONAL: ALWAYS,
+    DependencyType.CONDITIONAL: CONDITION,
+}
 
 
 @frozen
 class Node:
-    """`title` is the task's id, `detail` what it does, `where` what is asked of its device, or nothing."""
+    """`title` is the task's id and name, `detail` what it does, `where` what is asked of its device, or nothing."""
 
     task_id: str
     title: str
@@ -35,7 +42,7 @@ class Edge:
 
 def nodes(constellation: TaskConstellation) -> Iterator[Node]:
     for task in constellation.get_all_tasks():
-        yield Node(task.task_id, safe_line(task.task_id), what(task, 40), shortened(_where(task), 40))
+        yield Node(task.task_id, label(task, 40), what(task, 40), shortened(_where(task), 40))
 
 
 def _where(task: TaskStar) -> str:
@@ -47,13 +54,7 @@ def _where(task: TaskStar) -> str:
 
 def edges(constellation: TaskConstellation) -> Iterator[Edge]:
     for line in constellation.get_all_dependencies():
-        yield Edge(line.from_task_id, line.to_task_id, _kind(line), _label(line))
-
-
-def _kind(line: TaskStarLine) -> str:
-    if line.dependency_type is DependencyType.CONDITIONAL:
-        return CONDITION
-    return SUCCESS if line.dependency_type is DependencyType.SUCCESS_ONLY else END
+        yield Edge(line.from_task_id, line.to_task_id, _KINDS[line.dependency_type], _label(line))
 
 
 def _label(line: TaskStarLine) -> str:

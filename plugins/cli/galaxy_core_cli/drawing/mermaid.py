@@ -6,8 +6,13 @@ import re
 from collections.abc import Iterator
 
 from galaxy_core import TaskConstellation
-from galaxy_core_cli.drawing.labels import END, SUCCESS, edges, nodes
+from galaxy_core_cli.drawing.labels import ALWAYS, COMPLETION, CONDITION, edges, nodes
 
+STYLES = {
+    COMPLETION: "stroke-dasharray: 7 4",
+    ALWAYS: "stroke-dasharray: 1.5 4",
+    CONDITION: "stroke-dasharray: 9 3 2 3, stroke: #9a6700",
+}
 _PLAIN = re.compile(r"[^A-Za-z0-9 _./:,()$=*+\u0080-\U0010ffff-]")
 
 
@@ -24,7 +29,15 @@ def mermaid(constellation: TaskConstellation) -> Iterator[str]:
         names[node.task_id] = f"n{number}"
         parts = [f"<b>{_text(node.title)}</b>", *(_text(part) for part in (node.detail, node.where) if part)]
         yield f'  n{number}["{"<br/>".join(parts)}"]'
-    for edge in edges(constellation):
-        label = f'|"{_text(edge.label)}"|' if edge.label else ""
-        arrow = {SUCCESS: "-->", END: "-.->"}.get(edge.kind, "-.->")
-        yield f"  {names[edge.source]} {arrow}{label} {names[edge.target]}"
+    numbers: dict[str, list[str]] = {
+        kind: [] for kind in STYLES
+    }  # of the links of each kind, by which styles are given
+    for number, edge in enumerate(edges(constellation)):
+        label = f"if {_text(edge.label)}" if edge.label else edge.kind
+        arrow = f'-.->|"{label}"|' if edge.kind in STYLES else "-->"
+        yield f"  {names[edge.source]} {arrow} {names[edge.target]}"
+        if edge.kind in STYLES:
+            numbers[edge.kind].append(str(number))
+    for kind, found in numbers.items():
+        if found:
+            yield f"  linkStyle {','.join(found)} {STYLES[kind]}"

@@ -7,7 +7,7 @@ from html import escape
 from itertools import pairwise
 
 from galaxy_core import PlanError, TaskConstellation
-from galaxy_core_cli.drawing.labels import CONDITION, END, SUCCESS, Edge, Node, edges, nodes
+from galaxy_core_cli.drawing.labels import ALWAYS, COMPLETION, CONDITION, SUCCESS, Edge, Node, edges, nodes
 from galaxy_core_cli.drawing.layout import Placed, Point, layout
 from galaxy_core_cli.text import safe_line
 
@@ -24,11 +24,19 @@ STYLE = """
   .where { fill: #0969da }
   .box { fill: #f6f8fa; stroke: #8c959f }
   .link { fill: none; stroke: #57606a; stroke-width: 1.3 }
-  .end, .condition { stroke-dasharray: 5 4 }
-  .condition { stroke: #9a6700 }
+  .completion { stroke-dasharray: 7 4 }
+  .always { stroke-dasharray: 1.5 3.5 }
+  .condition { stroke-dasharray: 9 3 2 3; stroke: #9a6700 }
   .if { fill: #9a6700 }
 """
-LEGEND = {SUCCESS: "when it succeeded", END: "when it ended", CONDITION: "when the condition is met"}
+LEGEND = {
+    SUCCESS: "on: success",
+    COMPLETION: "on: completion (success or failure)",
+    ALWAYS: "on: always (even skipped or cancelled)",
+    CONDITION: "when its condition is met",
+}
+LEGEND_WIDTH = 320.0
+SAMPLE = 44.0
 
 
 def svg(constellation: TaskConstellation) -> Iterator[str]:
@@ -52,8 +60,8 @@ def svg(constellation: TaskConstellation) -> Iterator[str]:
     drawing = layout(sizes, [(edge.source, edge.target) for edge in links])
     kinds = [kind for kind in LEGEND if any(edge.kind == kind for edge in links)]
     top = MARGIN + 2 * LINE_HEIGHT
-    width = max(drawing.width, 8.0 * len(constellation.name), 190.0 * len(kinds)) + 2 * MARGIN
-    height = top + drawing.height + MARGIN + (2 * LINE_HEIGHT if kinds else 0)
+    width = max(drawing.width, 8.0 * len(constellation.name), LEGEND_WIDTH if kinds else 0.0) + 2 * MARGIN
+    height = top + drawing.height + MARGIN + ((len(kinds) + 1) * LINE_HEIGHT if kinds else 0)
     yield (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" role="img">'
@@ -116,8 +124,9 @@ def _box(lines: Sequence[tuple[str, str]], box: Placed) -> Iterator[str]:
 
 
 def _legend(kinds: Sequence[str], y: float) -> Iterator[str]:
+    """A line for each kind of link."""
     for number, kind in enumerate(kinds):
-        x = MARGIN + 190 * number
+        middle = y + LINE_HEIGHT * number
         marker = "arrow-condition" if kind == CONDITION else "arrow"
-        yield f'<path class="link {kind}" marker-end="url(#{marker})" d="M{x:.0f} {y - 4:.0f} h26"/>'
-        yield f'<text x="{x + 34:.0f}" y="{y:.0f}">{LEGEND[kind]}</text>'
+        yield f'<path class="link {kind}" marker-end="url(#{marker})" d="M{MARGIN:.0f} {middle - 4:.0f} h{SAMPLE:.0f}"/>'
+        yield f'<text x="{MARGIN + SAMPLE + 10:.0f}" y="{middle:.0f}">{LEGEND[kind]}</text>'

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from attrs import define, field
 
 from galaxy_core import Event, EventType, ExecutionResult, TaskConstellation, TaskEvent, TaskStatus
-from galaxy_core_cli.text import safe_line
+from galaxy_core_cli.reasons import why
+from galaxy_core_cli.text import label, safe_line
 
 #: Plans with at most so many tasks have a row for each of them; of larger ones only what moves is remembered.
 SMALL = 200
@@ -47,6 +49,8 @@ _OVER = frozenset(
     {EventType.CONSTELLATION_COMPLETED, EventType.CONSTELLATION_FAILED, EventType.CONSTELLATION_CANCELLED}
 )
 _STATUSES = ("completed", "failed", "unknown", "skipped", "cancelled")
+#: Of a device.
+_AWAY = frozenset({"connecting", "disconnected", "failed"})
 _BREAK = re.compile(r"[\r\n]+")
 
 
@@ -55,6 +59,7 @@ class Row:
     """A task that has moved. `line` is the last that it printed; `note` says why it stands where it stands."""
 
     task_id: str
+    label: str  # its id, and its name if that is another
     status: str = "waiting"
     device: str = ""
     started: float | None = None
@@ -82,6 +87,16 @@ class Row:
 
 
 @define
+class Away:
+    """A device that is not connected. `since` is seconds since the epoch; `why` what broke it, as far as that is known."""
+
+    device_id: str
+    status: str
+    since: float
+    why: str = ""
+
+
+@define
 class Board:
     """`running` and `retrying` in the order of their starts, `recent` and `failed` in that of their ends."""
 
@@ -91,6 +106,7 @@ class Board:
     retrying: dict[str, Row] = field(factory=dict)
     recent: deque[Row] = field(factory=lambda: deque(maxlen=RECENT))
     failed: deque[Row] = field(factory=lambda: deque(maxlen=RECENT))
+    away: dict[str, Away] = field(factory=dict)
     phase: str = "connecting"
     started: float | None = None
     ended: float | None = None
@@ -127,6 +143,17 @@ class Board:
         left = (self.last_end - self.started) / done * (total - done) - (now - self.last_end)
         return left if left > 0 else None
 
+    def look(self, devices: Mapping[str, Mapping[str, Any]], now: float) -> bool:
+        """Note which devices are not connected; whether that is new."""
+        found = {}
+        for device_id, info in devices.items():
+            if info["status"] in _AWAY and self.phase != "over":
+                known = self.away.get(device_id)
+                since = now if known is None else known.since
+                found[device_id] = Away(device_id, info["status"], since, _lost_for(device_id, info["error"]))
+        before, self.away = self.away, found
+        return before != found
+
     def hear(self, events: Sequence[Event]) -> None:
         """Note what happened."""
         for event in events:
@@ -136,11 +163,17 @@ class Board:
                 self.phase, self.started = "running", event.timestamp
             elif event.event_type in _OVER:
                 self.phase, self.ended = "over", event.timestamp
+                self.away = {}
+
+    def fresh(self, task_id: str) -> Row:
+        """A row of a task that has not moved."""
+        task = self.constellation.get_task(task_id)  # None when an edit has taken it away
+        return Row(task_id, safe_line(task_id) if task is None else label(task))
 
     def _row(self, task_id: str) -> Row:
         row = self.rows.get(task_id)
         if row is None:
-            row = self.rows[task_id] = Row(task_id)
+            row = self.rows[task_id] = self.fresh(task_id)
         return row
 
     def _task(self, event: TaskEvent) -> None:
@@ -152,6 +185,7 @@ class Board:
             row.status, row.started, row.ended, row.note = "running", event.timestamp, None, ""
             row.device = (task.target_device_id if task is not None else None) or ""
             row.attempts += 1
+            self.away.pop(row.device, None)
             row.line = row.partial = ""
             self.retrying.pop(event.task_id, None)
             self.running[event.task_id] = row
@@ -185,6 +219,10 @@ class Board:
             self.rows.pop(row.task_id, None)
 
 
+def _lost_for(device_id: str, error: object) -> str:
+    return safe_line(error or "").removeprefix(f"device {device_id!r} is lost: ")
+
+
 def reason(event: TaskEvent) -> str:
     """Why, in one line that is safe to show."""
     error = event.error
@@ -193,7 +231,7 @@ def reason(event: TaskEvent) -> str:
 
 def error_line(task_id: str, error: BaseException | str) -> str:
     """An error in one safe line, without the words "task 'x'" that its place says already."""
-    text = safe_line(str(error).strip() or type(error).__name__)
+    text = safe_line(why(error))
     for beginning in (f"task {task_id!r} was skipped: ", f"task {task_id!r}: ", f"task {task_id!r} "):
         text = text.removeprefix(beginning)
     return text

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -15,17 +17,21 @@ from attrs import define, field, frozen
 
 from galaxy_core import (
     ConstellationDeviceManager,
+    ConstellationModificationSynchronizer,
+    ControlError,
     Device,
     EventBus,
     PluginRegistry,
     TaskConstellation,
     TaskConstellationOrchestrator,
+    control_socket,
 )
 from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.reasons import single
 from galaxy_core_cli.running.kill import kill_now
 from galaxy_core_cli.running.reporter import Reporter
 
-#: Signals that cancel a run, and what it then ends with. The same signal again kills.
+#: Signals that cancel a run, and what it then ends with.
 CODES = {"SIGINT": Exit.CANCELLED, "SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HUNG_UP}
 
 
@@ -39,6 +45,7 @@ class Order:
     registry: PluginRegistry
     artifacts: Path | None = None
     timeout_s: float | None = None
+    control: bool = False
 
 
 @define
@@ -72,7 +79,7 @@ class _Stopper:
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
 
     async def watch_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Cancel at the first signal; have the next one kill."""
+        """Cancel at the first signal; have a Ctrl-C after that, or the same signal again, kill."""
         if sys.platform == "win32":  # Ctrl-C arrives as KeyboardInterrupt there, which cancels everything, too
             task_status.started()
             return
@@ -85,17 +92,24 @@ class _Stopper:
         with anyio.open_signal_receiver(*numbers) as received:
             task_status.started()
             async for number in received:
+                again = partial(self.again, {number})
                 for each in numbers:
                     # Not received but handled at once, even while something keeps the event loop from running.
-                    signal.signal(each, self.kill)
+                    signal.signal(each, again)
                 name = signal.Signals(number).name
                 by = "; press Ctrl-C again to kill" if name == "SIGINT" else f": {name} was received"
                 await self.stop(CODES[name], f"cancelling{by}")
                 await anyio.sleep_forever()  # leaving here would give the signals back
 
-    def kill(self, *_: object) -> NoReturn:
-        """Leave at once."""
-        kill_now(self.ending.stopped or Exit.CANCELLED, self.reporter.restore)
+    def again(self, before: set[int], number: int, _: object) -> None:
+        """Leave at once, if somebody insists; `before` are the signals so far.
+
+        SIGHUP never does: a terminal that is closed sends it twice, and the end of a login sends SIGTERM with it.
+        """
+        insists = number == signal.SIGINT or (number in before and signal.Signals(number).name != "SIGHUP")
+        before.add(number)
+        if insists:
+            kill_now(self.ending.stopped or Exit.CANCELLED, self.reporter.restore)
 
     async def watch_time(self, timeout_s: float) -> None:
         """Cancel when the time is up."""
@@ -104,11 +118,12 @@ class _Stopper:
 
     async def stop(self, code: Exit, text: str) -> None:
         """Cancel the run, unless it is being cancelled already."""
+        is_first = self.ending.stopped is None
+        if is_first:
+            self.ending.stopped = code  # before anybody is told, who may answer with the next signal at once
         self.reporter.tell(text)
-        if self.ending.stopped is None:
-            self.ending.stopped = code
-            if not await self.orchestrator.cancel_all():
-                self.scope.cancel()  # nothing runs yet: devices are being connected, or a policy is being asked
+        if is_first and not await self.orchestrator.cancel_all():
+            self.scope.cancel()  # nothing runs yet: devices are being connected, or a policy is being asked
 
 
 async def conduct(order: Order, reporter: Reporter) -> Ending:
@@ -130,26 +145,43 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     failure: Exception | None = None
     async with anyio.create_task_group() as group:
         await group.start(stopper.watch_signals)
-        group.start_soon(reporter.keep_current, orchestrator.why)
+        group.start_soon(reporter.keep_current, orchestrator.why, manager.get_all_devices)
         if order.timeout_s is not None:
             group.start_soon(stopper.watch_time, order.timeout_s)
         try:
             async with manager:
                 with stopper.scope:
-                    ending.result = await orchestrator.orchestrate_constellation(
-                        order.constellation, assignment_strategy=order.strategy
-                    )
-                    await bus.drain(math.inf)  # a report that is read slowly is still complete
+                    async with _controlled(order, orchestrator, reporter):
+                        ending.result = await orchestrator.orchestrate_constellation(
+                            order.constellation, assignment_strategy=order.strategy
+                        )
+                        await bus.drain(math.inf)  # a report that is read slowly is still complete
         except Exception as error:  # raised again below, outside of the group, which would wrap it
-            failure = _single(error)
+            failure = error
         group.cancel_scope.cancel()
     if failure is not None:
-        raise failure
+        raise single(failure)
     return ending
 
 
-def _single(error: Exception) -> Exception:
-    """The one error in a group of one."""
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+@asynccontextmanager
+async def _controlled(
+    order: Order, orchestrator: TaskConstellationOrchestrator, reporter: Reporter
+) -> AsyncIterator[None]:
+    """Let other processes of this user reach the run, if that is wanted and can be."""
+    if not order.control or sys.platform == "win32":  # where there are no such sockets
+        yield
+        return
+    # It holds and waits for nothing, because nobody registers as an editor and no draft is opened: a task costs a look
+    # whether that is still so.
+    synchronizer = ConstellationModificationSynchronizer(orchestrator)
+    orchestrator.set_modification_synchronizer(synchronizer)
+    async with AsyncExitStack() as stack:
+        plan = order.constellation
+        try:
+            path = await stack.enter_async_context(control_socket(orchestrator, synchronizer, plan))
+        except (ControlError, OSError) as problem:
+            reporter.tell(f"warning: this run cannot be watched or edited from elsewhere: {problem}")
+        else:
+            reporter.reachable(plan.constellation_id, path)
+        yield

@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import anyio.to_thread
+import click
 
-from galaxy_core import ConstellationEvent, DeviceEvent, Event, EventType, ExecutionResult, TaskConstellation, TaskEvent
+from galaxy_core import Event, EventType, TaskConstellation, event_document
 from galaxy_core_cli import say
+from galaxy_core_cli.reasons import single, why
+from galaxy_core_cli.running.reporter import Devices
 from galaxy_core_cli.streams import Lines
 
-#: The fields of an ended task that stand in its event, as `ExecutionResult.to_dict` has them.
-_OF_RESULT = ("exit_code", "stdout", "stderr", "attempts", "files", "metadata")
-_NAMES = {
-    EventType.CONSTELLATION_STARTED: "run_started",
-    EventType.CONSTELLATION_MODIFIED: "plan_modified",
-}
 #: What is told by the last line, `run_result`, or is of no use to anybody outside.
 _NOT_TOLD = frozenset(
     {
@@ -46,6 +44,7 @@ class JsonReporter:
         self.heard = told | {EventType.TASK_OUTPUT} if output else told
         self._constellation = constellation
         self._lines = lines
+        self._socket: str | None = None
 
     async def on_event(self, event: Event) -> None:
         await self.on_events([event])
@@ -55,50 +54,15 @@ class JsonReporter:
 
     def document(self, event: Event) -> dict[str, Any]:
         """An event as plain data."""
-        kind = _NAMES.get(event.event_type, event.event_type.value)
-        found: dict[str, Any] = {"type": kind, "time": event.timestamp}
-        if isinstance(event, TaskEvent):
-            found |= self._of_task(event)
-        elif isinstance(event, ConstellationEvent):
-            found |= {
-                "run": event.constellation_id,
-                "name": self._constellation.name,
-                "status": event.constellation_state,
-            }
-            if event.event_type is EventType.CONSTELLATION_STARTED:
-                found["total_tasks"] = event.data.get("total_tasks")
-                found["strategy"] = event.data.get("assignment_strategy")
-        elif isinstance(event, DeviceEvent):
-            found |= {
-                "device": event.device_id,
-                "status": event.device_status,
-                "error": event.data.get("error") or event.device_info.get("error"),
-            }
+        found = event_document(event, self._constellation)
+        if event.event_type is EventType.CONSTELLATION_STARTED:
+            found["control"] = self._socket
         return found
 
-    def _of_task(self, event: TaskEvent) -> dict[str, Any]:
-        data, result = event.data, event.result
-        found: dict[str, Any] = {"task": event.task_id, "status": event.status}
-        if isinstance(result, ExecutionResult):
-            document = result.to_dict()
-            found |= {"device": result.device_id, "duration_s": result.execution_time}
-            found |= {name: document[name] for name in _OF_RESULT}
-            if result.value != result.stdout:
-                found["value"] = document["result"]
-        elif event.event_type is EventType.TASK_STARTED:
-            task = self._constellation.get_task(event.task_id)
-            found |= {"device": task.target_device_id if task else None, "attempt": task.attempts if task else None}
-        for name in ("device_id", "wait_s", "reason", "attempts", "stream", "text"):
-            if name in data:
-                found["device" if name == "device_id" else name] = data[name]
-        if event.error is not None:
-            found |= {"error": str(event.error), "error_type": type(event.error).__name__}
-            cause = getattr(event.error, "cause_id", None)
-            if cause is not None:
-                found["cause"] = cause
-        return found
+    def reachable(self, run: str, socket: Path) -> None:
+        self._socket = str(socket)
 
-    async def keep_current(self, why: Callable[[str], object]) -> None:
+    async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
         """Nothing moves here."""
 
     def tell(self, text: str) -> None:
@@ -118,4 +82,5 @@ class JsonReporter:
 
 def error_document(problem: BaseException) -> dict[str, Any]:
     """What is told when nothing ran."""
-    return {"type": "error", "time": time.time(), "error": str(problem), "error_type": type(problem).__name__}
+    text = problem.format_message() if isinstance(problem, click.ClickException) else why(problem)
+    return {"type": "error", "time": time.time(), "error": text, "error_type": type(single(problem)).__name__}

@@ -6,11 +6,13 @@ import os
 import signal
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NoReturn
 
 from attrs import frozen
+
+from galaxy_core_cli.exits import Exit
 
 PROC = "/proc"
 #: Who was being started while we looked is found by looking again; so often at most.
@@ -43,6 +45,21 @@ def kill_now(code: int, restore: Callable[[], None]) -> NoReturn:
                     os.kill(pid, signal.SIGKILL)
             killed |= found
     os._exit(code)
+
+
+@contextmanager
+def dying_at_quit(restore: Callable[[], None]) -> Iterator[None]:
+    """Have SIGQUIT (Ctrl-\\) kill at once meanwhile, unless it is ignored."""
+    number = getattr(signal, "SIGQUIT", None)
+    before = signal.SIG_IGN if number is None else signal.getsignal(number)
+    if number is None or before is signal.SIG_IGN:
+        yield
+        return
+    signal.signal(number, lambda *_: kill_now(Exit.QUIT, restore))
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
 
 
 def family(root: int, everybody: Iterable[Process]) -> list[int]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -16,9 +17,11 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from galaxy_core import Event, EventType, TaskConstellation, TaskEvent
+from galaxy_core import ConstellationEvent, Event, EventType, TaskConstellation, TaskEvent
 from galaxy_core_cli.running.board import HEARD, Board
+from galaxy_core_cli.running.edits import EDITS, edit_line
 from galaxy_core_cli.running.picture import Painter, signs_for
+from galaxy_core_cli.running.reporter import Devices
 from galaxy_core_cli.text import safe, safe_line
 
 #: Seconds between two pictures.
@@ -31,7 +34,7 @@ SHOW_CURSOR = b"\x1b[?25h"
 class LiveReporter:
     """Shows a run in a terminal. With `output`, what tasks print scrolls by above the picture."""
 
-    heard = HEARD
+    heard = HEARD | EDITS.keys()
 
     def __init__(self, constellation: TaskConstellation, console: Console, *, output: bool = False) -> None:
         self._board = Board(constellation)
@@ -54,22 +57,30 @@ class LiveReporter:
     async def on_events(self, events: Sequence[Event]) -> None:
         self._board.hear(events)
         self._moved = True
+        lines = [
+            Text(edit_line(event), style="cyan")
+            for event in events
+            if isinstance(event, ConstellationEvent) and event.event_type in EDITS
+        ]
         if self._output:
-            lines = [
+            lines += [
                 Text.assemble((f"{safe_line(event.task_id)} | ", "dim"), safe(line))
                 for event in events
                 if isinstance(event, TaskEvent) and event.event_type is EventType.TASK_OUTPUT
                 for line in str(event.data.get("text", "")).splitlines()
             ]
-            if lines:
-                await anyio.to_thread.run_sync(self._print, Group(*lines))
+        if lines:
+            await anyio.to_thread.run_sync(self._print, Group(*lines))
 
-    async def keep_current(self, why: Callable[[str], object]) -> None:
+    async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
         self._painter.why = why
-        still = 0
+        still = pictures = 0
         while not self._is_gone:
             board = self._board
             still += 1
+            if pictures % IDLE == 0 or board.away:
+                self._moved |= board.look(devices(), time.time())
+            pictures += 1
             idle = board.phase == "running" and still >= IDLE
             if self._moved or board.running or board.phase == "connecting" or idle:
                 self._moved, still = False, 0
@@ -92,6 +103,10 @@ class LiveReporter:
             self._console.print(what, soft_wrap=True)
         except OSError:  # the terminal is gone, the run is not
             self._is_gone = True
+
+    def reachable(self, run: str, socket: Path) -> None:
+        name = safe_line(run)
+        self._print(Text(f"galaxy watch, why or edit {name}", style="dim"))
 
     def tell(self, text: str) -> None:
         if not self._is_gone:

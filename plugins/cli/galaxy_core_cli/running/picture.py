@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -10,7 +10,7 @@ from attrs import frozen
 from rich.cells import cell_len
 from rich.text import Text
 
-from galaxy_core import TaskConstellation
+from galaxy_core import TaskConstellation, TaskStatus
 from galaxy_core.errors import GalaxyError
 from galaxy_core_cli.running.board import Board, Row, error_line
 from galaxy_core_cli.text import count, duration, safe_line
@@ -18,6 +18,11 @@ from galaxy_core_cli.text import count, duration, safe_line
 BAR_WIDTH: Final = 24
 #: Failed tasks of a large plan that stay in sight, however much ends after them.
 FAILED_ROWS: Final = 3
+#: Devices that are away and are told of, one a line.
+AWAY_ROWS: Final = 3
+#: Seconds that a device may be under way before that is told, if nothing is known to be wrong.
+PATIENCE_S: Final = 1.0
+_UNSTARTED: Final = frozenset({TaskStatus.PENDING, TaskStatus.WAITING_DEPENDENCY})
 NARROW: Final = 70
 _WORDS: Final = {"completed": "done", "retrying": "retry"}
 _STYLES: Final = {
@@ -91,10 +96,11 @@ class Painter:
 
     def frame(self, now: float, width: int, height: int) -> list[Text]:
         """The whole picture at a moment, at most `height` lines of `width` cells."""
-        room = max(1, height - 3)
+        away = list(self._away(now))[: max(0, height - 4)]
+        room = max(1, height - 3 - len(away))
         rows = self._rows(room)
         columns = _Columns.fitting(rows, width)
-        lines = [self._header(now), *(self._line(row, now, columns) for row in rows), self._footer(rows)]
+        lines = [self._header(now), *(self._line(row, now, columns) for row in rows), *away, self._footer(rows)]
         for line in lines:
             line.no_wrap = True
             line.truncate(width, overflow="ellipsis")
@@ -104,7 +110,7 @@ class Painter:
     def _rows(self, room: int) -> list[Row]:
         board = self._board
         if board.is_small and board.total <= room:
-            return [board.rows.get(task_id) or Row(task_id) for task_id in self._ids()]
+            return [board.rows.get(task_id) or board.fresh(task_id) for task_id in self._ids()]
         if board.phase == "over":
             return []  # the summary tells of what failed
         moving = [*board.retrying.values(), *board.running.values()]
@@ -143,6 +149,32 @@ class Painter:
             (f"  about {duration(eta)} left" if eta is not None else "", "dim"),
         )
 
+    def _away(self, now: float) -> Iterator[Text]:
+        """Devices that are not connected, and who waits for them."""
+        away = [one for one in self._board.away.values() if one.why or now - one.since >= PATIENCE_S]
+        waiting: dict[str, list[str]] = {}
+        if away and self._board.is_small:
+            for task in self._board.constellation.get_all_tasks():
+                if task.status in _UNSTARTED and task.target_device_id in self._board.away:
+                    waiting.setdefault(task.target_device_id or "", []).append(safe_line(task.task_id))
+        for device in away[:AWAY_ROWS]:
+            failed = device.status == "failed"
+            again = "again " if device.why else ""
+            words = "cannot be reached" if failed else f"is being reached {again}({duration(now - device.since)})"
+            line = Text.assemble(
+                "  ", (self._signs.of["failed" if failed else "retrying"], "red" if failed else "yellow"), " device "
+            )
+            line.append(safe_line(device.device_id), "blue")
+            line.append(f" {words}")
+            if names := waiting.get(device.device_id):
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                line.append(f"; {', '.join(names[:3])}{more} {'waits' if len(names) == 1 else 'wait'}")
+            if device.why:
+                line.append(f": {device.why}", "dim")
+            yield line
+        if len(away) > AWAY_ROWS:
+            yield Text(f"    and {count(len(away) - AWAY_ROWS, 'more device')}", style="dim")
+
     def _footer(self, rows: Sequence[Row]) -> Text:
         board = self._board
         counts = board.counts()
@@ -176,7 +208,7 @@ class Painter:
         line = Text("  ")
         line.append(mark, style)
         line.append(" ")
-        line.append(_padded(safe_line(row.task_id), columns.task), "dim" if row.status == "waiting" else "")
+        line.append(_padded(row.label, columns.task), "dim" if row.status == "waiting" else "")
         if columns.device:
             line.append("  ")
             line.append(_padded(safe_line(row.device), columns.device), "blue")
@@ -205,6 +237,9 @@ class Painter:
         if self.why is not None and self._board.phase == "running":
             with suppress(GalaxyError):  # the run is not there yet, or no more
                 why = self.why(row.task_id)
+        away = [device_id for device_id in getattr(why, "holders", ()) if device_id in self._board.away]
+        if away and getattr(why, "kind", "") == "device":
+            return f"waits for device {safe_line(away[0])!r}"  # why it is away stands in a line of its own
         if getattr(why, "kind", "") in {"device", "lane", "choice", "edit"}:
             return error_line(row.task_id, str(why))
         return "waits for its turn"
@@ -219,7 +254,7 @@ class _Columns:
 
     @classmethod
     def fitting(cls, rows: Sequence[Row], width: int) -> _Columns:
-        task = max((cell_len(safe_line(row.task_id)) for row in rows), default=4)
+        task = max((cell_len(row.label) for row in rows), default=4)
         device = max((cell_len(safe_line(row.device)) for row in rows), default=0)
         return cls(min(task, max(8, width // 3)), 0 if width < NARROW else min(max(device, 4), width // 6))
 

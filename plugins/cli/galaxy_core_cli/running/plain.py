@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,8 @@ import anyio.to_thread
 
 from galaxy_core import ConstellationEvent, Event, EventType, TaskConstellation, TaskEvent
 from galaxy_core_cli.running.board import ENDED, HEARD, Board
+from galaxy_core_cli.running.edits import EDITS, edit_line
+from galaxy_core_cli.running.reporter import Devices
 from galaxy_core_cli.streams import Lines
 from galaxy_core_cli.text import count, duration, safe, safe_line
 
@@ -27,7 +30,8 @@ class PlainReporter:
     """Writes ``[  1.2s] done      build on here (0.4s)``. With `output`, what tasks print is told, too."""
 
     def __init__(self, constellation: TaskConstellation, lines: Lines, *, output: bool = False) -> None:
-        self.heard = HEARD if output else HEARD - {EventType.TASK_OUTPUT}
+        heard = HEARD | EDITS.keys()
+        self.heard = heard if output else heard - {EventType.TASK_OUTPUT}
         self._board = Board(constellation)
         self._name = safe_line(constellation.name)
         self._lines = lines
@@ -49,7 +53,9 @@ class PlainReporter:
     def _lines_of(self, event: Event) -> Iterator[str]:
         if isinstance(event, ConstellationEvent):
             if event.event_type is EventType.CONSTELLATION_STARTED:
-                yield f"{self._name}: {count(self._board.total, 'task')}"
+                yield f"{self._name}: {count(event.data.get('total_tasks', self._board.total), 'task')}"
+            elif event.event_type in EDITS:
+                yield f"[{self._since_start(event):>7}] {edit_line(event)}"
         elif isinstance(event, TaskEvent):
             if event.event_type in ENDED:
                 yield from self._rest(event.task_id)
@@ -64,7 +70,7 @@ class PlainReporter:
         rows, recent = self._board.rows, self._board.recent
         row = rows.get(event.task_id) or recent[-1]
         where = f" on {safe_line(row.device)}" if row.device else ""
-        task = safe_line(row.task_id)
+        task = row.label
         if event.event_type is EventType.TASK_STARTED:
             again = f" (attempt {row.attempts})" if row.attempts > 1 else ""
             return f"start     {task}{where}{again}"
@@ -88,8 +94,11 @@ class PlainReporter:
             if rest := self._partial.pop((task_id, stream), ""):
                 yield f"{safe_line(task_id)} | {safe(rest)}"
 
-    async def keep_current(self, why: Callable[[str], object]) -> None:
+    async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
         """Nothing moves here."""
+
+    def reachable(self, run: str, socket: Path) -> None:
+        """`galaxy runs` tells of it: a log need not."""
 
     def tell(self, text: str) -> None:
         started = self._board.started

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from galaxy_core import Event, EventType
+
+#: What is known of each device, by id.
+Devices = Mapping[str, Mapping[str, Any]]
 
 
 class Reporter(Protocol):
@@ -26,8 +30,14 @@ class Reporter(Protocol):
     async def on_events(self, events: Sequence[Event]) -> None:
         """Tell what happened."""
 
-    async def keep_current(self, why: Callable[[str], object]) -> None:
-        """Runs beside the run, and is cancelled when that is over. `why` is `TaskConstellationOrchestrator.why`."""
+    async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
+        """Runs beside the run, and is cancelled when that is over.
+
+        `why` is `TaskConstellationOrchestrator.why`, `devices` `ConstellationDeviceManager.get_all_devices`.
+        """
+
+    def reachable(self, run: str, socket: Path) -> None:
+        """The run can be asked, watched and edited by this name, through this socket. Told before the run starts."""
 
     def tell(self, text: str) -> None:
         """Say something that is no event, such as what was logged. Called in the event loop's thread, or any other."""

@@ -24,6 +24,8 @@ from galaxy_core_cli.files import DEFAULT_STRATEGY, read_devices, read_plan, reg
 from galaxy_core_cli.options import State
 from galaxy_core_cli.running.conduct import Ending, Order, conduct
 from galaxy_core_cli.running.jsonl import JsonReporter, encoded, error_document
+from galaxy_core_cli.running.keeping import refusal
+from galaxy_core_cli.running.kill import dying_at_quit
 from galaxy_core_cli.running.live import LiveReporter
 from galaxy_core_cli.running.picture import signs_for
 from galaxy_core_cli.running.plain import PlainReporter
@@ -47,6 +49,7 @@ class Options:
     block: tuple[str, ...] = ()
     no_plugins: bool = False
     timeout_s: float | None = None
+    control: bool = True
     state: State = field(factory=State)
 
 
@@ -63,7 +66,7 @@ def start(options: Options) -> int:
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         reporter = _reporter(options, order.constellation, console, lines)
         try:
-            with say.listening(reporter.tell, options.state), reporter:
+            with say.listening(reporter.tell, options.state), reporter, dying_at_quit(reporter.restore):
                 ending = anyio.run(partial(conduct, order, reporter), backend=options.backend)
         except (PlanError, AssignmentError, DeviceError):
             # The kernel says what is wrong; the files say where.
@@ -86,6 +89,11 @@ def start(options: Options) -> int:
 def _order(options: Options, plan: Plan, devices: Sequence[Device]) -> Order:
     if options.backend == "trio" and find_spec("trio") is None:
         raise click.UsageError("--backend trio needs the package trio: pip install 'galaxy-core[trio]'")
+    if options.artifacts is not None and (why := refusal(options.artifacts)) is not None:
+        raise click.UsageError(
+            f"--artifacts {options.artifacts!r} cannot be used: {why}. Name a folder that can be made or written to; "
+            "without the option, files are kept in a temporary one."
+        )
     constellation = plan.to_constellation()
     if plan.name is None and options.plan != "-":
         constellation.name = Path(options.plan).stem
@@ -96,6 +104,7 @@ def _order(options: Options, plan: Plan, devices: Sequence[Device]) -> Order:
         registry(options.block, options.no_plugins),
         None if options.artifacts is None else Path(options.artifacts),
         options.timeout_s,
+        options.control,
     )
 
 

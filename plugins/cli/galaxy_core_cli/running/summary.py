@@ -13,7 +13,7 @@ from galaxy_core import ExecutionResult, TaskConstellation, TaskStar
 from galaxy_core_cli.running.board import error_line
 from galaxy_core_cli.running.conduct import Ending
 from galaxy_core_cli.running.picture import Signs
-from galaxy_core_cli.text import count, duration, safe, safe_line, shortened, tail
+from galaxy_core_cli.text import count, duration, label, safe, safe_line, shortened, tail
 
 #: Of each kind, so many tasks are told about; the rest is counted.
 MOST: Final = 20
@@ -74,7 +74,7 @@ def _failure(task: TaskStar, signs: Signs) -> Iterator[Text]:
     result = task.result if isinstance(task.result, ExecutionResult) else None
     error = task.error or "no reason was given"
     status = task.status.value
-    line = Text.assemble((f"{signs.of[status]} {safe_line(task.task_id)}", _STYLES[status]))
+    line = Text.assemble((f"{signs.of[status]} {label(task)}", _STYLES[status]))
     if result is not None and result.device_id:
         line.append(f" on {safe_line(result.device_id)}")
     if task.attempts > 1:
@@ -101,7 +101,7 @@ def _not_run(constellation: TaskConstellation, tasks: Sequence[TaskStar], status
     for task in tasks:
         cause = _first_skipped(constellation, task, first)
         why = error_line(cause.task_id, cause.error) if cause.error is not None else status
-        reasons.setdefault(why, []).append(safe_line(task.task_id))
+        reasons.setdefault(why, []).append(label(task))
     for why, ids in list(reasons.items())[:MOST]:
         names = ", ".join(ids[:5]) + (f" and {len(ids) - 5:,} more" if len(ids) > 5 else "")
         yield Text.assemble((f"{signs.of[status]} {names}", _STYLES[status]), f" {status}: {why}")

@@ -1,0 +1,24 @@
+"""What an exception says to people who use the command; the words themselves are the kernel's (`message_of`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from galaxy_core import message_of as why
+
+__all__ = ["leaves", "single", "why"]
+
+
+def leaves(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a group, at whatever depth, or the error itself."""
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from leaves(one)
+    else:
+        yield error
+
+
+def single(error: BaseException) -> BaseException:
+    """The one error in a group of one, at whatever depth; any other as it is."""
+    found = list(leaves(error))
+    return found[0] if len(found) == 1 else error
