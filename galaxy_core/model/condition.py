@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from galaxy_core.model.result import ExecutionResult
 from galaxy_core.model.serial import plain
 
 #: Called with the prerequisite's payload, or with payload and ExecutionResult when it takes two arguments.
 Evaluator = Callable[..., Any]
+#: The names that an `Expression` sees.
+ROOTS: Final = ("status", "exit_code", "stdout", "stderr", "value", "json", "error")
 
 
 class Expression:
@@ -22,7 +24,9 @@ class Expression:
     not met. Literals stand in back-ticks: ``exit_code == `0```.
 
     Raises:
-        ValueError: the text is not JMESPath, or too large; when called: it cannot be evaluated, or is too much work.
+        ValueError: the text is not JMESPath, too large, calls functions that there are not or with a wrong number of
+            arguments, or looks at other names of the prerequisite than these; when called: it cannot be evaluated, or is
+            too much work.
     """
 
     MAX_LENGTH = 1000
@@ -32,7 +36,7 @@ class Expression:
     def __init__(self, text: str) -> None:
         from galaxy_core.model.query import Query  # loads jmespath, with the first plan that has a condition
 
-        self._query = Query(text)
+        self._query = Query(text, ROOTS)
         self.text = text
 
     def __call__(self, payload: Any, outcome: ExecutionResult | None = None) -> bool:

@@ -40,21 +40,40 @@ _SYNONYMS: Final[Mapping[str, str]] = {
 }
 _REFERENCE: Final = "text or a reference such as {from: TASK, value: stdout}"
 _WANTED: Final[Mapping[str, str]] = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dataclass_type": "a mapping",
+    "decimal_parsing": "a number",
+    "decimal_type": "a number",
     "dict_type": "a mapping",
+    "float_parsing": "a number",
     "float_type": "a number",
+    "frozen_set_type": "a list",
     "id_or_need": "a task's id or a mapping such as {task: ID, on: completion}",
     "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
     "int_type": "a whole number",
     "list_type": "a list",
+    "mapping_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "model_type": "a mapping",
+    "none_required": "nothing (null)",
+    "path_type": "a path",
+    "set_type": "a list",
     "string_type": "text",
     "text_or_reference": _REFERENCE,
+    "tuple_type": "a list",
 }
 _BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
     "finite_number": ("a finite number", ""),
     "greater_than": ("more than", "gt"),
     "greater_than_equal": ("at least", "ge"),
+    "less_than": ("less than", "lt"),
     "less_than_equal": ("at most", "le"),
+    "multiple_of": ("a multiple of", "multiple_of"),
 }
+#: Errors with sentences of the author of a model, not of pydantic.
+AUTHORS: Final = frozenset({"value_error", "assertion_error"})
 
 
 def likely(name: str, allowed: Iterable[str]) -> str | None:
@@ -78,11 +97,15 @@ def explain(
     keys_at: Callable[[Place], Sequence[str]],
     patterns: Mapping[str, str],
     findings: Findings,
+    *,
+    about: Callable[[Place], str | None] = lambda place: None,
+    show: bool = True,
 ) -> None:
     """Add a sentence for each of pydantic's `errors`.
 
     `keys_at` tells the keys that the mapping at a place (with the tags of unions, which begin with NUL) may have;
-    `patterns` says each pattern in words.
+    `about` what the value at a place means, for who has left it out; `patterns` says each pattern in words. `show`
+    False keeps values out of the sentences, as they always are below a key `settings`.
     """
     for error in errors:
         if findings.is_full:
@@ -91,17 +114,19 @@ def explain(
         place: Place = error["loc"]
         kind = error["type"]
         if kind == "missing":
-            text = f"{place[-1]!r} is missing"
+            meaning = about(place)
+            name = repr(place[-1]) if isinstance(place[-1], str) else f"entry {place[-1] + 1}"
+            text = f"{name} is missing{f': {meaning}' if meaning else ''}"
             findings.add(_untagged(place[:-1]), text)
         elif kind == "extra_forbidden":
             allowed = keys_at(place[:-1])
-            listed = ", ".join(map(repr, allowed))
+            listed = ", ".join(map(repr, allowed)) or "none"
             text = f"unknown key {_short(place[-1])}{hint(place[-1], allowed)}; allowed are {listed}"
             findings.add(_untagged(place), text)
         elif place[-1:] == ("[key]",):
             findings.add(_untagged(place[:-1]), _key_sentence(error, patterns))
         else:
-            findings.add(_untagged(place), sentence(error, patterns))
+            findings.add(_untagged(place), sentence(error, patterns, show and "settings" not in place))
 
 
 def _untagged(place: Place) -> Place:
@@ -115,34 +140,65 @@ def _short(key: object) -> str:
 
 def _key_sentence(error: Mapping[str, Any], patterns: Mapping[str, str]) -> str:
     key = error["input"]
-    if error["type"] == "string_pattern_mismatch":
-        return f"{_short(key)} cannot be a key here: {patterns[error['ctx']['pattern']]}"
-    return f"{_short(key)} cannot be a key: keys are text"
+    if not isinstance(key, str):
+        return f"{_short(key)} cannot be a key: keys are text"
+    return f"{_short(key)} cannot be a key here: {sentence(error, patterns, False).removeprefix('found a text').lstrip(':; ')}"
 
 
-def sentence(error: Mapping[str, Any], patterns: Mapping[str, str]) -> str:
+def sentence(error: Mapping[str, Any], patterns: Mapping[str, str], show: bool = True) -> str:
     """What stands there, and what may."""
     kind, value, context = error["type"], error["input"], error.get("ctx", {})
-    found = f"found {described(value, show='settings' not in error['loc'])}"
+    found = f"found {described(value, show)}"
     match kind:
-        case "literal_error":
+        case "literal_error" | "enum":
             allowed = re.findall(r"'([^']*)'", context["expected"])
-            return f"{found}; allowed are {', '.join(map(repr, allowed))}{hint(value, allowed)}"
+            others = re.search(r"\b(?!or\b)\w", re.sub(r"'[^']*'", "", context["expected"]))  # numbers or the like
+            listed = context["expected"] if others else ", ".join(map(repr, allowed))
+            return f"{found}; allowed are {listed}{hint(value, allowed)}"
         case "string_pattern_mismatch":
-            return f"{found}: {patterns[context['pattern']]}"
+            words = patterns.get(context["pattern"]) or f"it must match the regular expression {context['pattern']}"
+            return f"{found}: {words}"
         case "string_unicode":
             return "half of a surrogate pair is not text; write the whole character"
-        case "too_short" | "string_too_short":
+        case "too_short" | "string_too_short" if context.get("min_length", 1) <= 1:
             return f"{found}; it cannot be empty"
-        case "too_long" if isinstance(value, Mapping):
+        case "too_long" if isinstance(value, Mapping) and context.get("max_length") == 1:
             return f"found {', '.join(_short(key) for key in value)}; only one of these can stand here"
+        case "too_short" | "too_long" | "string_too_short" | "string_too_long":
+            return f"{found}; {_length_wanted(kind, context)}"
+        case "union_tag_invalid":
+            return f"{found}; {context['discriminator']} must be one of {context['expected_tags']}"
+        case "union_tag_not_found":
+            return f"{found}; it needs the key {context['discriminator']}"
     if kind in _BOUNDS:
         words, name = _BOUNDS[kind]
-        bound = f" {context[name]:g}" if name else ""
+        bound = f" {_number(context[name])}" if name else ""
         return f"{found}; it must be {words}{bound}"
     if kind in _WANTED:
-        return f"{found}; {_WANTED[kind]} is wanted here{_remedy(kind, error)}"
-    return f"{found}; {error['msg']}"
+        return f"{found}; {_WANTED[kind]} is wanted here{_remedy(kind, error) if show else ''}"
+    return _in_other_words(found, error)
+
+
+def _number(bound: Any) -> str:
+    return f"{bound:g}" if isinstance(bound, float) else str(bound)
+
+
+def _length_wanted(kind: str, context: Mapping[str, Any]) -> str:
+    least = kind.endswith("short")
+    unit = "characters" if kind.startswith("string") else "entries"
+    return f"it must have at {'least' if least else 'most'} {context['min_length' if least else 'max_length']} {unit}"
+
+
+def _in_other_words(found: str, error: Mapping[str, Any]) -> str:
+    """For kinds that no table has: those of the author of a model, and the rare ones of pydantic."""
+    text = " ".join(str(error["msg"]).split())
+    if error["type"] in AUTHORS:
+        text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+        return text if isinstance(error["input"], (Mapping, list)) else f"{found}; {text}"
+    if text.startswith("Input should be "):
+        wanted = text.removeprefix("Input should be ").partition(", ")[0]
+        return f"{found}; {wanted.replace(' valid ', ' ')} is wanted here"
+    return f"{found}; {text}"
 
 
 def _remedy(kind: str, error: Mapping[str, Any]) -> str:

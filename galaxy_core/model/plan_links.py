@@ -84,7 +84,9 @@ class LinkReader:
         self._read: set[str] = set()
         self._tasks = tasks
         self._findings = findings
-        self._expressions: dict[str, Expression | str] = {}  # by their text; of a wrong one, what is wrong with it
+        # By their text; of a wrong one, what is wrong with it. A path sees other names than a condition.
+        self._expressions: dict[str, Expression | str] = {}
+        self._paths: dict[str, str | None] = {}
 
     def read(self) -> list[Link]:
         """The links in the order of the document, those that references imply included."""
@@ -179,8 +181,13 @@ class LinkReader:
             try:
                 self._expressions[text] = Expression(text)
             except ValueError as error:
-                self._expressions[text] = str(error).partition("\n")[0].rstrip(": ")  # what follows points into it
+                self._expressions[text] = _first_line(error)
         return self._expressions[text]
+
+    def _path_problem(self, text: str) -> str | None:
+        if text not in self._paths:
+            self._paths[text] = path_problem(text)
+        return self._paths[text]
 
     def _reference(self, task_id: str, named: set[str], place: Place, reference: Mapping[str, Any]) -> None:
         unchecked = place[2] == "action"  # the shapes leave the arguments of actions alone
@@ -210,8 +217,7 @@ class LinkReader:
             return None
         kind, _, rest = value.partition(".")
         if kind == "json" and rest:
-            expression = self._expression(rest)
-            return expression if isinstance(expression, str) else None
+            return self._path_problem(rest)
         if kind == "file" and rest:
             task = self._tasks[source]
             outputs = task.get("outputs", []) if isinstance(task, dict) else None
@@ -229,6 +235,21 @@ class LinkReader:
         near = nearest(source, self._tasks)
         meant = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
         self._findings.add(place, f"there is no task {source!r}{meant}")
+
+
+def path_problem(text: str) -> str | None:
+    """What is wrong with the PATH of a ``json.PATH``, whatever it is looked up in; None when nothing is."""
+    from galaxy_core.model.query import Query  # loads jmespath, with the first plan that has a path
+
+    try:
+        Query(text)
+    except ValueError as error:
+        return _first_line(error)
+    return None
+
+
+def _first_line(error: ValueError) -> str:
+    return str(error).partition("\n")[0].rstrip(": ")  # what follows points into the expression
 
 
 _A_FILE_IS_WANTED: Final = "a file is wanted here, such as file.NAME; hand over text by 'stdin', 'env' or 'run'"

@@ -7,7 +7,7 @@ bound on its size when it is read, and a budget of values when it is evaluated.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import jmespath
@@ -15,6 +15,7 @@ from jmespath import visitor
 from jmespath.exceptions import JMESPathError
 
 from galaxy_core.model.condition import Expression
+from galaxy_core.model.query_faults import faults
 
 MAX_LENGTH = Expression.MAX_LENGTH
 MAX_DEPTH = 50
@@ -31,15 +32,16 @@ _DEEP = frozenset({"to_string", "contains", "join"})
 
 
 class Query:
-    """A JMESPath expression.
+    """A JMESPath expression; `roots` are the names that every document has on which it is evaluated, if they are known.
 
     Raises:
-        ValueError: the text is no JMESPath, or too large.
+        ValueError: the text is no JMESPath, too large, or asks for what cannot be: functions that there are not or that
+            take other numbers of arguments, and names that are not among the roots.
     """
 
     __slots__ = ("_duplicates", "_parsed")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, roots: Collection[str] | None = None) -> None:
         if len(text) > MAX_LENGTH:
             raise ValueError(f"a JMESPath expression may have {MAX_LENGTH} characters, this one has {len(text)}")
         try:
@@ -54,6 +56,8 @@ class Query:
                 raise ValueError(f"the JMESPath expression is nested more than {MAX_DEPTH} deep: {text!r}")
             if len(kinds) > MAX_NODES:
                 raise ValueError(f"the JMESPath expression has more than {MAX_NODES} parts: {text!r}")
+        if wrong := faults(self._parsed, roots):
+            raise ValueError(f"the JMESPath expression {text!r} cannot work: {'; '.join(wrong)}")
         self._duplicates = not _DUPLICATING.isdisjoint(kinds)
 
     def search(self, document: Any) -> Any:

@@ -22,6 +22,7 @@ from pydantic import (
     model_serializer,
 )
 
+from galaxy_core.model.condition import Expression
 from galaxy_core.model.constellation import ConstellationState
 from galaxy_core.model.dependency import DependencyType
 from galaxy_core.model.device import DeviceType
@@ -126,6 +127,13 @@ class TaskStarLineSchema(_Schema):
     last_evaluation_time: str | None = None
     created_at: str | None = None
     updated_at: str | None = None
+
+    @field_validator("condition_expression")
+    @classmethod
+    def _is_an_expression(cls, text: str | None) -> str | None:
+        if text is not None:
+            Expression(text)  # raises a ValueError that says what is wrong with it
+        return text
 
 
 def _by_id(found: Any, key: str, make: Callable[[], str]) -> Any:

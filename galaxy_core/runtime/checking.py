@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -15,6 +15,7 @@ from galaxy_core.errors import (
 )
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.policy import TaskPriority
+from galaxy_core.model.request import Reference
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.inputs import check_request
@@ -25,6 +26,7 @@ from galaxy_core.runtime.placing import no_fit
 def check_tasks(constellation: TaskConstellation) -> None:
     """What the graph's invariants do not cover: numbers of single tasks, and what they take from each other."""
     problems = []
+    paths: dict[str, str | None] = {}  # by their text, because many tasks look at the same place
     for task_id, task in constellation._tasks.items():
         request = task._request
         if task._status is TaskStatus.RUNNING:
@@ -41,8 +43,22 @@ def check_tasks(constellation: TaskConstellation) -> None:
                 for reference in request.references
                 if reference.task_id not in sources
             ]
+            problems += _wrong_paths(task_id, request.references, paths)
     if problems:
         raise InvalidPlanError(problems)
+
+
+def _wrong_paths(task_id: str, references: Iterable[Reference], paths: dict[str, str | None]) -> Iterator[str]:
+    """References to places in the output of another task that are no JMESPath, or none that could ever be found."""
+    for reference in references:
+        kind, _, path = reference.value.partition(".")
+        if kind == "json" and path:
+            if path not in paths:
+                from galaxy_core.model.plan_links import path_problem  # loads much, for the few plans that have a path
+
+                paths[path] = path_problem(path)
+            if (problem := paths[path]) is not None:
+                yield f"task {task_id!r} takes {reference}: {problem}"
 
 
 @contextmanager

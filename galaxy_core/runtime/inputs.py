@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from galaxy_core.errors import InputError, RequestError
+from galaxy_core.errors import InputError, RequestError, nearest
 from galaxy_core.extension.interfaces import Transport
+from galaxy_core.extension.models import argument_problems, with_paths
 from galaxy_core.model.graph import Graph
 from galaxy_core.model.request import Action, Call, Command, Reference, Request
 from galaxy_core.model.result import ExecutionResult
@@ -49,14 +50,13 @@ def check_request(transport: Transport, request: Request | None, task: TaskStar,
             raise RequestError(device_id, task._task_id, _not_taken(transport, kind))
         return
     assert isinstance(request, Action)
-    model = transport.actions.get(request.name)
-    if model is None:
-        raise RequestError(device_id, task._task_id, _not_taken(transport, f"action {request.name!r}"))
-    if not request.has_references:
-        try:
-            model.model_validate(dict(request.arguments))
-        except ValueError as error:
-            raise RequestError(device_id, task._task_id, f"action {request.name!r}: {error}") from error
+    if request.name not in transport.actions:
+        near = nearest(request.name, transport.actions)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise RequestError(device_id, task._task_id, _not_taken(transport, f"action {request.name!r}") + meant)
+    if problems := argument_problems(transport, request):
+        told = "; ".join(f"{path}: {text}" if path else text for path, text in with_paths(problems))
+        raise RequestError(device_id, task._task_id, f"action {request.name!r}: {told}")
 
 
 def kind_of(request: Request | None) -> str:

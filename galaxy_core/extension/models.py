@@ -1,0 +1,73 @@
+"""Whether the pydantic models of a transport take settings and arguments, and what they have against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from galaxy_core.errors import GalaxyError
+from galaxy_core.extension.interfaces import Transport
+from galaxy_core.model.device import Device, SecretRef
+from galaxy_core.model.request import Action
+
+#: Where in the settings or arguments (keys of mappings, indices of lists), and what is wrong there.
+Problem = tuple[tuple[str | int, ...], str]
+
+
+def settings_problems(transport: Transport, device: Device) -> list[Problem]:
+    """What a transport has against a device's settings. No secret is looked up: its reference, as text, stands for it.
+
+    The sentences do not show what stands in settings, because any of it may be secret.
+    """
+    return validated_settings(transport, device.settings)[1]
+
+
+def validated_settings(transport: Transport, settings: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
+    """The instance of a transport's model of settings, None when it takes none; and what it has against them."""
+    if transport.settings_model is not None:
+        return validated(transport.settings_model, with_placeholders(settings), show=False)
+    return None, [((), "this transport takes no settings")] if settings else []
+
+
+def argument_problems(transport: Transport, action: Action) -> list[Problem]:
+    """What a transport has against the arguments of an action that it knows.
+
+    Nothing while some of them are references, which have no value yet.
+    """
+    return [] if action.has_references else validated(transport.actions[action.name], dict(action.arguments))[1]
+
+
+def validated(model: Any, values: Any, *, show: bool = True) -> tuple[Any, list[Problem]]:
+    """The instance of a pydantic model that `values` give, or None and all that is wrong with them.
+
+    `show` False keeps the values out of the sentences.
+    """
+    try:
+        return model.model_validate(values), []
+    except GalaxyError:
+        raise
+    except ValueError as error:
+        listed = getattr(error, "errors", None)
+        if not callable(listed):
+            return None, [((), str(error))]
+        from galaxy_core.model.model_errors import model_problems  # only who errs needs it
+
+        return None, model_problems(model, values, listed(include_url=False), show)
+
+
+def with_paths(problems: Iterable[Problem]) -> list[tuple[str, str]]:
+    """Problems with their places as one writes them: ``env.PATH``, ``hosts[0]``."""
+    from galaxy_core.model.places import path_text  # only who errs needs it
+
+    return [(path_text(place), text) for place, text in problems]
+
+
+def with_placeholders(settings: Any) -> Any:
+    """Settings in which the text of each reference stands for its secret."""
+    if isinstance(settings, SecretRef):
+        return str(settings)
+    if isinstance(settings, Mapping):
+        return {key: with_placeholders(value) for key, value in settings.items()}
+    if isinstance(settings, (list, tuple)):
+        return [with_placeholders(value) for value in settings]
+    return settings
