@@ -12,6 +12,7 @@ from galaxy_core.errors import ConditionError, ImmutableError, TaskSkippedError
 from galaxy_core.model.condition import Evaluator, takes_outcome
 from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime, new_id, stamp
 from galaxy_core.model.serial import Document
+from galaxy_core.model.values import copied
 
 if TYPE_CHECKING:
     from galaxy_core.model.task import TaskStar
@@ -34,7 +35,11 @@ _NO_OUTCOME = frozenset({TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UN
 
 
 class TaskStarLine(Document):
-    """One link: `to_task_id` waits for `from_task_id`. Owned by at most one constellation; setters guard I3."""
+    """One link: `to_task_id` waits for `from_task_id`. Owned by at most one constellation.
+
+    Whatever changes it guards I3: a link into a task that has started, or ended, cannot be changed (ImmutableError),
+    and what it was judged to be stands. A link of no constellation is free.
+    """
 
     __slots__ = (
         "_condition_description",
@@ -72,7 +77,7 @@ class TaskStarLine(Document):
         self._condition_description = condition_description
         self._evaluator = condition_evaluator
         self._line_id = line_id
-        self._metadata = dict(metadata) if metadata else None
+        self._metadata = copied(dict(metadata)) if metadata else None
         self._satisfied = False
         self._evaluation: Any = None
         self._evaluated_at: float | None = None
@@ -159,9 +164,7 @@ class TaskStarLine(Document):
     def condition_description(self, description: str | None) -> None:
         self._guard()
         self._condition_description = description
-        self._updated_at = time.time()
-        if self._target is not None and self._target._owner is not None:
-            self._target._owner._edited()
+        self._edited()
 
     @property
     def condition_evaluator(self) -> Evaluator | None:
@@ -180,13 +183,18 @@ class TaskStarLine(Document):
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """A copy of whatever was noted beside the link."""
-        return dict(self._metadata) if self._metadata else {}
+        """A copy of whatever was noted beside the link, to the depth of `values.copied`."""
+        return copied(self._metadata) if self._metadata else {}
 
     def update_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Merge `metadata` into what is noted."""
-        self._metadata = {**(self._metadata or {}), **metadata}
-        self._updated_at = time.time()
+        """Merge a copy of `metadata` into what is noted.
+
+        Raises:
+            ImmutableError: I3.
+        """
+        self._guard()
+        self._metadata = {**(self._metadata or {}), **copied(dict(metadata))}
+        self._edited()
 
     @property
     def last_evaluation_result(self) -> Any:
@@ -215,25 +223,44 @@ class TaskStarLine(Document):
         return any(self._from == getattr(task, "task_id", task) for task in completed_tasks)
 
     def mark_satisfied(self) -> None:
-        """Declare it satisfied, whatever was evaluated."""
+        """Declare it satisfied, whatever was evaluated.
+
+        That is a note, which lasts until the prerequisite ends: the target waits for that end all the same, and is let
+        run or skipped by what the link says of it. To have it not wait, remove the link.
+
+        Raises:
+            ImmutableError: I3.
+        """
+        self._guard()
         self._satisfied = True
-        self._updated_at = time.time()
+        self._edited()
 
     def reset_satisfaction(self) -> None:
-        """Forget what was evaluated."""
-        self._satisfied = False
-        self._evaluation = None
-        self._evaluated_at = None
-        self._updated_at = time.time()
+        """Forget what was evaluated. If its prerequisite has ended, it is judged anew at once, as by the setters.
+
+        Raises:
+            ImmutableError: I3.
+        """
+        self._guard()
+        self._changed()
 
     def evaluate_condition(self, prerequisite_result: Any) -> bool:
-        """Judge a payload by itself, and note the answer. An evaluator that raises counts as not met here."""
+        """Judge a payload by itself. An evaluator that raises counts as not met here.
+
+        The answer is noted, unless the prerequisite or the target has gone on already: how the link was judged stands.
+        """
         try:
             answer = self._judge(prerequisite_result, None)
-        except Exception:  # the API document: whoever calls this by hand gets False; runs use `outcome_satisfies`
+        except Exception:  # the API document: whoever calls this by hand gets False; runs use `_refused`
             answer = False
-        self._note(answer)
+        if self._is_free:
+            self._note(answer)
         return answer  # type: ignore[no-any-return]
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether an answer that somebody asks for by hand may be noted."""
+        return self._target is None or (self._open and self._target.is_modifiable)
 
     def _judge(self, payload: Any, outcome: ExecutionResult | None) -> Any:
         kind = self._dependency_type
@@ -246,31 +273,42 @@ class TaskStarLine(Document):
         return self._evaluator(payload)
 
     def outcome_satisfies(self, status: TaskStatus, payload: Any, outcome: ExecutionResult | None) -> bool:
-        """Whether an end of the prerequisite lets the dependent run, and note the answer.
+        """Whether an end of the prerequisite lets the dependent run. The answer is noted as by `evaluate_condition`.
 
         Success is decided by `status` alone. A condition judges only tasks that ran to an outcome.
 
         Raises:
             ConditionError: the evaluator raised; its error is chained, and the link counts as not met.
         """
-        kind = self._dependency_type
-        if kind is _UNCONDITIONAL or kind is _COMPLETION_ONLY:
-            answer = True
-        elif kind is _SUCCESS_ONLY or self._evaluator is None:
-            answer = status is _COMPLETED
-        elif status in _NO_OUTCOME:
-            answer = False
-        else:
-            try:
-                answer = bool(self._judge(payload, outcome))
-            except Exception as error:  # the dependent receives it, as the cause of its being skipped
-                self._note(False)
-                raise ConditionError(self._to, self._from, f"{type(error).__name__}: {error}") from error
-        self._note(answer)
+        answer = False
+        try:
+            answer = self._lets_run(status, payload, outcome)
+        finally:
+            if self._is_free:
+                self._note(answer)
         return answer
 
+    def _lets_run(self, status: TaskStatus, payload: Any, outcome: ExecutionResult | None) -> bool:
+        kind = self._dependency_type
+        if kind is _UNCONDITIONAL or kind is _COMPLETION_ONLY:
+            return True
+        if kind is _SUCCESS_ONLY or self._evaluator is None:
+            return status is _COMPLETED
+        if status in _NO_OUTCOME:
+            return False
+        try:
+            return bool(self._judge(payload, outcome))
+        except Exception as error:  # the dependent receives it, as the cause of its being skipped
+            raise ConditionError(self._to, self._from, f"{type(error).__name__}: {error}") from error
+
     def refusal(self, source: TaskStar) -> TaskSkippedError | ConditionError | None:
-        """Why the link does not let its target run now that `source` has ended; None when it does. Notes the answer."""
+        """Why the link does not let its target run now that `source` has ended; None when it does.
+
+        The answer is noted as by `evaluate_condition`.
+        """
+        return self._refused(source, note=self._is_free)
+
+    def _refused(self, source: TaskStar, *, note: bool = True) -> TaskSkippedError | ConditionError | None:
         outcome = source._result
         if isinstance(outcome, ExecutionResult):
             payload = outcome.result
@@ -278,10 +316,15 @@ class TaskStarLine(Document):
             payload = source._error if source._status is TaskStatus.FAILED else outcome
             outcome = ExecutionResult(source._task_id, source._status, outcome, source._error)
         try:
-            if self.outcome_satisfies(source._status, payload, outcome):
-                return None
+            answer = self._lets_run(source._status, payload, outcome)
         except ConditionError as error:
+            if note:
+                self._note(False)
             return error
+        if note:
+            self._note(answer)
+        if answer:
+            return None
         wanted = "it had to succeed"
         if self._dependency_type is _CONDITIONAL:
             wanted = f"condition not met: {self._condition_description or 'success'}"
@@ -295,10 +338,25 @@ class TaskStarLine(Document):
 
     def _guard(self) -> None:
         if self._target is not None and not self._target.is_modifiable:
-            raise ImmutableError("dependency", self._to, self._target._standing)
+            link = f"dependency {self._from!r} -> {self._to!r}"
+            remedy = "add a copy of that task (task.copy()), with the links that it is to have"
+            raise ImmutableError(link, self._to, self._target._standing, remedy=remedy)
+
+    def _edited(self) -> None:
+        """Something was noted that decides nothing."""
+        self._updated_at = time.time()
+        if self._target is not None and self._target._owner is not None:
+            self._target._owner._edited(self)
+
+    def _forget(self) -> None:
+        self._satisfied = False
+        self._evaluation = None
+        self._evaluated_at = None
+        self._updated_at = time.time()
 
     def _changed(self) -> None:
-        self.reset_satisfaction()
+        """It may be judged differently now."""
+        self._forget()
         if self._target is not None and self._target._owner is not None:
             self._target._owner._line_changed(self)
 

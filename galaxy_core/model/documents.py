@@ -244,6 +244,8 @@ def constellation_from_dict(document: Mapping[str, Any]) -> TaskConstellation:
     built._ended_at = parse_moment(document.get("execution_end_time"))
     state = str(document.get("state")).lower()
     built._executing, built._cancelled = state == "executing", state == "cancelled"
+    if state.endswith("failed") and not built.state.value.endswith("failed"):
+        built._broken = 1  # a task was skipped by a broken condition, whose error is a text now
     built._revision = document.get("revision", 1 if tasks else 0)
     return built
 

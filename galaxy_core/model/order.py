@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from heapq import heappop, heappush
+from operator import length_hint
 
 from galaxy_core.model.task import TaskStar
 
@@ -151,37 +152,33 @@ def _search(source: TaskStar, target: TaskStar) -> tuple[Reached, Reached, TaskS
     behind: Reached = {source: None}
     front = [(target._order, target)] if target._out else []  # a heap of those whose links are not all followed
     back = [(-source._order, source)] if source._in else []
-    followed = {target: 0, source: 0}
+    ways = {target: iter(target._out), source: iter(source._in)}  # the links that are still to be followed
     while front and back and front[0][0] < -back[0][0]:
         task, other = front[0][1], back[0][1]
-        index = followed[task]
-        successor = task._out[index]._target
+        way = ways[task]
+        successor = next(way)._target
         assert successor is not None
         if successor in behind:
             return _cycle(ahead, task, successor, behind)
         if successor not in ahead:
             ahead[successor] = task
             if successor._out:
-                followed[successor] = 0
+                ways[successor] = iter(successor._out)
                 heappush(front, (successor._order, successor))
-        if index + 1 == len(task._out):
+        if not length_hint(way):  # of lists and dictionaries it is exact
             heappop(front)
-        else:
-            followed[task] = index + 1
-        index = followed[other]
-        predecessor = other._in[index]._source
+        way = ways[other]
+        predecessor = next(way)._source
         assert predecessor is not None
         if predecessor in ahead:
             return _cycle(ahead, predecessor, other, behind)
         if predecessor not in behind:
             behind[predecessor] = other
             if predecessor._in:
-                followed[predecessor] = 0
+                ways[predecessor] = iter(predecessor._in)
                 heappush(back, (-predecessor._order, predecessor))
-        if index + 1 == len(other._in):
+        if not length_hint(way):
             heappop(back)
-        else:
-            followed[other] = index + 1
     met = front[0][1] if front else source
     return ahead, behind, met if met._order < source._order else source
 

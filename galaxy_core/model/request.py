@@ -1,4 +1,9 @@
-"""What a task asks of its device, and how it takes other tasks' outputs: by reference, never by text substitution."""
+"""What a task asks of its device, and how it takes other tasks' outputs: by reference, never by text substitution.
+
+A request never changes, also when it is handed out: its mappings are read-only copies of what it was made of. Of an
+action that goes for its arguments at any depth (see values.py). The arguments of a call are the program's own objects,
+of any kind: they are passed to its function as they are, which may change them if it likes.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from attrs import evolve, field, frozen
 
 from galaxy_core.errors import InputError
 from galaxy_core.model.result import ExecutionResult
+from galaxy_core.model.values import EMPTY, copied, frozen_deep, frozen_mapping
 
 #: What a reference may name, apart from ``json.PATH`` (a JMESPath expression) and ``file.NAME``.
 REFERENCE_VALUES = ("stdout", "stderr", "exit_code", "status", "value", "json")
@@ -133,10 +139,6 @@ def _names(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _copy(mapping: Mapping[str, Any]) -> Mapping[str, Any]:
-    return dict(mapping)  # whoever made it keeps no hand on the request of a task that has started
-
-
 def _arguments(arguments: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(arguments)
 
@@ -155,9 +157,9 @@ class Command:
     argv: tuple[str | Reference, ...] | None = field(default=None, converter=_argv)
     shell: str | None = None
     cwd: str | None = None
-    env: Mapping[str, str | Reference] = field(factory=dict, converter=_copy)
+    env: Mapping[str, str | Reference] = field(default=EMPTY, converter=frozen_mapping)
     stdin: str | Reference | None = None
-    files: Mapping[str, Reference | str] = field(factory=dict, converter=_copy)
+    files: Mapping[str, Reference | str] = field(default=EMPTY, converter=frozen_mapping)
     outputs: tuple[str, ...] = field(default=(), converter=_names)
 
     def __attrs_post_init__(self) -> None:
@@ -197,6 +199,14 @@ class Command:
             },
         )
 
+    def renamed(self, task_ids: Mapping[str, str]) -> Command:
+        """The same, with references to tasks among `task_ids` (old id: new id) leading to those of the new ids."""
+        if not any(reference.task_id in task_ids for reference in self.references):
+            return self
+        argv = None if self.argv is None else [_renamed(part, task_ids) for part in self.argv]
+        env, files = _all_renamed(self.env, task_ids), _all_renamed(self.files, task_ids)
+        return evolve(self, argv=argv, env=env, stdin=_renamed(self.stdin, task_ids), files=files)
+
     def to_dict(self) -> dict[str, Any]:
         """The keys of a plan file."""
         found: dict[str, Any] = {}
@@ -219,10 +229,13 @@ class Command:
 
 @frozen
 class Action:
-    """A request of a transport's own, by name; `arguments` are checked by the transport's model for it."""
+    """A request of a transport's own, by name; `arguments` are checked by the transport's model for it.
+
+    They are plain data: what is made of dictionaries, lists, tuples and sets is copied, and read-only at any depth.
+    """
 
     name: str
-    arguments: Mapping[str, Any] = field(factory=dict, converter=_copy)
+    arguments: Mapping[str, Any] = field(default=EMPTY, converter=frozen_deep)
 
     @property
     def references(self) -> Iterator[Reference]:
@@ -245,21 +258,29 @@ class Action:
             },
         )
 
+    def renamed(self, task_ids: Mapping[str, str]) -> Action:
+        """The same, with references to tasks among `task_ids` (old id: new id) leading to those of the new ids."""
+        if not any(reference.task_id in task_ids for reference in self.references):
+            return self
+        return evolve(self, arguments=_all_renamed(self.arguments, task_ids))
+
     def to_dict(self) -> dict[str, Any]:
         """The keys of a plan file."""
-        return {"action": {self.name: {name: _reference_to_dict(value) for name, value in self.arguments.items()}}}
+        arguments = {name: _reference_to_dict(value) for name, value in self.arguments.items()}
+        return {"action": {self.name: copied(arguments)}}
 
 
 @frozen
 class Call:
     """Call a Python function of the embedding program, in its event loop: ``Call(fetch, ("https://…",))``.
 
-    `function` may be `def` (it must not block for long) or `async def`. Cannot be written to a file.
+    `function` may be `def` (it must not block for long) or `async def`. It gets these very arguments, not copies.
+    Cannot be written to a file.
     """
 
     function: Callable[..., Any]
     args: tuple[Any, ...] = field(default=(), converter=_arguments)
-    kwargs: Mapping[str, Any] = field(factory=dict, converter=_copy)
+    kwargs: Mapping[str, Any] = field(default=EMPTY, converter=frozen_mapping)
 
     @property
     def references(self) -> Iterator[Reference]:
@@ -285,6 +306,13 @@ class Call:
             kwargs={name: found(value) for name, value in self.kwargs.items()},
         )
 
+    def renamed(self, task_ids: Mapping[str, str]) -> Call:
+        """The same, with references to tasks among `task_ids` (old id: new id) leading to those of the new ids."""
+        if not any(reference.task_id in task_ids for reference in self.references):
+            return self
+        args = [_renamed(value, task_ids) for value in self.args]
+        return evolve(self, args=args, kwargs=_all_renamed(self.kwargs, task_ids))
+
     def to_dict(self) -> dict[str, Any]:
         """The function's name, for people; it is not enough to build the call again."""
         name = getattr(self.function, "__qualname__", None) or repr(self.function)
@@ -292,6 +320,17 @@ class Call:
 
 
 Request = Command | Action | Call
+
+
+def _renamed(value: Any, task_ids: Mapping[str, str]) -> Any:
+    """A reference as it is to lead elsewhere; every other value as it is."""
+    if isinstance(value, Reference) and value.task_id in task_ids:
+        return evolve(value, task_id=task_ids[value.task_id])
+    return value
+
+
+def _all_renamed(values: Mapping[str, Any], task_ids: Mapping[str, str]) -> dict[str, Any]:
+    return {name: _renamed(value, task_ids) for name, value in values.items()}
 
 
 def _reference_to_dict(value: Any) -> Any:

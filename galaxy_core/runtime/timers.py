@@ -1,14 +1,15 @@
 """Deadlines and delayed work of one run, in one task.
 
-Deadlines of one length expire in the order in which they were set, so each length has a queue, and setting one costs
-an append: a tenth of a cancel scope's own deadline. Entries of attempts that have ended are dropped when they are met.
+Deadlines stand in one heap. Most attempts end before their deadline, and their entries are not looked for: when the
+heap has grown to three times what the last sweep left, they are swept out all at once. So setting a deadline costs
+O(log n) amortised, however many different timeouts there are, and a comparison when it is the latest, as with one
+timeout for all: a tenth of a cancel scope's own deadline. What is kept is in proportion to the attempts that run.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from galaxy_core.runtime.flow import Worker
 
 _NEVER = float("inf")
+#: Entries below which sweeping is not worth it.
+_FEW = 64
 
 
 class Timers:
@@ -25,7 +28,8 @@ class Timers:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._deadlines: dict[float, deque[tuple[float, Worker, int]]] = {}
+        self._deadlines: list[tuple[float, int, Worker]] = []  # by time, then by lease; leases are unique
+        self._sweep_at = _FEW
         self._delayed: list[tuple[float, int, Callable[[], None]]] = []
         self._age = count()
         self._wakes_at = _NEVER
@@ -33,13 +37,11 @@ class Timers:
 
     def set_deadline(self, timeout_s: float, worker: Worker) -> None:
         """Interrupt the worker's present attempt after `timeout_s` seconds, unless it has ended."""
-        queue = self._deadlines.get(timeout_s)
-        if queue is None:
-            queue = self._deadlines[timeout_s] = deque()
-        while queue and queue[0][1].lease != queue[0][2]:
-            queue.popleft()
+        deadlines = self._deadlines
+        if len(deadlines) >= self._sweep_at:
+            self._sweep()
         when = self._now() + timeout_s
-        queue.append((when, worker, worker.lease))
+        heappush(deadlines, (when, worker.lease, worker))
         if when < self._wakes_at:
             self._wakes_at = when
             self._stirred.set()
@@ -61,21 +63,26 @@ class Timers:
                 await self._stirred.wait()
             self._fire()
 
+    def _sweep(self) -> None:
+        """Drop the entries of attempts that have ended."""
+        deadlines = self._deadlines
+        deadlines[:] = [entry for entry in deadlines if entry[2].lease == entry[1]]
+        heapify(deadlines)
+        self._sweep_at = max(_FEW, 3 * len(deadlines))
+
     def _next(self) -> float:
-        soonest = self._delayed[0][0] if self._delayed else _NEVER
-        for queue in self._deadlines.values():
-            while queue and queue[0][1].lease != queue[0][2]:
-                queue.popleft()
-            if queue:
-                soonest = min(soonest, queue[0][0])
-        return soonest
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][2].lease != deadlines[0][1]:
+            heappop(deadlines)
+        soonest = deadlines[0][0] if deadlines else _NEVER
+        return min(soonest, self._delayed[0][0]) if self._delayed else soonest
 
     def _fire(self) -> None:
         now = self._now()
-        for queue in self._deadlines.values():
-            while queue and queue[0][0] <= now:
-                _, worker, lease = queue.popleft()
-                if worker.lease == lease:
-                    worker.interrupt("timeout")
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            _, lease, worker = heappop(deadlines)
+            if worker.lease == lease:
+                worker.interrupt("timeout")
         while self._delayed and self._delayed[0][0] <= now:
             heappop(self._delayed)[2]()

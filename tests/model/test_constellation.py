@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
@@ -678,3 +679,55 @@ def test_a_condition_that_cannot_be_evaluated_is_no_success_of_the_plan() -> Non
     plan.mark_task_completed("a", True, {})
     assert plan.tasks["b"].status is TaskStatus.SKIPPED
     assert plan.state is ConstellationState.PARTIALLY_FAILED
+
+
+# ----------------------------------------------------------------------------------------------- many links of one task
+class CountingLink(TaskStarLine):
+    """Counts how often it is compared with another one."""
+
+    __slots__ = ()
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountingLink.compared += 1
+        return self is other
+
+    __hash__ = TaskStarLine.__hash__
+
+
+@pytest.mark.parametrize("way", ["out", "in", "whole"])
+def test_links_are_taken_off_a_task_with_very_many_without_looking_at_the_others(way: str) -> None:
+    number, order = 2_000, random.Random(0)
+    ends = [("hub", str(index)) if way != "in" else (str(index), "hub") for index in range(number)]
+    lines = [CountingLink(*end, line_id=f"line {index}") for index, end in enumerate(ends)]
+    plan = TaskConstellation.build([TaskStar("hub"), *(TaskStar(str(index)) for index in range(number))], lines)
+    CountingLink.compared = 0
+    if way == "whole":
+        plan.remove_task("hub")
+    else:
+        for index in order.sample(range(number), number):
+            plan.remove_dependency(f"line {index}")
+    assert CountingLink.compared < 30 * number
+    assert plan.dependency_count == 0
+    assert len(plan.get_ready_tasks()) == plan.task_count
+    assert plan.validate_dag() == (True, [])
+
+
+def test_a_task_that_had_very_many_links_keeps_the_others_in_their_order_and_takes_new_ones() -> None:
+    plan = TaskConstellation.build(
+        [TaskStar("hub"), *(TaskStar(str(index)) for index in range(1_000))],
+        [TaskStarLine("hub", str(index), line_id=f"line {index}") for index in range(1_000)],
+    )
+    plan.add_task(TaskStar("first"))
+    plan.add_dependency(TaskStarLine("first", "hub"))
+    for index in range(0, 1_000, 2):
+        plan.remove_dependency(f"line {index}")
+    plan.add_dependency(TaskStarLine("hub", "0"))
+    wanted = [*map(str, range(1, 1_000, 2)), "0"]
+    assert [line.to_task_id for line in plan.get_task_dependents("hub")] == wanted
+    with pytest.raises(CycleError):
+        plan.add_dependency(TaskStarLine("999", "first"))
+    plan.mark_task_completed("first", success=True)
+    assert [task.task_id for task in plan.mark_task_completed("hub", success=True)] == wanted
+    assert plan.validate_dag() == (True, [])
+    assert TaskConstellation.from_dict(plan.to_dict()).to_dict() == plan.to_dict()

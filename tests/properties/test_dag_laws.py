@@ -7,7 +7,7 @@ nothing; what is allowed, must come out as the model says.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from galaxy_core.errors import CycleError, PlanError
-from galaxy_core.model import analysis, order
+from galaxy_core.errors import ConditionError, CycleError, ImmutableError, PlanError
+from galaxy_core.model import analysis, graph, order
 from galaxy_core.model.condition import Expression
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
@@ -51,6 +51,23 @@ SETTERS: dict[str, Callable[[TaskStar], None]] = {
     "request": lambda task: setattr(task, "request", Command(["new"])),
     "data": lambda task: setattr(task, "task_data", {"new": 1}),
     "more data": lambda task: task.update_task_data({"new": 1}),
+}
+#: What changes nothing of how a link is judged, and counts as an edit.
+NOTES: dict[str, Callable[[TaskStarLine], None]] = {
+    "description": lambda line: setattr(line, "condition_description", "new"),
+    "satisfied": lambda line: line.mark_satisfied(),
+    "reset": lambda line: line.reset_satisfaction(),
+    "metadata": lambda line: line.update_metadata({"new": 1}),
+    "same type": lambda line: setattr(line, "dependency_type", line.dependency_type),
+    "same evaluator": lambda line: line.set_condition_evaluator(line.condition_evaluator),
+}
+#: What may be asked of any link, also of one that cannot be changed.
+QUESTIONS: dict[str, Callable[[TaskStarLine, TaskStar], object]] = {
+    "payload": lambda line, source: line.evaluate_condition("yes"),
+    "no payload": lambda line, source: line.evaluate_condition(None),
+    "success": lambda line, source: line.outcome_satisfies(TaskStatus.COMPLETED, "yes", None),
+    "cancelled": lambda line, source: line.outcome_satisfies(TaskStatus.CANCELLED, None, None),
+    "refusal": lambda line, source: line.refusal(source),
 }
 WORDS = st.sampled_from(["yes", "no"])
 
@@ -330,15 +347,73 @@ PlanMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40
 TestPlanMachine = PlanMachine.TestCase
 
 
+# ----------------------------------------------------------------------------------------------- I3, of links
+PROGRESS: dict[str, Callable[[TaskConstellation, TaskStar], object]] = {
+    "start": lambda plan, task: task.start_execution(),
+    "complete": lambda plan, task: plan.mark_task_completed(task.task_id, success=True, result="yes"),
+    "complete otherwise": lambda plan, task: plan.mark_task_completed(task.task_id, success=True, result="no"),
+    "fail": lambda plan, task: plan.mark_task_completed(task.task_id, success=False, error=OSError("no")),
+    "cancel": lambda plan, task: task.cancel(),
+    "retry": lambda plan, task: task.retry(),
+}
+STEPS = st.lists(st.tuples(st.sampled_from([*PROGRESS, *(["links"] * 4)]), st.integers(0, 3)), max_size=12)
+
+
+def standing(plan: TaskConstellation) -> Any:
+    ready = [task.task_id for task in plan.get_ready_tasks()]
+    return ready, [task.status for task in plan.get_all_tasks()], plan.state
+
+
+@given(kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=5, max_size=5), steps=STEPS, data=st.data())
+@settings(max_examples=200)
+def test_what_is_noted_or_asked_of_a_link_decides_nothing_and_changes_no_link_of_a_task_that_has_started(
+    kinds: Sequence[str], steps: Sequence[tuple[str, int]], data: st.DataObject
+) -> None:
+    ends = [("a", "b"), ("a", "c"), ("b", "c"), ("b", "d"), ("c", "d")]
+    plan = TaskConstellation.build(
+        [TaskStar(task_id, retry_count=1) for task_id in "abcd"],
+        [
+            TaskStarLine(source, target, KINDS[kind][0], None, evaluator(KINDS[kind][1]))
+            for (source, target), kind in zip(ends, kinds, strict=True)
+        ],
+    )
+    for step, task_number in steps:
+        if step in PROGRESS:
+            with suppress(PlanError):
+                PROGRESS[step](plan, plan.get_all_tasks()[task_number])
+            continue
+        line = data.draw(st.sampled_from(plan.get_all_dependencies()), "link")
+        what = data.draw(st.sampled_from([*NOTES, *QUESTIONS]), "what")
+        source, target = plan.tasks[line.from_task_id], plan.tasks[line.to_task_id]
+        before, stood, revision = line.to_dict(), standing(plan), plan.revision
+        if what in QUESTIONS:
+            with suppress(ConditionError):  # a broken condition cannot be asked
+                QUESTIONS[what](line, source)
+            assert (line.to_dict() == before) or (target.is_modifiable and not source.is_terminal)
+            assert plan.revision == revision
+        elif target.is_modifiable:
+            NOTES[what](line)
+            assert plan.revision == revision + 1
+        else:
+            with pytest.raises(ImmutableError):
+                NOTES[what](line)
+            assert (line.to_dict(), plan.revision) == (before, revision)
+        assert standing(plan) == stood
+        assert plan.validate_dag() == (True, [])
+        again = TaskConstellation.from_dict(plan.to_dict())
+        assert again.to_dict() == plan.to_dict()
+        assert standing(again) == stood
+
+
 # ----------------------------------------------------------------------------------------------- I2, at length
 @contextmanager
 def crowded() -> Iterator[None]:
-    """Tasks stand so close together in the order that every move has to make room."""
-    gap, order._GAP = order._GAP, 1
+    """Tasks stand so close together that every move has to make room, and have more links than a list is good for."""
+    (gap, order._GAP), (many, graph._MANY) = (order._GAP, 1), (graph._MANY, 1)
     try:
         yield
     finally:
-        order._GAP = gap
+        order._GAP, graph._MANY = gap, many
 
 
 PAIRS = st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=80)
