@@ -15,6 +15,10 @@ was available, what to do.
     │   ├── TransitionError                      a status cannot follow another
     │   ├── InvalidPlanError                     a plan was checked whole and found wanting
     │   ├── InputError                           a reference to another task's output leads nowhere
+    │   ├── EditError                            a transaction cannot be, with every reason
+    │   │   ├── EditConflictError                because the plan has moved since it was prepared
+    │   │   ├── CommandExecutionError            a command of an editor cannot be
+    │   │   └── CommandUndoError                 an undo that would take back what has happened, or somebody else's edit
     │   └── DocumentError                        a plan or inventory file is wrong, with places in the file
     ├── AssignmentError (ValueError)             tasks and devices do not come together
     │   ├── NoDevicesError                       there is no device, or no device manager, at all
@@ -35,6 +39,8 @@ was available, what to do.
     │   └── DeviceLostError (ConnectionError)    the connection to a device broke, or never came about
     ├── RunError (RuntimeError)                  a run cannot start or go on
     │   ├── UnknownJournalError                  no journal of that name
+    │   ├── ControlError                         a run cannot be reached through a control socket
+    │   │   └── UnknownRunError                  no run of that name can
     │   └── RunRefusedError                      a policy plugin refused the run
     └── TaskError (RuntimeError)                 why a task did not succeed; kept on its result, not raised
         ├── TaskFailedError                      it ran, and said that it failed
@@ -49,6 +55,8 @@ was available, what to do.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+
+from attrs import asdict, frozen
 
 
 def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
@@ -116,10 +124,10 @@ class CycleError(PlanError):
 class ImmutableError(PlanError):
     """I3: only what has not started can be changed. `status` is the task's."""
 
-    def __init__(self, what: str, task_id: str, status: str, verb: str = "modify") -> None:
+    def __init__(self, what: str, task_id: str, status: str, verb: str = "modify", remedy: str = "") -> None:
         self.what, self.task_id, self.status = what, task_id, status
         of = f"{what} of " if what else ""
-        super().__init__(f"Cannot {verb} {of}{status} task {task_id}")
+        super().__init__(f"Cannot {verb} {of}{status} task {task_id}{': ' if remedy else ''}{remedy}")
 
 
 class TransitionError(PlanError):
@@ -144,6 +152,68 @@ class InputError(PlanError):
     def __init__(self, reference: str, why: str) -> None:
         self.reference, self.why = reference, why
         super().__init__(f"input {reference} cannot be had: {why}")
+
+
+@frozen
+class EditProblem:
+    """One reason why a transaction cannot be.
+
+    `kind` is "unknown" (no such task, link or run), "duplicate", "started" (I3), "cycle" (I2), "changed" (somebody else
+    has edited it since), "future" (a base revision that is still to come), "invalid" (a value that cannot be), "input"
+    (a task takes what it does not wait for), "refused" (by a review) or "over" (too late). `operation` is the place of
+    the operation in its transaction, from 0; None when it is about all of them. `subject` is the id of the task or link
+    in question. `is_conflict` says that it would not be, had the plan not moved since the transaction was prepared.
+    """
+
+    kind: str
+    reason: str
+    operation: int | None = None
+    subject: str = ""
+    is_conflict: bool = False
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data, for programs."""
+        return asdict(self)
+
+
+class EditError(PlanError):
+    """A transaction that cannot be; nothing was changed. `problems` lists every reason."""
+
+    def __init__(self, problems: Sequence[EditProblem], what: str = "The edit") -> None:
+        self.problems = tuple(problems)
+        super().__init__(f"{what} was refused, and nothing was changed: {self._reasons(numbered=True)}")
+
+    def _reasons(self, *, numbered: bool = False) -> str:
+        reasons = [
+            f"operation {problem.operation}: {problem.reason}"
+            if numbered and problem.operation is not None
+            else problem.reason
+            for problem in self.problems[:20]
+        ]
+        more = [f"and {len(self.problems) - 20} more"] if len(self.problems) > 20 else []
+        return "; ".join(reasons + more)
+
+
+class EditConflictError(EditError):
+    """A transaction that no longer fits, because the plan has moved. Rebase it: what still fits is kept."""
+
+
+class CommandExecutionError(EditError):
+    """A command of an editor that cannot be; nothing was changed. `command` describes it."""
+
+    def __init__(self, command: str, problems: Sequence[EditProblem]) -> None:
+        super().__init__(problems)
+        self.command = command
+        self.args = (f"Command execution failed: Command cannot be executed: {command}. Reason: {self._reasons()}",)
+
+
+class CommandUndoError(EditError):
+    """An undo that cannot be; nothing was changed, and the history is as it was. `command` describes what stays."""
+
+    def __init__(self, command: str, problems: Sequence[EditProblem]) -> None:
+        super().__init__(problems)
+        self.command = command
+        self.args = (f"Command undo failed: {command}. Reason: {self._reasons()}",)
 
 
 class DocumentError(PlanError):
@@ -330,6 +400,25 @@ class UnknownJournalError(RunError):
             f"no plugin brings journal {name!r}{_hint(self.near)}; available: {_listed(names, 'none')}. "
             "Install the plugin that brings it, or run without a journal."
         )
+
+
+class ControlError(RunError):
+    """A control socket cannot be opened, or a run cannot be reached through one."""
+
+
+class UnknownRunError(ControlError):
+    """No run of that name can be reached, or, with `several`, more than one. `near` are those that may be meant."""
+
+    def __init__(self, run: str, known: Iterable[str] = (), several: Sequence[str] = ()) -> None:
+        names = list(known)
+        self.run, self.several, self.near = run, tuple(several), nearest(run, names)
+        if several:
+            super().__init__(f"{run!r} may mean {_listed(several, 'none')}: name more of the id")
+        else:
+            super().__init__(
+                f"no run {run!r} can be reached{_hint(self.near)}; those that can: {_listed(names, 'none')}. "
+                "A run can be reached while it lasts, by the user who started it, unless it has no control socket."
+            )
 
 
 class RunRefusedError(RunError):

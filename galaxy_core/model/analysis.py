@@ -79,7 +79,7 @@ def _check_lines(c: TaskConstellation, problems: list[str]) -> None:
         # Where the target no longer waits, it does not matter any more: a task that is tried again leaves the links into
         # what has gone on without it closed, and a run that is cancelled leaves links open between tasks that end.
         waits = target._status in UNSTARTED if line._open else target.is_modifiable
-        if waits and line._open != (source._status not in TERMINAL):
+        if waits and line._open != (source._status not in TERMINAL or line in c._withheld):
             state = "open" if line._open else "closed"
             problems.append(f"{name} is {state}, but its source is {source._status.value}")
         if line._line_id is not None and c._lines_by_id.get(line._line_id) is not line:

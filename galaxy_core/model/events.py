@@ -33,6 +33,12 @@ class EventType(Enum):
     CONSTELLATION_CANCELLED = "constellation_cancelled"
     MODIFICATION_TIMED_OUT = "modification_timed_out"
     MODIFICATION_REFUSED = "modification_refused"
+    EDIT_OPENED = "edit_opened"
+    EDIT_COMMITTED = "edit_committed"
+    EDIT_REFUSED = "edit_refused"
+    EDIT_CONFLICTED = "edit_conflicted"
+    EDIT_TIMED_OUT = "edit_timed_out"
+    EDIT_UNDONE = "edit_undone"
 
 
 @define

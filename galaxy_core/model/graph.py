@@ -30,6 +30,25 @@ from galaxy_core.model.progress import Progress
 from galaxy_core.model.result import TERMINAL, UNSTARTED, new_id
 from galaxy_core.model.task import TaskStar
 
+#: Links on one side of a task up to which a list is quicker to remove one from.
+_MANY = 256
+
+
+class Fan(dict[TaskStarLine, None]):
+    """The links on one side of a task that has very many, in the order of adding; each is removed in O(1).
+
+    A list takes a sixth of the memory and is as quick to walk, so a side becomes a fan only when it is long and a link
+    is removed from it: to take 100,000 links off one task takes 0.3 s instead of 30.
+    """
+
+    __slots__ = ()
+
+    def append(self, line: TaskStarLine) -> None:
+        self[line] = None
+
+    def remove(self, line: TaskStarLine) -> None:
+        del self[line]
+
 
 class Graph(Progress):
     """Tasks, links, and what follows from them. `TaskConstellation` is its public face."""
@@ -48,6 +67,8 @@ class Graph(Progress):
         "_revision",
         "_started_at",
         "_together",
+        "_touched",
+        "_tracked_since",
     )
 
     def __init__(self, constellation_id: str | None = None, name: str | None = None) -> None:
@@ -67,6 +88,9 @@ class Graph(Progress):
         self._executing = False
         self._revision = 0
         self._together = False
+        # What was edited at which revision, once somebody asked to be told (`track_edits`).
+        self._touched: dict[object, int] | None = None
+        self._tracked_since = 0
         self._next_index = 0
         self._order = Order()
 
@@ -132,7 +156,7 @@ class Graph(Progress):
         if self._listener is not None and (problems := task._unrunnable()):
             raise InvalidPlanError(problems, f"Task {task._task_id} cannot be added to a running plan")
         self._admit(task)
-        self._edited()
+        self._edited(task._task_id)
         if self._listener is not None and task in self._ready:
             self._listener.task_freed((task,), ())
 
@@ -149,14 +173,11 @@ class Graph(Progress):
         if not task.is_modifiable:
             raise ImmutableError("", task_id, task._standing, verb="remove")
         ready: list[TaskStar] = []
-        for line in [*task._in, *task._out]:
+        lines = [*task._in, *task._out]
+        for line in lines:
             ready += self._detach(line)
-        del self._tasks[task_id]
-        self._order.remove(task)
-        self._ready.pop(task, None)
-        self._counts[task._status] -= 1
-        task._owner = None
-        self._edited()
+        self._drop(task)
+        self._edited(task_id, *lines)
         if self._listener is not None:
             self._listener.task_removed(task)
             self._listener.task_freed([freed for freed in ready if freed is not task], ())
@@ -179,7 +200,7 @@ class Graph(Progress):
         if cycle is not None:
             raise CycleError(cycle, (dependency._from, dependency._to))
         self._attach(dependency, source, target)
-        self._edited()
+        self._edited(dependency)
         if source._status in TERMINAL:
             ready, skipped = self._settle(source, self._updated_at, dependency)
             if self._listener is not None:
@@ -198,7 +219,7 @@ class Graph(Progress):
         if not line._target.is_modifiable:
             raise ImmutableError("", line._to, line._target._standing, verb="remove a dependency of")
         ready = self._detach(line)
-        self._edited()
+        self._edited(line)
         if self._listener is not None:
             self._listener.task_freed(ready, ())
 
@@ -230,6 +251,14 @@ class Graph(Progress):
         if task._status in UNSTARTED:
             self._ready[task] = None
 
+    def _drop(self, task: TaskStar) -> None:
+        """Take out a task that has no links any more."""
+        del self._tasks[task._task_id]
+        self._order.remove(task)
+        self._ready.pop(task, None)
+        self._counts[task._status] -= 1
+        task._owner = None
+
     def _attach(self, line: TaskStarLine, source: TaskStar, target: TaskStar) -> None:
         line._source, line._target = source, target
         source._out.append(line)
@@ -248,9 +277,15 @@ class Graph(Progress):
         source, target = line._source, line._target
         assert source is not None
         assert target is not None
+        if len(source._out) > _MANY and type(source._out) is list:
+            source._out = Fan(dict.fromkeys(source._out))
+        if len(target._in) > _MANY and type(target._in) is list:
+            target._in = Fan(dict.fromkeys(target._in))
         source._out.remove(line)
         target._in.remove(line)
         del self._lines[line]
+        if self._withheld:
+            self._withheld.pop(line, None)
         if line._line_id is not None:
             self._lines_by_id.pop(line._line_id, None)
         line._source = line._target = None
@@ -261,10 +296,29 @@ class Graph(Progress):
                 return [target]
         return []
 
-    def _edited(self) -> None:
+    def _edited(self, *touched: str | TaskStarLine) -> None:
+        """Something was edited: tasks, by their ids, and links."""
         self._updated_at = time.time()
         if not self._together:
             self._revision += 1
+        if self._touched is not None:
+            revision = self._revision + self._together
+            for key in touched:
+                if isinstance(key, str):
+                    self._touched[key] = revision
+                else:  # both names that a transaction may have for it
+                    self._touched["link", key.line_id] = self._touched["link", (key._from, key._to)] = revision
+
+    def track_edits(self) -> None:
+        """From now on note what is edited at which revision, so that transactions can be based on one. O(edits) memory."""
+        if self._touched is None:
+            self._touched, self._tracked_since = {}, self._revision
+
+    def _touched_after(self, key: object, revision: int) -> bool:
+        """Whether a task (its id) or link ("link", its id or both ends) was, or may have been, edited after `revision`."""
+        if self._touched is None or revision < self._tracked_since:
+            return self._revision > revision
+        return self._touched.get(key, -1) > revision
 
     @contextmanager
     def _as_one_edit(self) -> Iterator[None]:
@@ -283,21 +337,26 @@ class Graph(Progress):
 
     def _task_changed(self, task: TaskStar) -> None:
         """A setter of a task was used."""
-        self._edited()
+        self._edited(task._task_id)
         if self._listener is not None:
             self._listener.task_changed(task)
 
     def _line_changed(self, line: TaskStarLine) -> None:
         """A link's type or condition was set; if its source has ended it is judged again."""
-        self._edited()
-        source, target = line._source, line._target
-        assert source is not None
+        self._edited(line)
+        assert line._source is not None
+        if not line._open:
+            self._unsettle(line)
+            ready, skipped = self._settle(line._source, self._updated_at)
+            if self._listener is not None:
+                self._listener.task_freed(ready, skipped)
+
+    def _unsettle(self, line: TaskStarLine) -> None:
+        """Have the target of a link wait for it (again)."""
+        target = line._target
         assert target is not None
         if not line._open:
             line._open = True
             target._pending += 1
             target._ticket = 0
             self._ready.pop(target, None)
-            ready, skipped = self._settle(source, self._updated_at)
-            if self._listener is not None:
-                self._listener.task_freed(ready, skipped)

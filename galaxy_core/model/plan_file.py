@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -11,13 +11,15 @@ from attrs import field, frozen
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.device import DeviceType
+from galaxy_core.model.edits import TASK_FIELDS
 from galaxy_core.model.places import Findings
 from galaxy_core.model.plan_links import COMMAND_KEYS, Link, LinkReader, find_cycles
 from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskPriority
 from galaxy_core.model.request import Command, Request, request_from_dict
 from galaxy_core.model.schema_files import validated_plan
-from galaxy_core.model.source import MAX_BYTES, Source, collector_paused, parse, read_source, text_source
+from galaxy_core.model.source import MAX_BYTES, Source, collector_paused, find_foreign, parse, read_source, text_source
 from galaxy_core.model.task import TaskStar
+from galaxy_core.model.values import copied
 
 #: Tasks of a plan, unless the caller says otherwise.
 MAX_TASKS: Final = 250_000
@@ -30,17 +32,21 @@ _COMMAND_KEYS: Final = frozenset(COMMAND_KEYS)
 
 @frozen
 class Plan:
-    """A plan document that has been checked. `tasks` has the keys of the file, and is not to be changed."""
+    """A plan document that has been checked. `tasks` has the keys of the file, and is not to be changed.
+
+    `extensions` is what the document tells plugins, plain data by the plugin's name.
+    """
 
     tasks: Mapping[str, Mapping[str, Any]]
     name: str | None = None
     strategy: str | None = None
     description: str | None = None
+    extensions: Mapping[str, Any] | None = None
     _links: list[Link] = field(factory=list, repr=False)
 
     def to_constellation(self, constellation_id: str | None = None) -> TaskConstellation:
-        """A new constellation of the plan. Its metadata has the plan's strategy and description, if there are any."""
-        metadata = {"strategy": self.strategy, "description": self.description}
+        """A new constellation of the plan. Its metadata has the plan's strategy, description and extensions, if any."""
+        metadata = {"strategy": self.strategy, "description": self.description, "extensions": self.extensions}
         with collector_paused():
             reader = _TaskReader()
             return TaskConstellation.build(
@@ -102,6 +108,31 @@ class _TaskReader:
         return self._retries[key]
 
 
+def task_from_keys(task_id: str, keys: Mapping[str, Any]) -> TaskStar:
+    """A task of the keys of a plan file, which have been checked."""
+    return _TaskReader().task(task_id, keys)
+
+
+#: The keys of a plan file, and the arguments of `TaskStar` that they give.
+_FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("run", "shell", "action", *COMMAND_KEYS), ("request",)),
+    "device": ("target_device_id",),
+    "timeout_s": ("timeout",),
+    "data": ("task_data",),
+    "retry": ("retry_count", "retry"),
+}
+
+
+def plan_keys_of(task_id: str, keys: Mapping[str, Any], given: Iterable[str]) -> dict[str, Any]:
+    """Of a task of these keys, which have been checked, the arguments that the `given` keys stand for."""
+    task = task_from_keys(task_id, keys)
+    names = [name for key in given for name in _FIELDS.get(key, (key,))]
+    said = {name: getattr(task, TASK_FIELDS[name]) for name in names if name in TASK_FIELDS}
+    if "name" in said and keys.get("name") is None:
+        said["name"] = ""
+    return said
+
+
 def _request(keys: Mapping[str, Any]) -> Request | None:
     run = keys.get("run")
     # Most requests are plain argument lists, and are worth a shorter way.
@@ -143,20 +174,34 @@ def load_plan(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, max_t
 def _checked(source: Source, data: dict[str, Any] | None, max_tasks: int) -> Plan:
     if data is None:
         data = parse(source, "a plan")
-    tasks = data.get("tasks")
-    if isinstance(tasks, dict) and len(tasks) > max_tasks:
-        raise source.refuse_whole(
-            f"has {len(tasks):,} tasks, more than the {max_tasks:,} that are read; raise max_tasks if it is meant to"
-        )
     findings = Findings()
     with collector_paused():
-        document = validated_plan(data, findings)
-        links: list[Link] = []
-        if isinstance(tasks, dict):
-            reader = LinkReader(tasks, findings)
-            links = reader.read()
-            if not reader.in_order:
-                find_cycles(tasks, links, findings)
-    if document is None or findings:
+        plan = checked_plan(data, findings, max_tasks)
+    if plan is None:
         raise source.refuse(findings)
-    return Plan(document["tasks"], document.get("name"), document.get("strategy"), document.get("description"), links)
+    return plan
+
+
+def checked_plan(data: dict[str, Any], findings: Findings, max_tasks: int = MAX_TASKS) -> Plan | None:
+    """The plan of a document that has been parsed; None, and findings, when it is not one."""
+    tasks = data.get("tasks")
+    if isinstance(tasks, dict) and len(tasks) > max_tasks:
+        findings.add(
+            (),
+            f"has {len(tasks):,} tasks, more than the {max_tasks:,} that are read; raise max_tasks if it is meant to",
+        )
+        return None
+    document = validated_plan(data, findings)
+    if "extensions" in data:
+        find_foreign(("extensions",), data["extensions"], findings)
+    links: list[Link] = []
+    if isinstance(tasks, dict):
+        reader = LinkReader(tasks, findings)
+        links = reader.read()
+        if not reader.in_order:
+            find_cycles(tasks, links, findings)
+    if document is None or findings:
+        return None
+    extensions = document.get("extensions")
+    about = (document.get("name"), document.get("strategy"), document.get("description"))
+    return Plan(document["tasks"], *about, None if extensions is None else copied(extensions), links)

@@ -22,7 +22,8 @@ REQUESTS: Final = ("run", "shell", "action")
 COMMAND_KEYS: Final = ("cwd", "env", "stdin", "files", "outputs")
 #: Where transports keep the whole of a stream that is too long for a result, whether or not the task names it.
 STREAM_FILES: Final = ("stdout.txt", "stderr.txt")
-_ENDS: Final[Mapping[str, DependencyType]] = {
+#: What a need may say of the ends that it accepts.
+ENDS: Final[Mapping[str, DependencyType]] = {
     "success": DependencyType.SUCCESS_ONLY,
     "completion": DependencyType.COMPLETION_ONLY,
     "always": DependencyType.UNCONDITIONAL,
@@ -75,15 +76,17 @@ _TAKING: Final = frozenset({"stdin", "env", "files", "action"})
 class LinkReader:
     """Reads the links of a plan's tasks, and finds what is wrong with them. O(tasks + links).
 
-    `in_order` says whether every task stands after those that it needs, so that there can be no cycle.
+    `in_order` says whether every task stands after those that it needs, so that there can be no cycle. Unless they are
+    `alone`, tasks may need others that are not among them.
     """
 
-    def __init__(self, tasks: Mapping[str, Any], findings: Findings) -> None:
+    def __init__(self, tasks: Mapping[str, Any], findings: Findings, *, alone: bool = True) -> None:
         self.links: list[Link] = []
         self.in_order = True
         self._read: set[str] = set()
         self._tasks = tasks
         self._findings = findings
+        self._alone = alone
         # By their text; of a wrong one, what is wrong with it. A path sees other names than a condition.
         self._expressions: dict[str, Expression | str] = {}
         self._paths: dict[str, str | None] = {}
@@ -91,15 +94,19 @@ class LinkReader:
     def read(self) -> list[Link]:
         """The links in the order of the document, those that references imply included."""
         for task_id, task in self._tasks.items():
-            if type(task) is dict:
-                if "run" not in task or not _NOT_PLAIN.isdisjoint(task):
-                    self._request(task_id, task)
-                named = self._needs(task_id, task)
-                if not _TAKING.isdisjoint(task) or _has_mappings(task.get("run")):
-                    for place, reference in references(task):
-                        self._reference(task_id, named, ("tasks", task_id, *place), reference)
-            self._read.add(task_id)
+            self.read_task(task_id, task)
         return self.links
+
+    def read_task(self, task_id: str, task: Any) -> None:
+        """Add the links into one task."""
+        if type(task) is dict:
+            if "run" not in task or not _NOT_PLAIN.isdisjoint(task):
+                self._request(task_id, task)
+            named = self._needs(task_id, task)
+            if not _TAKING.isdisjoint(task) or _has_mappings(task.get("run")):
+                for place, reference in references(task):
+                    self._reference(task_id, named, ("tasks", task_id, *place), reference)
+        self._read.add(task_id)
 
     def _request(self, task_id: str, task: Mapping[str, Any]) -> None:
         given = [key for key in REQUESTS if key in task]
@@ -150,7 +157,7 @@ class LinkReader:
                 continue
             if source not in self._read:
                 self.in_order = False
-                if source not in self._tasks:
+                if source not in self._tasks and self._alone:
                     self._unknown(("tasks", task_id, "needs", index), source)
                     continue
             if source in named:
@@ -167,7 +174,7 @@ class LinkReader:
         when = need.get("when")
         if when is None:
             ends = need.get("on", "success")
-            return (_ENDS.get(ends, _SUCCESS) if type(ends) is str else _SUCCESS), None
+            return (ENDS.get(ends, _SUCCESS) if type(ends) is str else _SUCCESS), None
         if "on" in need:
             self._findings.add(place, "'on' and 'when' exclude each other; a condition can ask for the status itself")
         condition = self._expression(when) if type(when) is str else None
@@ -196,7 +203,7 @@ class LinkReader:
             if unchecked:
                 self._findings.add((*place, "from"), f"found {described(source)}; a task's id is wanted here")
             return
-        if source not in self._tasks:
+        if source not in self._tasks and self._alone:
             self._unknown((*place, "from"), source)
             return
         if source not in named:
@@ -219,9 +226,11 @@ class LinkReader:
         if kind == "json" and rest:
             return self._path_problem(rest)
         if kind == "file" and rest:
-            task = self._tasks[source]
-            outputs = task.get("outputs", []) if isinstance(task, dict) else None
-            if not isinstance(outputs, list) or rest in outputs or rest in STREAM_FILES or "action" in task:
+            task = self._tasks.get(source)
+            if not isinstance(task, dict) or "action" in task:
+                return None
+            outputs = task.get("outputs", [])
+            if not isinstance(outputs, list) or rest in outputs or rest in STREAM_FILES:
                 return None
             names = [name for name in outputs if isinstance(name, str)]
             listed = f"its outputs are {', '.join(map(repr, names))}" if names else "it has no outputs"

@@ -26,7 +26,17 @@ _NONE: tuple[TaskStar, ...] = ()
 class Progress:
     """The tasks of a plan as a run sees them. `Graph` adds what edits the plan."""
 
-    __slots__ = ("__weakref__", "_broken", "_cancelled", "_counts", "_listener", "_ready", "_tasks", "_updated_at")
+    __slots__ = (
+        "__weakref__",
+        "_broken",
+        "_cancelled",
+        "_counts",
+        "_listener",
+        "_ready",
+        "_tasks",
+        "_updated_at",
+        "_withheld",
+    )
 
     def __init__(self, now: float) -> None:
         self._tasks: dict[str, TaskStar] = {}
@@ -36,6 +46,8 @@ class Progress:
         self._cancelled = False
         self._broken = 0  # tasks that are skipped because a condition could not be evaluated
         self._updated_at = now
+        # Links whose source has ended in a way that they do not accept, while an editor may still change that.
+        self._withheld: dict[TaskStarLine, None] = {}
 
     def _known(self, task_id: str) -> TaskStar:
         task = self._tasks.get(task_id)
@@ -61,11 +73,18 @@ class Progress:
         task._attempts += 1
 
     def end(
-        self, task: TaskStar, status: TaskStatus, result: Any, error: BaseException | None, at: float
+        self,
+        task: TaskStar,
+        status: TaskStatus,
+        result: Any,
+        error: BaseException | None,
+        at: float,
+        withhold: bool = False,
     ) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
         """End a task for good; returns the tasks that became ready and those that are skipped now. O(out-degree).
 
-        For whoever drives the constellation (it is not called back). `task` must not have ended.
+        For whoever drives the constellation (it is not called back). `task` must not have ended. With `withhold`,
+        nothing is skipped by this end before `judge_withheld`: somebody may still find another way for it.
         """
         old = task._status
         task._status = status
@@ -77,7 +96,20 @@ class Progress:
         counts[status] += 1
         if old is not _RUNNING:
             self._ready.pop(task, None)
-        return self._settle(task, at) if task._out else (_NONE, _NONE)
+        return self._settle(task, at, withhold=withhold) if task._out else (_NONE, _NONE)
+
+    def judge_withheld(self, lines: Sequence[TaskStarLine], at: float) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
+        """Judge links that were withheld, as they are by now; the tasks that became ready, and those that are skipped."""
+        ready: list[TaskStar] = []
+        skipped: list[TaskStar] = []
+        for line in lines:
+            del self._withheld[line]
+            source = line._source
+            if source is not None and line._open and source._status in TERMINAL:
+                freed, without = self._settle(source, at, line)
+                ready += freed
+                skipped += without
+        return ready, skipped
 
     def withdraw(self, task: TaskStar, error: BaseException, at: float) -> None:
         """Cancel a task that has not started without judging the links out of it, as when the whole run ends."""
@@ -89,11 +121,11 @@ class Progress:
         task._updated_at = at
 
     def _settle(
-        self, ended: TaskStar, at: float, only: TaskStarLine | None = None
+        self, ended: TaskStar, at: float, only: TaskStarLine | None = None, withhold: bool = False
     ) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
         """Judge the open links out of a task that has ended, and of those that are skipped by it, transitively.
 
-        With `only`, of the links out of the ended task just that one.
+        With `only`, of the links out of the ended task just that one. With `withhold`, those that refuse stay open.
         """
         ready: list[TaskStar] = []
         skipped: list[TaskStar] = []
@@ -111,8 +143,12 @@ class Progress:
                 if kind is _UNCONDITIONAL or (succeeded and kind is _SUCCESS_ONLY) or kind is _COMPLETION_ONLY:
                     line._satisfied = line._evaluation = True
                     line._evaluated_at = at
-                elif (cause := line.refusal(task)) is not None:
-                    if target._status in UNSTARTED:
+                elif (cause := line._refused(task)) is not None:
+                    if withhold and target._status in UNSTARTED:
+                        line._open = True
+                        target._pending += 1
+                        self._withheld[line] = None
+                    elif target._status in UNSTARTED:
                         self._skip(target, cause, at)
                         skipped.append(target)
                         queue.append(target)
@@ -158,7 +194,7 @@ class Progress:
             assert target is not None
             if not line._open and target.is_modifiable:
                 line._open = True
-                line.reset_satisfaction()
+                line._forget()
                 target._pending += 1
                 target._ticket = 0
                 self._ready.pop(target, None)

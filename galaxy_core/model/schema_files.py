@@ -274,6 +274,12 @@ class PlanDocument(TypedDict):
     ]
     description: NotRequired[Annotated[Text, Field(description="What the plan is for, in words.")]]
     tasks: Annotated[dict[Id, TaskDocument], Field(description="Tasks by id.")]
+    extensions: NotRequired[
+        Annotated[
+            dict[Name, Any],
+            Field(description="What plugins are told, by the plugin's name. Each checks its own when a run starts."),
+        ]
+    ]
 
 
 @with_config(_config(title="Device"))

@@ -12,10 +12,11 @@ from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskCon
 from galaxy_core.model.request import Request
 from galaxy_core.model.result import UNSTARTED, TaskStatus, new_id, stamp
 from galaxy_core.model.serial import Document
+from galaxy_core.model.values import copied
 
 if TYPE_CHECKING:
     from galaxy_core.model.dependency import TaskStarLine
-    from galaxy_core.model.graph import Graph
+    from galaxy_core.model.graph import Fan, Graph
     from galaxy_core.model.task import TaskStar
 
 _PENDING = TaskStatus.PENDING
@@ -23,7 +24,11 @@ _NO_CAPABILITIES: frozenset[str] = frozenset()
 
 
 class TaskSpec(Document):
-    """The part of a `TaskStar` that its author writes. Setters guard I3: what has started cannot be changed."""
+    """The part of a `TaskStar` that its author writes. Setters guard I3: what has started cannot be changed.
+
+    Nor from outside: data is copied when it is given and when it is asked for (see `values.copied`), and requests are
+    read-only (see request.py).
+    """
 
     __slots__ = (
         "_after",
@@ -94,7 +99,7 @@ class TaskSpec(Document):
         self._priority = priority
         self._timeout = timeout
         self._retry_count = retry_count
-        self._task_data = dict(task_data) if task_data else None
+        self._task_data = copied(dict(task_data)) if task_data else None
         self._expected_output_type = expected_output_type
         self._request = request
         self._requires = frozenset(requires) if requires else _NO_CAPABILITIES
@@ -117,8 +122,8 @@ class TaskSpec(Document):
         self._after: TaskStar | None = None
         self._pending = 0  # links into it whose source has not ended
         self._ticket = 0  # its place in a lane's queue; 0 when it has none
-        self._in: list[TaskStarLine] = []
-        self._out: list[TaskStarLine] = []
+        self._in: list[TaskStarLine] | Fan = []
+        self._out: list[TaskStarLine] | Fan = []
         if config is not None:
             self._configure(config)
 
@@ -127,7 +132,7 @@ class TaskSpec(Document):
         self._retry_count = config.retry_count or self._retry_count
         self._priority = config.priority or self._priority
         if config.metadata:
-            self._task_data = {**(self._task_data or {}), **config.metadata}
+            self._task_data = {**(self._task_data or {}), **copied(dict(config.metadata))}
         if config.retry_count and self._retry is DEFAULT_RETRY:
             self._retry = RetryPolicy(backoff_s=config.retry_delay)
 
@@ -271,19 +276,19 @@ class TaskSpec(Document):
 
     @property
     def task_data(self) -> dict[str, Any]:
-        """A copy of the data that goes to the device with the description."""
-        return dict(self._task_data) if self._task_data else {}
+        """A copy of the data that goes to the device with the description, to the depth of `values.copied`."""
+        return copied(self._task_data) if self._task_data else {}
 
     @task_data.setter
     def task_data(self, data: Mapping[str, Any] | None) -> None:
         self._guard("task data")
-        self._task_data = dict(data) if data else None
+        self._task_data = copied(dict(data)) if data else None
         self._changed()
 
     def update_task_data(self, data: Mapping[str, Any]) -> None:
-        """Merge `data` into the task data."""
+        """Merge a copy of `data` into the task data."""
         self._guard("task data")
-        self._task_data = {**(self._task_data or {}), **data}
+        self._task_data = {**(self._task_data or {}), **copied(dict(data))}
         self._changed()
 
     @property

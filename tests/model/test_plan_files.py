@@ -10,6 +10,7 @@ import pytest
 
 from galaxy_core.errors import DocumentError
 from galaxy_core.model.condition import Expression
+from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import DependencyType
 from galaxy_core.model.device import DeviceType
 from galaxy_core.model.plan_file import Plan, load_plan, parse_plan
@@ -219,6 +220,22 @@ def test_description_and_strategy_stand_in_the_metadata() -> None:
     plan = parse_plan("description: What it is for.\nstrategy: round_robin\ntasks: {}")
     assert plan.description == "What it is for."
     assert plan.to_constellation().metadata == {"strategy": "round_robin", "description": "What it is for."}
+
+
+def test_what_a_plan_tells_plugins_stands_in_the_metadata() -> None:
+    data = {"tasks": {}, "extensions": {"replan": {"rules": [{"on": ["a"]}]}, "notify": None}}
+    plan = parse_plan(data)
+    assert plan.extensions == data["extensions"]
+    constellation = plan.to_constellation()
+    assert constellation.metadata == {"extensions": data["extensions"]}
+    assert TaskConstellation.from_dict(constellation.to_dict()).metadata == constellation.metadata
+    data["extensions"].clear()
+    assert plan.extensions
+
+
+def test_a_plan_that_tells_plugins_nothing_has_no_such_metadata() -> None:
+    assert parse_plan("tasks: {}").extensions is None
+    assert parse_plan("tasks: {}").to_constellation().metadata == {}
 
 
 def test_arguments_may_span_lines_and_hold_any_letters() -> None:

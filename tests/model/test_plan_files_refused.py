@@ -48,9 +48,25 @@ def test_all_problems_come_at_once_in_the_order_of_the_lines() -> None:
         (
             "nmae",
             7,
-            "unknown key 'nmae'; did you mean 'name'?; allowed are 'name', 'strategy', 'description', 'tasks'",
+            "unknown key 'nmae'; did you mean 'name'?; allowed are 'name', 'strategy', 'description', 'tasks', 'extensions'",
         ),
     ]
+
+
+@pytest.mark.parametrize(
+    ("extensions", "path", "why"),
+    [
+        ([], "extensions", "found an empty list; a mapping is wanted here"),
+        ({"replan": {"since": dt.date(2026, 1, 2)}}, "extensions.replan.since", "there are no dates among the values"),
+        ({"replan": [float("nan")]}, "extensions.replan[0]", "infinity and NaN are not values here"),
+        ({"replan": {1: "a"}}, "extensions.replan", "keys are text"),
+        ({"": {}}, 'extensions[""]', "text of one line is wanted"),
+    ],
+)
+def test_what_plugins_are_told_is_plain_data_by_their_names(extensions: Any, path: str, why: str) -> None:
+    found = only({"tasks": {}, "extensions": extensions})
+    assert found[0] == path
+    assert why in found[2]
 
 
 def test_the_message_of_the_error_has_a_line_for_each_problem() -> None:

@@ -251,3 +251,30 @@ def test_a_call_is_written_by_its_name_and_does_not_come_back() -> None:
 def test_a_document_that_is_not_exactly_one_request_is_refused(written: dict[str, Any], why: str) -> None:
     with pytest.raises(ValueError, match=why):
         request_from_dict(written)
+
+
+FETCH = Reference("fetch", "json.path")
+
+
+@pytest.mark.parametrize(
+    ("request_", "renamed"),
+    [
+        (
+            Command(["x", FETCH, FACTS], env={"A": FETCH}, stdin=FETCH, files={"f": FETCH, "g": "/g"}, cwd="src"),
+            {"fetch.2", "facts"},
+        ),
+        (Action("tap", {"at": FETCH, "deep": {"from": "fetch"}}), {"fetch.2"}),
+        (Call(print, (FETCH, "fetch"), {"end": FACTS}), {"fetch.2", "facts"}),
+        (Command(["fetch"], stdin="fetch"), set()),
+    ],
+)
+def test_references_can_be_led_to_other_tasks_and_nothing_else_changes(request_: Request, renamed: set[str]) -> None:
+    there = request_.renamed({"fetch": "fetch.2", "other": "x"})
+    assert {reference.task_id for reference in there.references} == renamed
+    assert there.renamed({"fetch.2": "fetch"}) == request_
+    assert [reference.value for reference in there.references] == [one.value for one in request_.references]
+
+
+def test_a_request_without_such_references_is_itself_when_they_are_led_elsewhere() -> None:
+    command = Command(["x", FACTS])
+    assert command.renamed({"fetch": "fetch.2"}) is command

@@ -52,7 +52,8 @@ class SteadyLoop(VirtualLoop):
         if timeout != 0 and self._resting:
             resting, self._resting = self._resting, []
             for future in resting:
-                future.set_result(None)
+                if not future.done():  # else whoever waited was cancelled
+                    future.set_result(None)
             return []
         return super().select(timeout)
 

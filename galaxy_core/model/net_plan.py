@@ -1,0 +1,79 @@
+"""What would be wrong with the plan that a transaction leads to, though each operation is sound in itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from galaxy_core.errors import EditProblem
+from galaxy_core.model.cycles import cycle_through
+from galaxy_core.model.differences import task_differences
+from galaxy_core.model.task import TaskStar
+
+if TYPE_CHECKING:
+    from galaxy_core.model.changes import Changes
+
+#: Cycles that are named.
+_CYCLES = 5
+
+
+def missing_inputs(changes: Changes) -> Iterator[EditProblem]:
+    """What tasks would take from others without waiting for them, as far as the changes bring it about."""
+    tasks = changes.plan._tasks
+    lost: dict[str, dict[str, object]] = {}  # by target and source, the last link that is taken out
+    for line_id, line in changes.removed_lines.items():
+        lost.setdefault(line._to, {})[line._from] = "link", line_id
+    for task_id, task in changes.new_tasks.items():
+        yield from _missing(changes, task, dict.fromkeys(_sources(task), task_id))
+    for task_id, task in changes.updated_tasks.items():
+        if "request" in task_differences(tasks[task_id], task):
+            yield from _missing(changes, task, dict.fromkeys(_sources(task), task_id) | lost.pop(task_id, {}))
+    for task_id, sources in lost.items():
+        if task_id not in changes.removed_tasks and tasks[task_id].is_modifiable:
+            yield from _missing(changes, changes.updated_tasks.get(task_id, tasks[task_id]), sources)
+
+
+def _sources(task: TaskStar) -> Iterator[str]:
+    """The tasks that a task takes something from."""
+    return (reference.task_id for reference in (task._request.references if task._request is not None else ()))
+
+
+def _missing(changes: Changes, task: TaskStar, sources: Mapping[str, object]) -> Iterator[EditProblem]:
+    """Of `sources`, what the task takes from without waiting for it. They map to what may have brought that about."""
+    request, task_id = task._request, task._task_id
+    if not sources or request is None:
+        return
+    wanted = {reference.task_id: reference for reference in request.references if reference.task_id in sources}
+    for source_id, reference in wanted.items():
+        if changes.between(source_id, task_id):
+            continue
+        reason = f"task {task_id!r} takes {reference} without waiting for it: "
+        stays = source_id in changes.plan._tasks and source_id not in changes.removed_tasks
+        if stays or source_id in changes.new_tasks:
+            reason += f"it needs a dependency on {source_id!r}"
+        else:
+            reason += "there is no such task"
+        moved = any(map(changes.noted, (("link", (source_id, task_id)), source_id, task_id)))
+        yield EditProblem("input", reason, changes.by[sources[source_id]], task_id, moved)
+
+
+def cycles(changes: Changes) -> Iterator[EditProblem]:
+    """Cycles, each with an operation that adds a link of it; that link is left out when the next is looked for."""
+    lines = dict(changes.new_lines)
+    for _ in range(_CYCLES):
+        cycle = cycle_through(changes.plan, changes.new_tasks, lines, changes.removed_lines)
+        if cycle is None:
+            return
+        added: list[str] = []
+        moved = False
+        for pair in pairwise(cycle):
+            way = changes.between(*pair)
+            new = [line.line_id for line in way if line._target is None and line.line_id in lines]
+            old = [line.line_id for line in way if line._target is not None]
+            added += new
+            moved = moved or (not new and all(changes.noted(("link", line_id)) for line_id in old))
+        closing = max(added, key=lambda line_id: changes.by["link", line_id] or 0)
+        reason = f"the plan would have a cycle: {' -> '.join(cycle)}"
+        yield EditProblem("cycle", reason, changes.by["link", closing], cycle[0], moved)
+        del lines[closing]

@@ -1,0 +1,34 @@
+"""The test of the tests: with any one of these bugs planted, some seed fails; without, none does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.properties.sim.bugs import BUGS
+from tests.properties.sim.simulation import simulate
+
+#: So many seeds are tried, until one fails.
+SEEDS = 400
+
+
+def _caught(backend: str) -> Iterator[int]:
+    for seed in range(SEEDS):
+        try:
+            trace = simulate(seed, backend)
+        except AssertionError:
+            yield seed
+        else:
+            if trace.problems:
+                yield seed
+
+
+@pytest.mark.parametrize("name", BUGS)
+def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    BUGS[name](monkeypatch)
+    assert next(_caught("asyncio"), None) is not None, f"no seed below {SEEDS} shows that {name.replace('_', ' ')}"
+
+
+def test_there_are_at_least_twenty_bugs() -> None:
+    assert len(BUGS) >= 20
