@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from galaxy_core.errors import (
     AssignmentError,
+    CommandExecutionError,
+    CommandUndoError,
     ConditionError,
+    ControlError,
     CycleError,
     DeviceError,
     DeviceLostError,
     DocumentError,
     DuplicateIdError,
+    EditConflictError,
+    EditError,
+    EditProblem,
     GalaxyError,
     HookError,
     ImmutableError,
@@ -44,6 +50,7 @@ from galaxy_core.errors import (
     TransitionError,
     UnknownDeviceError,
     UnknownJournalError,
+    UnknownRunError,
     UnknownStrategyError,
     UnknownTaskError,
     UnknownTransportError,
@@ -54,10 +61,12 @@ from galaxy_core.extension.interfaces import (
     Attempt,
     Completed,
     DeviceLoad,
+    EndedTasks,
     IEventObserver,
     Journal,
     JournalWriter,
     Placement,
+    ProposedEdit,
     Refused,
     RunInfo,
     Session,
@@ -71,14 +80,26 @@ from galaxy_core.model.condition import Expression
 from galaxy_core.model.constellation import ConstellationState, TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.device import Device, DeviceStatus, DeviceType, SecretRef
+from galaxy_core.model.edits import (
+    AddDependency,
+    AddTask,
+    RemoveDependency,
+    RemoveTask,
+    ReplacePlan,
+    Transaction,
+    UpdateDependency,
+    UpdateTask,
+)
 from galaxy_core.model.events import AgentEvent, ConstellationEvent, DeviceEvent, Event, EventType, TaskEvent
 from galaxy_core.model.policy import Effect, RetryPolicy, TaskConfiguration, TaskPriority
+from galaxy_core.model.reasons import message_of
 from galaxy_core.model.request import Action, Call, Command, Reference
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.clock import Clock
 from galaxy_core.runtime.devices import ConstellationDeviceManager
+from galaxy_core.runtime.drafts import Committed, Draft
 from galaxy_core.runtime.explain import Why
 from galaxy_core.runtime.manager import ConstellationManager
 from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
@@ -86,13 +107,23 @@ from galaxy_core.runtime.plans import run_constellation
 from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
 
 if TYPE_CHECKING:
+    from galaxy_core.model.edits_fields import transaction_to_dict
+    from galaxy_core.model.edits_file import transaction_from_dict, transaction_from_json
+    from galaxy_core.model.event_document import event_document
     from galaxy_core.model.inventory_file import Inventory, load_inventory, parse_inventory
     from galaxy_core.model.plan_file import Plan, load_plan, parse_plan
+    from galaxy_core.model.preview import Preview, preview
     from galaxy_core.model.schema import TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema
+    from galaxy_core.model.schema_edits import transaction_json_schema
     from galaxy_core.model.schema_files import inventory_json_schema, plan_json_schema
+    from galaxy_core.runtime.control import control_socket
+    from galaxy_core.runtime.control_client import ask_run, reachable_runs, watch_run
+    from galaxy_core.runtime.editor import ConstellationEditor
 
 __all__ = [
     "Action",
+    "AddDependency",
+    "AddTask",
     "AgentEvent",
     "AssignmentError",
     "AssignmentStrategy",
@@ -100,13 +131,18 @@ __all__ = [
     "Call",
     "Clock",
     "Command",
+    "CommandExecutionError",
+    "CommandUndoError",
+    "Committed",
     "Completed",
     "ConditionError",
     "ConstellationDeviceManager",
+    "ConstellationEditor",
     "ConstellationEvent",
     "ConstellationManager",
     "ConstellationModificationSynchronizer",
     "ConstellationState",
+    "ControlError",
     "CycleError",
     "DependencyType",
     "Device",
@@ -117,8 +153,13 @@ __all__ = [
     "DeviceStatus",
     "DeviceType",
     "DocumentError",
+    "Draft",
     "DuplicateIdError",
+    "EditConflictError",
+    "EditError",
+    "EditProblem",
     "Effect",
+    "EndedTasks",
     "Event",
     "EventBus",
     "EventType",
@@ -145,8 +186,13 @@ __all__ = [
     "PluginInfo",
     "PluginLoadError",
     "PluginRegistry",
+    "Preview",
+    "ProposedEdit",
     "Reference",
     "Refused",
+    "RemoveDependency",
+    "RemoveTask",
+    "ReplacePlan",
     "RequestError",
     "RetryPolicy",
     "RunError",
@@ -175,28 +221,55 @@ __all__ = [
     "TaskStatus",
     "TaskTimeoutError",
     "TaskToPlace",
+    "Transaction",
     "TransitionError",
     "Transport",
     "Unknown",
     "UnknownDeviceError",
     "UnknownJournalError",
+    "UnknownRunError",
     "UnknownStrategyError",
     "UnknownTaskError",
     "UnknownTransportError",
+    "UpdateDependency",
+    "UpdateTask",
     "Why",
+    "ask_run",
+    "control_socket",
+    "event_document",
     "get_event_bus",
     "hookimpl",
     "inventory_json_schema",
     "load_inventory",
     "load_plan",
+    "message_of",
     "parse_inventory",
     "parse_plan",
     "plan_json_schema",
+    "preview",
+    "reachable_runs",
     "resolve_secret",
     "run_constellation",
+    "transaction_from_dict",
+    "transaction_from_json",
+    "transaction_json_schema",
+    "transaction_to_dict",
+    "watch_run",
 ]
 
 _LAZY = {
+    "ConstellationEditor": "galaxy_core.runtime.editor",
+    "transaction_json_schema": "galaxy_core.model.schema_edits",
+    "transaction_to_dict": "galaxy_core.model.edits_fields",
+    "transaction_from_dict": "galaxy_core.model.edits_file",
+    "transaction_from_json": "galaxy_core.model.edits_file",
+    "ask_run": "galaxy_core.runtime.control_client",
+    "watch_run": "galaxy_core.runtime.control_client",
+    "reachable_runs": "galaxy_core.runtime.control_client",
+    "control_socket": "galaxy_core.runtime.control",
+    "event_document": "galaxy_core.model.event_document",
+    "preview": "galaxy_core.model.preview",
+    "Preview": "galaxy_core.model.preview",
     "Inventory": "galaxy_core.model.inventory_file",
     "load_inventory": "galaxy_core.model.inventory_file",
     "parse_inventory": "galaxy_core.model.inventory_file",

@@ -15,6 +15,8 @@ from galaxy_core.extension import hookspecs
 
 #: The hooks whose implementations are called once, synchronously, when a plugin is loaded.
 CONTRIBUTING = ("galaxy_strategies", "galaxy_transports", "galaxy_journals", "galaxy_observers")
+#: Those and the one that the scheduler calls in passing; none of them can wait for anything.
+SYNCHRONOUS = (*CONTRIBUTING, "galaxy_wants_end")
 
 #: The names of every hook's arguments.
 SPECS = {
@@ -140,7 +142,7 @@ def _is_required(parameter: inspect.Parameter) -> bool:
 
 
 def _refuse_wrong_mode(name: str, hook: str, function: Callable[..., Any]) -> None:
-    if hook in CONTRIBUTING:
+    if hook in SYNCHRONOUS:
         if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
             raise HookError(name, hook, "it is `async def`, but is called synchronously; write it as `def`")
     elif inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):

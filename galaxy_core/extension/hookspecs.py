@@ -8,11 +8,24 @@ registered first, ``tryfirst`` and ``trylast`` respected), awaits one at a time,
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
-from galaxy_core.extension.interfaces import AssignmentStrategy, IEventObserver, Journal, RunInfo, Transport
+from galaxy_core.extension.interfaces import (
+    AssignmentStrategy,
+    EndedTasks,
+    IEventObserver,
+    Journal,
+    ProposedEdit,
+    RunInfo,
+    Transport,
+)
+
+if TYPE_CHECKING:
+    from galaxy_core.model.constellation import TaskConstellation
+    from galaxy_core.model.edits import Operation, Transaction
+    from galaxy_core.model.task import TaskStar
 
 PROJECT = "galaxy_core"
 
@@ -63,6 +76,42 @@ def galaxy_review_run(run: RunInfo) -> str | Awaitable[str | None] | None:
     When: after assignment and validation, before anything is published or started. Mode: each implementation in turn,
     ``def`` or ``async def``, all are asked. Returns None to agree, or the reason for refusing. One that raises or does
     not answer within its deadline refuses, too: a policy that cannot answer has not agreed.
+    """
+
+
+@hookspec
+def galaxy_propose_edit(
+    ended: EndedTasks,
+) -> Transaction | Iterable[Operation] | Operation | Awaitable[Any] | None:
+    """Propose an edit of a running plan, now that tasks of it have ended.
+
+    When: after tasks completed, failed or ended unknown; what ends while an implementation thinks is in its next call.
+    Mode: all implementations side by side, ``def`` or ``async def``, each about one batch after the other. Until it has
+    answered, nothing starts that those ends lead to, and nothing is skipped because of them; the rest goes on. Returns
+    None to leave the plan as it is, or operations, which are committed as one transaction in the name of the plugin. If
+    that no longer fits, because another editor came first, it is asked again, with the reasons in `ended.refused`, up to
+    three times. One that raises is reported and harms nobody; one that takes longer than the modification timeout is
+    treated as the synchronizer's timeout policy says.
+    """
+
+
+@hookspec
+def galaxy_wants_end(plan: TaskConstellation, task: TaskStar, status: str) -> bool:  # type: ignore[empty-body]
+    """Say whether this plugin's `galaxy_propose_edit` is to be asked about a task of `plan` that is about to end in `status`.
+
+    When: at each end that could be asked about, before anything follows from it. Mode: synchronous, and quick: it stands
+    in the loop of the scheduler. Returns whether to ask; a plugin without this hook is asked about every end. What it
+    is not asked about is not held for it. One that raises is reported, and asked.
+    """
+
+
+@hookspec
+def galaxy_review_edit(edit: ProposedEdit) -> str | Awaitable[str | None] | None:
+    """Decide whether an edit may be committed; ask a person, if need be.
+
+    When: before each commit but that of an answer by event, which cannot wait; what the edit touches is held meanwhile. Mode: each implementation in turn,
+    ``def`` or ``async def``, all are asked. Returns None to agree, or the reason for refusing. One that raises or does
+    not answer within its deadline refuses, too.
     """
 
 

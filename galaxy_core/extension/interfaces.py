@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import define, field, frozen
 
@@ -17,6 +17,12 @@ from galaxy_core.model.device import Device
 from galaxy_core.model.events import Event
 from galaxy_core.model.request import Request
 from galaxy_core.model.task import TaskStar
+
+if TYPE_CHECKING:
+    from galaxy_core.errors import EditError
+    from galaxy_core.model.constellation import TaskConstellation
+    from galaxy_core.model.edits import Transaction
+    from galaxy_core.model.preview import Preview
 
 # ------------------------------------------------------------------------------------------------------- transports
 
@@ -153,6 +159,12 @@ class Session(Protocol):
         too. A failing task is a returned `Completed`, not an exception. `DeviceLostError` counts as `Unknown` and has
         the session closed and opened again; any other exception is a failure of this attempt, with that exception as
         its error.
+
+        The kernel waits until a cancelled `execute` has ended, however long that takes, and gives nothing away before:
+        the slot stays taken, the task running, and its run goes on. Other slots, deadlines and runs are not held up.
+        If `execute` swallows the cancellation, what it returns counts only when it is `Completed` with success, or
+        `Unknown` after a deadline; otherwise the task ends by what it was cancelled for, such as its deadline. When the
+        device was lost, nothing counts but `Refused`.
         """
         ...
 
@@ -307,10 +319,38 @@ class JournalWriter(Protocol):
 
 @frozen
 class RunInfo:
-    """A run, as deciding and observing hooks see it. `assignments` maps task ids to device ids."""
+    """A run, as deciding and observing hooks see it. `assignments` maps task ids to device ids.
+
+    `metadata` is what its caller noted; `extensions` what the plan tells plugins, by the plugin's name.
+    """
 
     constellation_id: str
     name: str
     tasks: Sequence[TaskStar]
     assignments: Mapping[str, str]
     metadata: Mapping[str, Any]
+    extensions: Mapping[str, Any] = field(factory=dict)
+
+
+@frozen
+class ProposedEdit:
+    """An edit that is about to be committed, as reviewing hooks see it. `preview` says what it would change."""
+
+    constellation_id: str
+    transaction: Transaction
+    preview: Preview
+
+
+@frozen
+class EndedTasks:
+    """Tasks that have ended since an editor was last asked, in the order of their ends.
+
+    `plan` and `tasks` are the live ones: read them, and propose what is to change. `revision` is what a proposal is
+    based on. `refused` says why the last proposal about these ends could not be committed; None the first time.
+    """
+
+    constellation_id: str
+    plan: TaskConstellation
+    tasks: tuple[TaskStar, ...]
+    revision: int
+    refused: EditError | None = None

@@ -24,7 +24,7 @@ async def review_run(plugins: PluginRegistry, run: RunInfo) -> list[tuple[str, s
     refusals: list[tuple[str, str]] = []
     for call in plugins.implementations("galaxy_review_run"):
         try:
-            answer = await _answer(call, "galaxy_review_run", run=run)
+            answer = await answer_of(call, "galaxy_review_run", run=run)
         except HookError as error:
             refusals.append((call.plugin, str(error)))
             continue
@@ -38,19 +38,20 @@ async def tell_finished(plugins: PluginRegistry, run: RunInfo, result: Mapping[s
     """Tell every `galaxy_run_finished`. One that breaks is logged under its name."""
     for call in plugins.implementations("galaxy_run_finished"):
         try:
-            await _answer(call, "galaxy_run_finished", run=run, result=result)
+            await answer_of(call, "galaxy_run_finished", run=run, result=result)
         except HookError:
             logger.exception("plugin %s", call.plugin)
 
 
-async def _answer(call: HookCall, hook: str, **arguments: Any) -> Any:
-    """What one implementation answers, awaited if it has to be.
+async def answer_of(call: HookCall, hook: str, timeout_s: float | None = None, **arguments: Any) -> Any:
+    """What one implementation answers, awaited if it has to be, for `timeout_s` seconds or `HOOK_TIMEOUT_S`.
 
     Raises:
         HookError: it raised, or took too long.
     """
     answer: Any = None
-    with anyio.CancelScope(deadline=anyio.current_time() + HOOK_TIMEOUT_S) as scope:
+    limit_s = HOOK_TIMEOUT_S if timeout_s is None else timeout_s
+    with anyio.CancelScope(deadline=anyio.current_time() + limit_s) as scope:
         try:
             answer = call.function(**arguments)
             if inspect.isawaitable(answer):
@@ -58,5 +59,5 @@ async def _answer(call: HookCall, hook: str, **arguments: Any) -> Any:
         except Exception as error:  # the caller receives it as the cause: a plugin broke
             raise HookError(call.plugin, hook, f"raised {type(error).__name__}: {error}") from error
     if scope.cancelled_caught:
-        raise HookError(call.plugin, hook, f"did not answer within {HOOK_TIMEOUT_S:g} s")
+        raise HookError(call.plugin, hook, f"did not answer within {limit_s:g} s")
     return answer

@@ -22,6 +22,7 @@ from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.model.device import AVAILABLE, Device, DeviceStatus, DeviceType
 from galaxy_core.model.events import DeviceEvent, EventType
 from galaxy_core.model.policy import RetryPolicy
+from galaxy_core.model.reasons import message_of
 from galaxy_core.model.request import Request
 from galaxy_core.model.result import ExecutionResult
 from galaxy_core.runtime.background import spawn
@@ -238,7 +239,7 @@ class ConstellationDeviceManager:
         if self.event_bus.wants(EventType.DEVICE_STATUS_CHANGED) or (event_type and self.event_bus.wants(event_type)):
             info, everything = self._info(lane), self.get_all_devices()
             now, source = self.clock.wall(), "device_manager"
-            error = {"error": str(lane.error)} if lane.error else {}
+            error = {"error": message_of(lane.error)} if lane.error else {}
             self.event_bus.post(
                 [
                     DeviceEvent(kind, source, now, dict(error), lane.device_id, info["status"], info, everything)
@@ -249,7 +250,7 @@ class ConstellationDeviceManager:
         bad = status in (DeviceStatus.DISCONNECTED, DeviceStatus.FAILED) and lane.error is not None
         level = logging.WARNING if bad else logging.DEBUG
         self._logger.log(
-            level, "device %s: %s%s", lane.device_id, status.value, f" ({lane.error})" if lane.error else ""
+            level, "device %r: %s%s", lane.device_id, status.value, f" ({message_of(lane.error)})" if lane.error else ""
         )
 
     # ------------------------------------------------------------------------------------------- questions
@@ -278,7 +279,7 @@ class ConstellationDeviceManager:
             "metadata": dict(device.metadata),
             "status": status.value,
             "max_concurrency": device.max_concurrency,
-            "error": str(lane.error) if lane.error else None,
+            "error": message_of(lane.error) if lane.error else None,
         }
 
     def get_device_status(self, device_id: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from galaxy_core.errors import UnknownTaskError
 from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.reasons import message_of
 from galaxy_core.model.result import TERMINAL, TaskStatus
 from galaxy_core.model.task import TaskStar
 
@@ -87,7 +88,7 @@ def _in_run(task: TaskStar, run: Flow) -> Why:
 def _lane(task: TaskStar, lane: Lane) -> Why:
     device_id = lane.device_id
     if lane.session is None:
-        reason = f" ({lane.error})" if lane.error else ""
+        reason = f" ({message_of(lane.error)})" if lane.error else ""
         text = f"task {task._task_id!r} waits for device {device_id!r}, which is {lane.status.value}{reason}"
         return Why(task._task_id, "device", text, (device_id,))
     waiting = lane.waiting()

@@ -73,14 +73,26 @@ class Worker:
 class Editing(Protocol):
     """What a run asks of whoever synchronises edits with it; see synchronizer.py."""
 
-    def holds(self, run: Flow) -> bool:
-        """Whether nothing new may start now."""
+    def holding(self, run: Flow) -> bool:
+        """Whether some edit of the plan is being prepared that may hold tasks."""
+
+    def holds(self, run: Flow, task: TaskStar) -> bool:
+        """Whether this task, which could start, may not start now."""
+
+    def withholds(self, run: Flow, task: TaskStar, status: TaskStatus) -> bool:
+        """Whether an editor may still change what follows a task that ends so: nothing is skipped by it until then."""
+
+    def awaits(self, run: Flow, task: TaskStar) -> bool:
+        """Whether an answer to the end of this task is still to come."""
 
     def pending(self, run: Flow) -> bool:
-        """Whether an answer to some completion is still to come."""
+        """Whether the run has to wait for some edit before it may be over."""
 
     def ended(self, run: Flow, task: TaskStar) -> None:
         """A task has ended; what became ready by it is not submitted yet."""
+
+    async def serve(self, run: Flow) -> None:
+        """Ask those editors that the run's plugins bring, for as long as the run lasts."""
 
     async def settle(self, run: Flow) -> None:
         """Wait until no edit is pending."""
@@ -117,6 +129,7 @@ class Flow(ABC):
         self.backing_off: dict[TaskStar, float] = {}
         self.waiting: dict[TaskStar, None] = {}
         self.cancelled = False
+        self.failure = ""  # why the run has failed, whatever its tasks came to
         self._logger = logger
         self._runnable: deque[tuple[TaskStar, Lane, int]] = deque()
         self._counted: dict[TaskStar, Lane] = {}
@@ -146,6 +159,10 @@ class Flow(ABC):
     @abstractmethod
     def _wake(self) -> None:
         """Something is runnable, and nobody is on the way to take it."""
+
+    @abstractmethod
+    def fail(self, why: str) -> None:
+        """End the run as failed, whatever its tasks came to."""
 
     @property
     def is_over(self) -> bool:
@@ -204,7 +221,8 @@ class Flow(ABC):
         """A task has ended for good: tell, and submit what became ready."""
         if result is None:
             result = self._result(task, None, status, error, None) if error is not None else None
-        ready, skipped = self.constellation.end(task, status, result, error, at)
+        withhold = self.editing is not None and not self.cancelled and self.editing.withholds(self, task, status)
+        ready, skipped = self.constellation.end(task, status, result, error, at, withhold)
         self._forget(task)
         self._failovers.pop(task, None)
         if self.editing is not None:
@@ -230,9 +248,8 @@ class Flow(ABC):
         if self.cancelled:
             self.cancel_unstarted(tasks)
             return
-        if self.editing is not None and self.editing.holds(self):
-            self.held.update(dict.fromkeys(tasks))
-            return
+        if self.editing is not None and self.editing.holding(self):
+            tasks = self._not_held(tasks, self.editing)
         lanes, new_ticket = self.book.lanes, self.book.new_ticket
         # A device that an edit gave, or that a task had before it was edited, was not checked.
         edited = self.constellation._revision != self._revision
@@ -257,6 +274,16 @@ class Flow(ABC):
             self.placer.place(self, homeless)
         if self._runnable and not self._waking:
             self._wake()
+
+    def _not_held(self, tasks: Sequence[TaskStar], editing: Editing) -> list[TaskStar]:
+        """Hold those of these ready tasks that an edit is in the way of; the others."""
+        free = []
+        for task in tasks:
+            if editing.holds(self, task):
+                self.held[task] = None
+            else:
+                free.append(task)
+        return free
 
     def enqueue(self, task: TaskStar, lane: Lane) -> None:
         """Queue a task that was just placed."""
@@ -292,7 +319,7 @@ class Flow(ABC):
             task._ticket = 0
             self.submit((task,))
             return False
-        if self.editing is not None and self.editing.holds(self):
+        if self.editing is not None and self.editing.holding(self) and self.editing.holds(self, task):
             task._ticket = 0
             self.held[task] = None
             return False
@@ -359,11 +386,18 @@ class Flow(ABC):
             self.submit([task for task in moved if task._status in UNSTARTED and not task._pending])
 
     # ------------------------------------------------------------------------------------------- edits
-    def release_held(self) -> None:
-        """No edit holds the plan any more."""
+    def release(self) -> None:
+        """Some edit is not waited for any more: take up what nothing holds now, and skip what nobody has saved."""
+        if self._closed or self.editing is None:
+            return
+        withheld, awaits = self.constellation._withheld, self.editing.awaits
+        due = [line for line in withheld if line._source is None or not awaits(self, line._source)]
+        if due:
+            at = self._wall()
+            self._carry_on(*self.constellation.judge_withheld(due, at), at)
         held = [task for task in self.held if task._status in UNSTARTED and not task._pending]
         self.held.clear()
-        if held and not self._closed:
+        if held:
             held.sort(key=lambda task: (-task._priority.value, task._index))
             self.submit(held)
 
@@ -389,7 +423,11 @@ class Flow(ABC):
     def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         """Listener: an edit, or a retry by hand, made tasks ready, or decided that they are skipped."""
         still = [task for task in ready if self._can_start(task) and task not in self.backing_off]
+        for task in still:
+            self.held.pop(task, None)
         self._carry_on(still, skipped, self._wall())
+        if self.held:  # it may not be what those lead to any more who are to answer
+            self.release()
 
     def _can_start(self, task: TaskStar) -> bool:
         return task._status in UNSTARTED and not task._pending and task._owner is self.constellation

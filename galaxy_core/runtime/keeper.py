@@ -10,6 +10,7 @@ from galaxy_core.errors import DeviceLostError, SecretError, SettingsError, Unkn
 from galaxy_core.extension.interfaces import Session
 from galaxy_core.model.device import DeviceStatus
 from galaxy_core.model.events import EventType
+from galaxy_core.model.reasons import message_of
 from galaxy_core.runtime.lanes import Lane
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Keeper:
                     await session.probe()
                     continue
                 except Exception as error:  # the keeper itself receives it: the session is closed and opened again
-                    why = str(error) or type(error).__name__
+                    why = message_of(error)
             if self._broken is None and not self._stopping:
                 self._broken = DeviceLostError(self.lane.device_id, f"probe: {why}")
 

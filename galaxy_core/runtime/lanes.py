@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from galaxy_core.errors import UnknownDeviceError
 from galaxy_core.extension.interfaces import DeviceLoad, Session, Transport
 from galaxy_core.model.device import Device, DeviceStatus
+from galaxy_core.model.reasons import message_of
 
 if TYPE_CHECKING:
     from galaxy_core.model.task import TaskStar
@@ -236,7 +237,7 @@ class LaneBook:
         for device_id, lane in self.lanes.items():
             lack = lane.device.lacks(device_type, requires)
             if lack is None and lane.session is None:
-                lack = f"fits, but is {lane.status.value}" + (f" ({lane.error})" if lane.error else "")
+                lack = f"fits, but is {lane.status.value}" + (f" ({message_of(lane.error)})" if lane.error else "")
             if lack is not None:
                 found[device_id] = lack
         return found

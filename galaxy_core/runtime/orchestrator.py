@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from galaxy_core.errors import (
     RunError,
     RunRefusedError,
 )
-from galaxy_core.extension.interfaces import RunInfo
+from galaxy_core.extension.interfaces import IEventObserver, RunInfo
 from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.events import Event, EventType
@@ -80,7 +80,8 @@ class TaskConstellationOrchestrator:
         self._synchronizer: ConstellationModificationSynchronizer | None = None
         self._runs: dict[str, Run] = {}
         self._starting: set[str] = set()
-        self._observing = False
+        self._observers: list[IEventObserver] = []  # of plugins, subscribed now
+        self._observed_runs = 0
         self._logger = component_logger("orchestrator", enable_logging)
 
     # ------------------------------------------------------------------------------------------- configuration
@@ -122,7 +123,7 @@ class TaskConstellationOrchestrator:
         taken = constellation._listener is not None  # by another orchestrator
         if taken or constellation_id in self._runs or constellation_id in self._starting:
             raise RunError(f"constellation {constellation_id!r} runs already; wait for it, or run a copy")
-        with relaxed_collector(constellation.task_count):
+        with relaxed_collector(constellation.task_count), self._observed():
             self._starting.add(constellation_id)
             try:
                 run, info = await self._prepare(constellation, device_assignments, assignment_strategy, metadata or {})
@@ -141,29 +142,34 @@ class TaskConstellationOrchestrator:
     ) -> tuple[Run, RunInfo]:
         """Everything that can refuse a run, before anything of it is published."""
         constellation_id = constellation.constellation_id
-        self._observe()
         check_tasks(constellation)
         book = await self._connected_book(constellation, device_assignments or {}, assignment_strategy)
         with pinned(constellation, book, device_assignments or {}):
             placer = await self._assign(constellation, book, assignment_strategy)
             check_requests(constellation, book)
             info = await self._reviewed(constellation, metadata)
+        editing = self._synchronizer
+        if editing is None and self.plugins.implementations("galaxy_propose_edit"):
+            editing = ConstellationModificationSynchronizer(self)  # plugins edit, though nobody else does
         run = Run(
             constellation,
             book,
             placer,
             self.event_bus,
             self.clock,
-            editing=self._synchronizer,
+            editing=editing,
             artifacts=Artifacts(constellation_id, self._artifacts),
             logger=self._logger,
         )
+        if editing is not None:
+            editing.attend(run, is_wanted=self._synchronizer is not None)
         return run, info
 
     async def _reviewed(self, constellation: TaskConstellation, metadata: Mapping[str, Any]) -> RunInfo:
         constellation_id, tasks = constellation.constellation_id, constellation.get_all_tasks()
         assignments = {task._task_id: task._target_device_id for task in tasks if task._target_device_id is not None}
-        info = RunInfo(constellation_id, constellation.name, tasks, assignments, dict(metadata))
+        extensions = constellation.metadata.get("extensions") or {}
+        info = RunInfo(constellation_id, constellation.name, tasks, assignments, dict(metadata), extensions)
         refusals = await review_run(self.plugins, info)
         if refusals:
             raise RunRefusedError(constellation_id, refusals)
@@ -215,28 +221,30 @@ class TaskConstellationOrchestrator:
 
     @asynccontextmanager
     async def _journalled(self, run: Run, info: RunInfo) -> AsyncIterator[None]:
-        """Keep the run's events in the journal, if there is one; after the last run, plugins' observers leave."""
-        try:
-            if self._journal is None:
+        """Keep the run's events in the journal, if there is one."""
+        if self._journal is None:
+            yield
+        else:
+            async with journalled(self.plugins.journal(self._journal), run, info, self.event_bus):
                 yield
-            else:
-                async with journalled(self.plugins.journal(self._journal), run, info, self.event_bus):
-                    yield
-        finally:
-            if len(self._runs) == 1 and not self._starting:
-                self._observe(False)
 
-    def _observe(self, wanted: bool = True) -> None:
-        """Have the observers that plugins bring subscribed while something runs, and only then.
+    @contextmanager
+    def _observed(self) -> Iterator[None]:
+        """Have the observers that plugins bring subscribed while something runs or is prepared, and only then.
 
         A bus that outlives this orchestrator would keep it alive otherwise.
         """
-        if self._observing is not wanted:
-            self._observing = wanted
-            for observer in self.plugins.observers:
-                if wanted:
+        self._observed_runs += 1
+        try:
+            if self._observed_runs == 1:
+                self._observers = list(self.plugins.observers)
+                for observer in self._observers:
                     self.event_bus.subscribe(observer, where=self._concerns)
-                else:
+            yield
+        finally:
+            self._observed_runs -= 1
+            if not self._observed_runs:
+                for observer in self._observers:
                     self.event_bus.unsubscribe(observer, where=self._concerns)
 
     def _concerns(self, event: Event) -> bool:

@@ -34,7 +34,8 @@ class _Prerequisites(Mapping[str, Sequence[str]]):
 def describe_needs(needs: Requirements) -> str:
     """A class of requirements in words."""
     device_type, requires = needs
-    parts = [f"a {device_type} device"] if device_type else ["a device"]
+    article = "an" if device_type and device_type[0] in "aeio" else "a"
+    parts = [f"{article} {device_type} device"] if device_type else ["a device"]
     if requires:
         parts.append("with " + ", ".join(sorted(requires)))
     return " ".join(parts)

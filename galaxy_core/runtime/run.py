@@ -26,6 +26,7 @@ from galaxy_core.errors import (
 )
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core.model.policy import Effect
+from galaxy_core.model.reasons import message_of
 from galaxy_core.model.result import UNSTARTED, ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.flow import Flow, Worker
@@ -58,6 +59,8 @@ class Run(Flow):
                 self._group = group
                 group.start_soon(self.timers.run)
                 group.start_soon(self.reports.run)
+                if self.editing is not None:
+                    group.start_soon(self.editing.serve, self)
                 self._yield_at = self._perf() + YIELD_S
                 self.count_in(constellation.get_pending_tasks())
                 self.submit(constellation.get_ready_tasks())
@@ -71,9 +74,8 @@ class Run(Flow):
                 self._close()  # at once: an edit that comes now is no longer this run's
                 group.cancel_scope.cancel()
         except ExceptionGroup as broken:
-            first = broken.exceptions[0]
             raise RunError(
-                f"the kernel broke while it ran {constellation.constellation_id!r}: {type(first).__name__}: {first}. "
+                f"the kernel broke while it ran {constellation.constellation_id!r}: {message_of(broken)}. "
                 "What had completed is kept. Please report this with the traceback."
             ) from broken
         finally:
@@ -116,6 +118,7 @@ class Run(Flow):
             lane.take_queue(self)
         for task in list(self._counted):
             self._count_out(task)
+        self.constellation._withheld.clear()
         if self.editing is not None:
             self.editing.over(self)
         self.constellation._listener = None
@@ -123,6 +126,8 @@ class Run(Flow):
         self.reports.flush()
         self.constellation.complete_execution()
         self.outcome = outcome_of(self.constellation)
+        if self.failure:
+            self.outcome["status"], self.outcome["error"] = "failed", self.failure
 
     def cancel(self, why: str = "the run was cancelled") -> None:
         """End every task that has not ended, as cancelled; attempts that run are stopped on their devices."""
@@ -135,6 +140,12 @@ class Run(Flow):
             worker.interrupt("cancel")
         self.cancel_unstarted(self.constellation.get_pending_tasks(), why)
         self._check_complete()
+
+    def fail(self, why: str) -> None:
+        """End the run as failed, whatever its tasks came to: what has not ended is cancelled."""
+        if not self._closed:
+            self.failure = self.failure or why
+            self.cancel(why)
 
     def cancel_task(self, task_id: str, why: str = "it was cancelled") -> bool:
         """Cancel one task; False when there is none of that id, or it has ended."""
@@ -292,12 +303,14 @@ class Run(Flow):
         if outcome.truncated:
             result.metadata["truncated"] = True
         constellation, reports = self.constellation, self.reports
-        ready, skipped = constellation.end(task, _COMPLETED, result, None, at)
+        editing = self.editing
+        withhold = editing is not None and editing.withholds(self, task, _COMPLETED)
+        ready, skipped = constellation.end(task, _COMPLETED, result, None, at, withhold)
         self._count_out(task)
         if self._failovers:
             self._failovers.pop(task, None)
-        if self.editing is not None:
-            self.editing.ended(self, task)
+        if editing is not None:
+            editing.ended(self, task)
         if reports.hears_ends:
             reports.ended(task, _COMPLETED, result, None, ready, at)
         if skipped:
@@ -320,7 +333,7 @@ class Run(Flow):
             error = TaskTimeoutError(task.task_id, task._timeout)
             self._settle_failure(task, lane, "timeout", error, said)
         elif reason == "lost":
-            self._failed(task, lane, Unknown(f"device {lane.device_id!r} went: {lane.error or 'disconnected'}"))
+            self._failed(task, lane, Unknown(_went(lane)))
         else:
             why = "the run was cancelled" if self.cancelled else "it was cancelled"
             cancelled = TaskCancelledError(task.task_id, f"task {task.task_id!r}: {why}")
@@ -398,3 +411,11 @@ class Run(Flow):
                 self.submit((task,))
 
         self.timers.call_later(wait_s, resume)
+
+
+def _went(lane: Lane) -> str:
+    """Why a lane has no session any more; the error of a lost device names the device itself."""
+    error = lane.error
+    if isinstance(error, DeviceLostError):
+        return str(error)
+    return f"device {lane.device_id!r} went: {message_of(error) if error is not None else 'disconnected'}"

@@ -1,42 +1,44 @@
 """ConstellationModificationSynchronizer: edits against a running plan.
 
-When a task ends, an editor may want to change what comes after it. While its answer is pending, nothing new of that
-constellation starts; the answer is the event CONSTELLATION_MODIFIED. A run tells its synchronizer of every end before it
-submits what became ready by it, so no task slips through between the two.
+Whoever edits a plan that runs comes through here: editors that answer ends of tasks by an event (modifications.py),
+programs that open drafts or commit transactions (desk.py), and editors that plugins bring (proposals.py). What each of
+them holds is said here, for the run to ask before it starts a task.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING
 
-import anyio
-
-from galaxy_core.errors import PlanError
+from galaxy_core.errors import EditError, EditProblem
 from galaxy_core.model.constellation import TaskConstellation
-from galaxy_core.model.events import ConstellationEvent, Event, EventType, TaskEvent
+from galaxy_core.model.edits import Transaction
+from galaxy_core.model.events import EventType
 from galaxy_core.model.result import TaskStatus
-from galaxy_core.runtime.background import spawn
-from galaxy_core.runtime.merging import merge_into_live, merge_states
+from galaxy_core.runtime.drafts import Committed, Draft, checked_plan
+from galaxy_core.runtime.holding import HoldScope, TimeoutPolicy, checked_policy, checked_scope, is_reached
+from galaxy_core.runtime.modifications import STATUSES, Key, Modifications
+from galaxy_core.runtime.proposals import Proposals
 
 if TYPE_CHECKING:
+    from galaxy_core.model.preview import Preview
     from galaxy_core.model.task import TaskStar
     from galaxy_core.runtime.flow import Flow
     from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
 
-#: Seconds that a modification may take, unless `set_modification_timeout` says otherwise.
-DEFAULT_TIMEOUT_S = 600.0
 
-#: A constellation's id, and a task's id in it.
-Key = tuple[str, str]
+class _PendingOf:
+    """The ids of one constellation's tasks whose ends are to be answered."""
 
-_ENDS = (EventType.TASK_COMPLETED, EventType.TASK_FAILED)
-_STATUSES = (TaskStatus.COMPLETED, TaskStatus.FAILED)
+    def __init__(self, constellation_id: str, pending: Container[Key]) -> None:
+        self._constellation_id, self._pending = constellation_id, pending
+
+    def __contains__(self, task_id: object) -> bool:
+        return (self._constellation_id, task_id) in self._pending
 
 
-class ConstellationModificationSynchronizer:
+class ConstellationModificationSynchronizer(Modifications):
     """Holds a run while an editor answers a completion, and merges the answer.
 
     Attach it with `orchestrator.set_modification_synchronizer`, and subscribe it to the event bus. A run waits only
@@ -45,286 +47,173 @@ class ConstellationModificationSynchronizer:
     """
 
     def __init__(self, orchestrator: TaskConstellationOrchestrator, logger: logging.Logger | None = None) -> None:
-        self._orchestrator = orchestrator
-        self._logger = logger or logging.getLogger("galaxy_core.synchronizer")
-        self._timeout_s = DEFAULT_TIMEOUT_S
-        self._pending: dict[Key, float] = {}  # until when each is waited for, in the event loop's time
-        self._late: set[Key] = set()  # timed out: an answer that still comes is refused
-        self._told_by: set[str] = set()  # sources whose ends were told by their runs; the bus brings them again
-        self._editors: dict[str | None, int] = {}
-        self._proposed: dict[str, TaskConstellation] = {}
-        self._current: TaskConstellation | None = None
-        self._warned: set[str] = set()
-        self._changed = anyio.Event()
-        self._watching = False
-        self.refused_modifications = 0  # answers that came too late, or could not be merged
-        self._statistics = {
-            "total_modifications": 0,
-            "completed_modifications": 0,
-            "timeout_modifications": 0,
-        }
+        super().__init__(orchestrator, logger)
+        self._scope: HoldScope = "all"
+        self._plugin_scope: HoldScope = "footprint"
+        self._proposals: dict[Flow, Proposals] = {}
 
-    # ------------------------------------------------------------------------------------------- editors
-    @contextmanager
-    def editor(self, constellation_id: str | None = None) -> Iterator[None]:
-        """While inside, completions of this constellation (None: of every one) wait for CONSTELLATION_MODIFIED."""
-        self.add_editor(constellation_id)
-        try:
-            yield
-        finally:
-            self.remove_editor(constellation_id)
+    # ------------------------------------------------------------------------------------------- transactions
+    def edit(
+        self,
+        constellation_id: str | None = None,
+        *,
+        hold: HoldScope = "footprint",
+        around: Iterable[str] = (),
+        timeout: float | None = None,
+        description: str = "",
+        author: str = "",
+    ) -> Draft:
+        """A draft of an edit, for ``async with``: what is added to it takes effect at once when the block ends.
 
-    def add_editor(self, constellation_id: str | None = None) -> None:
-        """From now on an editor answers the completions of this constellation (None: of every one)."""
-        self._editors[constellation_id] = self._editors.get(constellation_id, 0) + 1
+        Of the plan that runs (or is registered) under that id; without one, of the only one that runs. `hold` says what
+        may not start meanwhile: with "footprint" what the draft touches, and what could start because tasks in `around`
+        (ids) end. After `timeout` seconds, by default those of `set_modification_timeout`, the timeout policy applies.
 
-    def remove_editor(self, constellation_id: str | None = None) -> None:
-        """One editor fewer. Without any, what is pending is no longer waited for."""
-        left = self._editors.get(constellation_id, 0) - 1
-        if left > 0:
-            self._editors[constellation_id] = left
-        else:
-            self._editors.pop(constellation_id, None)
-            for key in [key for key in self._pending if not self._has_editor(key[0])]:
-                del self._pending[key]
-            self._stir()
-
-    def _has_editor(self, constellation_id: str) -> bool:
-        return None in self._editors or constellation_id in self._editors
-
-    # ------------------------------------------------------------------------------------------- events
-    async def on_event(self, event: Event) -> None:
-        """Register, complete or note, as the event says. Whatever is wrong with an event is logged, not raised."""
-        try:
-            self._hear(event)
-        except Exception:  # the API document: handlers swallow; the log receives it
-            self._logger.exception("could not handle %s", event.event_type.value)
-
-    def _hear(self, event: Event) -> None:
-        kind = event.event_type
-        if kind in _ENDS and isinstance(event, TaskEvent):
-            if event.source_id in self._told_by:
-                return
-            constellation_id = event.data.get("constellation_id") if event.data else None
-            if constellation_id:
-                self._register((constellation_id, event.task_id))
-        elif kind is EventType.CONSTELLATION_MODIFIED:
-            self._modified(event)
-        elif kind is EventType.CONSTELLATION_STARTED:
-            self._current = event.data.get("constellation")
-
-    def _register(self, key: Key) -> None:
-        if key in self._pending:
-            return
-        self._late.discard(key)
-        self._pending[key] = anyio.current_time() + self._timeout_s
-        self._statistics["total_modifications"] += 1
-        self._stir()
-        if not self._watching:
-            self._watching = True
-            spawn(self._watch, "galaxy modification timeouts")
-
-    async def _watch(self) -> None:
-        """Time modifications out; lives only while some are pending."""
-        try:
-            while self._pending:
-                with anyio.CancelScope(deadline=min(self._pending.values())):
-                    await self._next_change()
-                now = anyio.current_time()
-                self._time_out([key for key, until in self._pending.items() if until <= now])
-        finally:
-            self._watching = False
-
-    def _time_out(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            del self._pending[key]
-            self._late.add(key)
-            self._statistics["timeout_modifications"] += 1
-            self._logger.warning(
-                "no modification came for task %s of %s within %g s: the run goes on with the plan as it is",
-                key[1],
-                key[0],
-                self._timeout_s,
-            )
-            self._say(EventType.MODIFICATION_TIMED_OUT, key[0], {"on_task_id": [key[1]]})
-        self._stir()
-
-    def _say(self, kind: EventType, constellation_id: str, data: Mapping[str, Any]) -> None:
-        orchestrator = self._orchestrator
-        bus = getattr(orchestrator, "event_bus", None)
-        if bus is None or not bus.wants(kind):
-            return
-        run = self._run_of(constellation_id)
-        state = run.constellation.state.value if run is not None else "unknown"
-        at = orchestrator.clock.wall()
-        more = {**data, "constellation_id": constellation_id}
-        bus.post((ConstellationEvent(kind, "synchronizer", at, more, constellation_id, state),))
-
-    def _modified(self, event: Event) -> None:
-        data = event.data or {}
-        task_ids = data.get("on_task_id")
-        if task_ids is None:
-            self._logger.warning("CONSTELLATION_MODIFIED without on_task_id: nothing is completed by it")
-            return
-        if isinstance(task_ids, str):
-            task_ids = [task_ids]
-        new = data.get("new_constellation")
-        constellation_id = self._meant(event, new, task_ids)
-        if constellation_id is None:
-            return
-        self._editors.setdefault(constellation_id, 0)  # who answers once is an editor from now on
-        keys = [(constellation_id, task_id) for task_id in task_ids]
-        answered = [key for key in keys if key in self._pending]
-        late = [key[1] for key in keys if key in self._late]
-        try:
-            if late and not answered:
-                self._late.difference_update(keys)
-                self._refuse(constellation_id, late, "it came after its time was over")
-            elif new is not None:
-                self._propose(constellation_id, new, [key[1] for key in keys])
-        finally:
-            for key in answered:
-                del self._pending[key]
-                self._statistics["completed_modifications"] += 1
-            self._stir()
-
-    def _meant(self, event: Event, new: Any, task_ids: Iterable[str]) -> str | None:
-        """Which constellation an answer is about. The event says it; failing that, whoever waits for such a task.
-
-        What an event says is not known here when an editor answers with a plan built afresh, under an id of its own.
+        Raises:
+            EditError: there is no such plan.
         """
-        named = getattr(event, "constellation_id", None) or (event.data or {}).get("constellation_id")
-        asked = {key[0] for key in (*self._pending, *self._late)}
-        if named and (named in asked or self._run_of(named) is not None):
-            return str(named)
-        wanted = set(task_ids)
-        waiting = {key[0] for key in self._pending if key[1] in wanted}
-        if len(waiting) == 1:
-            return waiting.pop()
-        if named:
-            return str(named)
-        if isinstance(new, TaskConstellation):
-            return new.constellation_id
-        self._logger.warning("CONSTELLATION_MODIFIED does not say for which constellation: give constellation_id")
-        return None
+        plan = self._plan_of(constellation_id)
+        limit_s = self.timeout_s if timeout is None else timeout
+        return Draft(
+            plan,
+            self.desk,
+            hold=checked_scope(hold),
+            around=around,
+            timeout_s=limit_s,
+            description=description,
+            author=author,
+        )
 
-    def _propose(self, constellation_id: str, new: Any, task_ids: list[str]) -> None:
-        run = self._run_of(constellation_id)
-        if not isinstance(new, TaskConstellation):
-            what = f"its new_constellation is of type {type(new).__name__}; wanted is a TaskConstellation"
-            self._refuse(constellation_id, task_ids, what)
-        elif run is None:
-            self._proposed[constellation_id] = new
-            self._current = new
-        elif new is not run.constellation:
-            try:
-                merge_into_live(run.constellation, new)
-            except PlanError as error:
-                self._refuse(constellation_id, task_ids, str(error))
+    async def commit(self, transaction: Transaction, constellation_id: str | None = None) -> Committed:
+        """Commit a transaction that somebody has prepared elsewhere. Waits only for plugins that review edits.
 
-    def _refuse(self, constellation_id: str, task_ids: list[str], why: str) -> None:
-        self.refused_modifications += 1
-        self._logger.warning("a modification of %s after %s was refused: %s", constellation_id, task_ids, why)
-        self._say(EventType.MODIFICATION_REFUSED, constellation_id, {"on_task_id": task_ids, "reason": why})
+        Raises:
+            EditConflictError: it does not fit any more, because the plan has moved since its base revision.
+            EditError: it could never have been, or there is no such plan.
+        """
+        return await self.desk.commit(self._plan_of(constellation_id), transaction)
 
-    def _stir(self) -> None:
-        """Something that is waited for may have changed."""
-        self._changed.set()
-        for run in self._runs():
-            if run.held and not self.holds(run):
-                run.release_held()
+    async def undo(self, committed: Committed) -> Committed:
+        """Take an edit back, by its inverse. What has started since is not un-run: then the undo is refused.
 
-    def _runs(self) -> Sequence[Flow]:
-        """What the orchestrator runs now; nothing, when it is a stand-in that runs nothing."""
-        runs = self._orchestrator.runs()
-        return [run for run in runs if not run.is_over] if isinstance(runs, list) else []
+        Raises:
+            EditError, EditConflictError: it cannot be taken back any more, with the reasons.
+        """
+        plan = self._plan_of(committed.constellation_id)
+        return await self.desk.commit(plan, committed.inverse, kind=EventType.EDIT_UNDONE)
 
-    def _run_of(self, constellation_id: str) -> Flow | None:
-        for run in self._runs():
-            if run.constellation.constellation_id == constellation_id:
-                return run
-        return None
+    def preview(self, transaction: Transaction, constellation_id: str | None = None) -> Preview:
+        """What a transaction would change now.
+
+        Raises:
+            EditError: there is no such plan.
+        """
+        return self.desk.preview(self._plan_of(constellation_id), transaction)
+
+    def edit_statistics(self) -> dict[str, int]:
+        """How many edits were opened, committed, refused, conflicted, timed out and undone."""
+        return dict(self.desk.statistics)
+
+    def _plan_of(self, constellation_id: str | None) -> TaskConstellation:
+        runs = {run.constellation.constellation_id: run.constellation for run in self._runs()}
+        if constellation_id is None:
+            found = next(iter(runs.values())) if len(runs) == 1 else None
+            return checked_plan(found, None, runs)
+        if constellation_id not in runs and self._orchestrator.run_of(constellation_id) is not None:
+            reason = f"the run of {constellation_id!r} is over"  # it tells its end yet, and starts nothing any more
+            raise EditError([EditProblem("over", reason, None, constellation_id)])
+        registered = self._orchestrator.manager.get_constellation(constellation_id)
+        return checked_plan(runs.get(constellation_id, registered), constellation_id, runs)
 
     # ------------------------------------------------------------------------------------------- for runs
-    def holds(self, run: Flow) -> bool:
-        """Whether nothing new of this run may start: an answer to some completion of it is pending."""
-        return bool(self._pending) and self.pending(run)
+    def holding(self, run: Flow) -> bool:
+        """Whether some edit is being prepared that may hold tasks."""
+        return bool(self._pending or self._proposals) or not self.desk.is_idle
+
+    def holds(self, run: Flow, task: TaskStar) -> bool:
+        """Whether this task, which could start, may not start now."""
+        constellation_id = run.constellation.constellation_id
+        if self._pending and self._scope != "none":
+            if self._scope == "all":
+                if self._waits_for(constellation_id):
+                    return True
+            elif is_reached(task, _PendingOf(constellation_id, self._pending)):
+                return True
+        proposals = self._proposals.get(run)
+        if proposals is not None and proposals.holds(task, self._plugin_scope):
+            return True
+        return self.desk.holds(constellation_id, task)
+
+    def withholds(self, run: Flow, task: TaskStar, status: TaskStatus) -> bool:
+        """Whether an editor may still change what follows a task that ends so."""
+        proposals = self._proposals.get(run)
+        if proposals is not None and proposals.asks_about(task, status) and self._plugin_scope != "none":
+            return True
+        return self._scope != "none" and status in STATUSES and self._has_editor(run.constellation.constellation_id)
+
+    def awaits(self, run: Flow, task: TaskStar) -> bool:
+        """Whether an answer to the end of this task is still to come."""
+        proposals = self._proposals.get(run)
+        if proposals is not None and self._plugin_scope != "none" and proposals.awaits(task._task_id):
+            return True
+        return self._scope != "none" and (run.constellation.constellation_id, task._task_id) in self._pending
 
     def pending(self, run: Flow) -> bool:
-        """Whether an answer to some completion of this run is pending."""
+        """Whether the run has to wait for some edit before it may be over."""
         constellation_id = run.constellation.constellation_id
-        return any(key[0] == constellation_id for key in self._pending)
+        proposals = self._proposals.get(run)
+        if proposals is not None and proposals.pending:
+            return True
+        return self._waits_for(constellation_id) or self.desk.pending(constellation_id)
 
     def ended(self, run: Flow, task: TaskStar) -> None:
         """A task of a run ended; called before what became ready by it is submitted."""
-        self._told_by.add(run.reports.source_id)
-        if task._status not in _STATUSES or run.cancelled:
-            return
         constellation_id = run.constellation.constellation_id
+        self._told_by[constellation_id] = run.reports.source_id
+        if run in self._proposals and not run.cancelled:
+            self._proposals[run].ended(task)
+        if task._status not in STATUSES or run.cancelled:
+            return
         if self._has_editor(constellation_id):
             self._register((constellation_id, task.task_id))
         elif constellation_id not in self._warned:
             self._warned.add(constellation_id)
             self._logger.info("no editor is registered for %s: its completions are not waited for", constellation_id)
 
+    async def serve(self, run: Flow) -> None:
+        """Ask the editors that plugins bring about what ends in this run."""
+        if run in self._proposals:
+            await self._proposals[run].serve()
+
+    def attend(self, run: Flow, *, is_wanted: bool = True) -> None:
+        """A run is about to start: from now on the editors that plugins bring are asked about it.
+
+        Unless somebody has asked for this synchronizer, that nobody else edits is not worth a word.
+        """
+        if not is_wanted:
+            self._warned.add(run.constellation.constellation_id)
+        calls = self._orchestrator.plugins.implementations("galaxy_propose_edit")
+        if calls:
+            wants = self._orchestrator.plugins.implementations("galaxy_wants_end")
+            self._proposals[run] = Proposals(run, calls, wants, self)
+
     def over(self, run: Flow) -> None:
         """A run is over or cancelled: what is pending of it is no longer waited for, and refused if it still comes."""
         constellation_id = run.constellation.constellation_id
         given_up = [key for key in self._pending if key[0] == constellation_id]
-        for key in given_up:
-            del self._pending[key]
-        self._late.update(given_up)
+        self._give_up(given_up)
+        self._remember(constellation_id)
         self._warned.discard(constellation_id)
+        self._proposals.pop(run, None)
+        self.desk.over(constellation_id)
         if self._editors.get(constellation_id) == 0:
             del self._editors[constellation_id]
-        self._stir()
+        self.stir()
 
     async def settle(self, run: Flow) -> None:
         """Wait until nothing of this run is pending: answered, or timed out."""
         while self.pending(run):
             await self._next_change()
-
-    async def _next_change(self) -> None:
-        if self._changed.is_set():  # everybody waits for one event: a fresh one each would be missed by the others
-            self._changed = anyio.Event()
-        await self._changed.wait()
-
-    # ------------------------------------------------------------------------------------------- waiting
-    async def wait_for_pending_modifications(self, timeout: float | None = None) -> bool:
-        """Wait until nothing is pending, at most `timeout` seconds (None: the modification timeout; 0: do not wait).
-
-        True when all completed. False when the time was over: what was pending is given up, and counted as timed out.
-        """
-        limit = self._timeout_s if timeout is None else timeout
-        timed_out = self._statistics["timeout_modifications"]
-        with anyio.move_on_after(limit):
-            while self._pending:
-                await self._next_change()
-        self._time_out(list(self._pending))
-        return self._statistics["timeout_modifications"] == timed_out
-
-    def merge_and_sync_constellation_states(self, orchestrator_constellation: TaskConstellation) -> TaskConstellation:
-        """Bring an editor's constellation and the orchestrator's together.
-
-        Of each task the most advanced state counts; a task that has started is never dropped, nor is a result. While
-        the constellation runs, the edits go into it, and it is returned: there is one live constellation. Otherwise the
-        editor's object is brought up to date and returned. Without an editor's object, the orchestrator's is returned.
-
-        Raises:
-            PlanError: the editor's object would break I1–I3.
-        """
-        constellation_id = orchestrator_constellation.constellation_id
-        proposed = self._proposed.pop(constellation_id, None)
-        current = self._current
-        if proposed is None and current is not None and current.constellation_id == constellation_id:
-            proposed = current
-        if proposed is None or proposed is orchestrator_constellation:
-            return orchestrator_constellation
-        if self._run_of(constellation_id) is not None:
-            merge_into_live(orchestrator_constellation, proposed)
-            self._current = orchestrator_constellation
-            return orchestrator_constellation
-        return merge_states(proposed, orchestrator_constellation)
 
     # ------------------------------------------------------------------------------------------- settings, questions
     def set_modification_timeout(self, timeout: float) -> None:
@@ -335,7 +224,28 @@ class ConstellationModificationSynchronizer:
         """
         if timeout <= 0:
             raise ValueError(f"Timeout must be positive, not {timeout!r}")
-        self._timeout_s = timeout
+        self.timeout_s = timeout
+
+    def set_hold_scope(self, scope: HoldScope, plugins: HoldScope | None = None) -> None:
+        """What a completion that waits for its modification holds: "all" (the default), "footprint" or "none".
+
+        `plugins` is the same for the editors that plugins bring, by default "footprint".
+
+        Raises:
+            ValueError: another scope.
+        """
+        self._scope = checked_scope(scope)
+        if plugins is not None:
+            self._plugin_scope = checked_scope(plugins)
+        self.stir()
+
+    def set_timeout_policy(self, policy: TimeoutPolicy) -> None:
+        """What happens when an edit takes too long: "proceed" (the default), "hold" or "fail".
+
+        Raises:
+            ValueError: another policy.
+        """
+        self._policy = checked_policy(policy)
 
     def has_pending_modifications(self) -> bool:
         """Whether any answer is pending."""
@@ -361,6 +271,5 @@ class ConstellationModificationSynchronizer:
         """For emergencies: wait for nothing that is pending now. Not counted as completed or timed out."""
         if self._pending:
             self._logger.warning("%d pending modifications are cleared", len(self._pending))
-        self._late.update(self._pending)
-        self._pending.clear()
-        self._stir()
+        self._give_up(list(self._pending))
+        self.stir()

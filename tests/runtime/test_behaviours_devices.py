@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import traceback
 from typing import Any
 
 import anyio
@@ -19,6 +20,7 @@ from galaxy_core import (
     DuplicateIdError,
     EventType,
     ExecutionResult,
+    SecretRef,
     SettingsError,
     TaskTimeoutError,
     Unknown,
@@ -114,6 +116,49 @@ class TestRegistering:
             assert await house.manager.register_device("good", "strict", {"port": 5555}) is True
         assert transport.device("good").settings == Settings(port=5555)
         assert transport.device("new").connects == 0
+
+    async def test_every_reason_against_settings_is_told_with_its_place_and_without_values(self) -> None:
+        class Settings(pydantic.BaseModel):
+            model_config = pydantic.ConfigDict(extra="forbid")
+            port: int
+            host: str = pydantic.Field(description="Its name in the network.")
+            jumps: list[int] = pydantic.Field(default_factory=list)
+
+        transport = FakeTransport("strict", settings_model=Settings)
+        async with rig(plugins=[transport]) as house:
+            with pytest.raises(SettingsError) as caught:
+                house.manager.add_device(
+                    Device("new", "strict", {"port": "hunter2", "jumps": [1, "x"], "hots": "here"})
+                )
+        assert caught.value.problems == (
+            ("port", "found a text; a whole number is wanted here"),
+            ("", "'host' is missing: Its name in the network"),
+            ("jumps[1]", "found a text; a whole number is wanted here"),
+            ("hots", "unknown key 'hots'; did you mean 'host'?; allowed are 'port', 'host', 'jumps'"),
+        )
+        assert "hunter2" not in str(caught.value)
+        assert "pydantic" not in str(caught.value)
+
+    async def test_a_secret_that_a_transport_quotes_in_its_complaint_is_not_shown(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Settings(pydantic.BaseModel):
+            password: str
+
+            @pydantic.field_validator("password")
+            @classmethod
+            def _is_long(cls, word: str) -> str:
+                if word == "hunter2":
+                    raise ValueError(f"{word} is too short")
+                return word
+
+        monkeypatch.setenv("WORD", "hunter2")
+        transport = FakeTransport("strict", settings_model=Settings)
+        async with rig(plugins=[transport]) as house:
+            house.manager.add_device(Device("new", "strict", {"password": SecretRef(env="WORD")}))
+            with pytest.raises(SettingsError, match="password: found a text; … is too short") as caught:
+                house.manager._prepare(house.manager.device_registry.get_all_devices()["new"])
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
     async def test_a_device_is_of_its_transports_type_unless_it_says_otherwise(self) -> None:
         transport = FakeTransport("phone", device_type="android")

@@ -25,6 +25,7 @@ from galaxy_core import (
     TaskStar,
     TaskStatus,
 )
+from galaxy_core.runtime.modifications import REMEMBERED
 from galaxy_core.testing.fakes import hang, takes
 
 from .fakes import Rig, link, plan, rig, until
@@ -685,3 +686,92 @@ class TestInARun:
                 assert anyio.current_time() < 10
         assert constellation.tasks["a"].result.result == "made it"
         assert constellation.tasks["b"].status == "cancelled"
+
+
+def kept(synchronizer: ConstellationModificationSynchronizer) -> int:
+    """How many things it holds, in whatever containers."""
+    found = 0
+    for value in vars(synchronizer).values():
+        if isinstance(value, (dict, set, list)):
+            inside = value.values() if isinstance(value, dict) else value
+            found += len(value) + sum(len(one) for one in inside if isinstance(one, (dict, set, list, tuple)))
+    return found
+
+
+class TestALongLife:
+    @pytest.mark.parametrize("how", ["answered", "timed out", "answered late", "cancelled", "unedited", "by hand"])
+    async def test_what_is_kept_of_constellations_that_are_over_does_not_grow(self, how: str) -> None:
+        sizes = []
+        async with rig(heartbeat_interval=1e9) as house:
+            synchronizer = synchronize(house)
+            agent = Agent(house, thinks_s=2 if how == "answered late" else 0)
+            if how in ("answered", "answered late"):
+                house.bus.subscribe(agent, {EventType.TASK_COMPLETED})
+            for number in range(3 * REMEMBERED):
+                synchronizer.set_modification_timeout(1)
+                name = f"c{number}"
+                constellation = plan("a b", "a>b", constellation_id=name)
+                if how == "by hand":
+                    await synchronizer.on_event(ended("a", name))
+                    await synchronizer.on_event(modified(["a"], name, new_constellation=constellation))
+                    await synchronizer.on_event(ended("b", name))
+                    synchronizer.clear_pending_modifications()
+                elif how == "unedited":
+                    await house.run(constellation)
+                elif how == "cancelled":
+                    with synchronizer.editor(name):
+                        async with anyio.create_task_group() as group:
+                            group.start_soon(house.run, constellation)
+                            await until(synchronizer.has_pending_modifications)
+                            await house.orchestrator.cancel_execution(name)
+                else:
+                    with synchronizer.editor(name):
+                        await house.run(constellation)
+                    await house.bus.drain()
+                sizes.append(kept(synchronizer))
+        assert sizes[-1] <= sizes[REMEMBERED]
+        assert not synchronizer.has_pending_modifications()
+
+    async def test_a_run_goes_on_however_many_others_have_come_and_gone_meanwhile(self) -> None:
+        async with rig(slots=2, heartbeat_interval=1e9) as house:
+            synchronizer = synchronize(house)
+            synchronizer.set_modification_timeout(1)
+            house.transport.script("a", takes(10))
+            constellation = plan("first a b", "first>a a>b", constellation_id="long")
+            with synchronizer.editor("long"):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(house.run, constellation)
+                    await until(lambda: "a" in house.device().running)  # nobody answered for `first` in time
+                    for number in range(2 * REMEMBERED):
+                        await house.run(plan("x", constellation_id=f"c{number}"))
+                    late = modified(["first"], "long", new_constellation=rebuilt(constellation, "first a b c"))
+                    await house.bus.publish_event(late)
+        assert synchronizer.refused_modifications == 1
+        assert sorted(constellation.tasks) == ["a", "b", "first"]
+        assert synchronizer.get_statistics()["total_modifications"] == 3  # the bus told none of them again
+
+    async def test_who_has_answered_before_a_run_is_its_editor_however_many_others_run_meanwhile(self) -> None:
+        async with rig(slots=2, heartbeat_interval=1e9) as house:
+            synchronizer = synchronize(house)
+            await house.bus.publish_event(modified(["any"], "long"))
+            house.transport.script("a", takes(10))
+            async with anyio.create_task_group() as group:
+                group.start_soon(house.run, plan("a b", "a>b", constellation_id="long"))
+                for number in range(2 * REMEMBERED):
+                    await house.run(plan("x", constellation_id=f"c{number}"))
+                await until(synchronizer.has_pending_modifications)
+                assert synchronizer.get_pending_task_ids() == ["a"]
+                synchronizer.clear_pending_modifications()
+
+    async def test_who_answers_after_the_run_is_over_is_no_editor_of_the_next_one(self) -> None:
+        async with rig(heartbeat_interval=1e9) as house:
+            synchronizer = synchronize(house)
+            constellation = plan("a", constellation_id="c1")
+            synchronizer.set_modification_timeout(1)
+            with synchronizer.editor("c1"):
+                await house.run(constellation)
+            await house.bus.publish_event(modified(["a"], "c1"))
+            assert synchronizer.refused_modifications == 1
+            before = anyio.current_time()
+            await house.run(plan("a", constellation_id="c1"))
+            assert anyio.current_time() == before

@@ -110,7 +110,7 @@ async def test_an_action_takes_the_value_and_is_checked_when_it_is_known() -> No
     [
         (Completed(stdout="no json"), "json.x", "is not JSON"),
         (Completed(stdout="{}"), "json.x", "leads nowhere"),
-        (Completed(stdout="{}"), "json.[", "cannot be evaluated"),
+        (Completed(stdout="{}"), "json.length(`5`)", "cannot be evaluated"),
         (Completed(stdout="x"), "file.report", "left no file 'report'"),
         (Completed(value=1), "stdout", "has no stdout"),
         (Completed(value=1), "nonsense", "allowed are stdout"),
@@ -146,6 +146,18 @@ async def test_a_reference_to_a_task_that_is_not_waited_for_refuses_the_run() ->
     async with rig() as house:
         with pytest.raises(InvalidPlanError, match=r"task 'b' takes .*'a'.* without waiting for it"):
             await house.run(taking(Command(["x", Reference("a")]), links=""))
+    assert house.recorder.of(EventType.CONSTELLATION_STARTED) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "why"), [("[", "not a JMESPath expression: '['"), ("lenght(a)", "did you mean 'length'")]
+)
+async def test_a_path_that_could_never_be_found_refuses_the_run(path: str, why: str) -> None:
+    async with rig() as house:
+        with pytest.raises(InvalidPlanError) as caught:
+            await house.run(taking(Command(["x", Reference("a", f"json.{path}")])))
+    assert f"task 'b' takes json.{path} of task 'a'" in str(caught.value)
+    assert why in caught.value.problems[0]
     assert house.recorder.of(EventType.CONSTELLATION_STARTED) == []
 
 
@@ -185,7 +197,8 @@ class TestRequestsThatATransportDoesNotTake:
             (Command(None, "ls"), "does not take a shell text (shell)"),
             (Call(print), "does not take a Python call"),
             (Action("swipe"), "does not take action 'swipe'"),
-            (Action("tap", {"x": "far"}), "action 'tap'"),
+            (Action("tpa"), "does not take action 'tpa'; it takes: none, action 'tap'; did you mean 'tap'?"),
+            (Action("tap", {"x": "far"}), "action 'tap': x: found the text 'far'; a whole number is wanted here"),
         ],
     )
     async def test_they_refuse_the_run_before_anything_starts(self, request_: Any, why: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -13,9 +14,14 @@ from galaxy_core import (
     ConstellationState,
     Event,
     EventType,
+    OutcomeUnknownError,
+    Refused,
     RunError,
     TaskConstellation,
+    TaskEvent,
     TaskStar,
+    TaskTimeoutError,
+    Unknown,
 )
 from galaxy_core.runtime.run import Run
 from galaxy_core.testing.fakes import hang, takes
@@ -63,6 +69,76 @@ async def test_cancelling_waits_for_the_session_to_clean_up(how: str) -> None:
         assert house.slots_are_free()
     assert house.device().running == []
     assert str(constellation.tasks["a"].status) == "cancelled"
+
+
+def deaf(outcome: Any) -> Callable[[Any], Awaitable[Any]]:
+    """A session that swallows its cancellation, and comes to an end of its own half a minute later."""
+
+    async def execute(attempt: Any) -> Any:
+        try:
+            await anyio.sleep_forever()
+        except anyio.get_cancelled_exc_class():
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(30)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    return execute
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "error"),
+    [
+        (Completed(error="it failed, too late"), "failed", TaskTimeoutError),
+        (Completed(exit_code=1), "failed", TaskTimeoutError),
+        (Refused("it never started"), "failed", TaskTimeoutError),
+        (RuntimeError("it broke, too late"), "failed", TaskTimeoutError),
+        (None, "failed", TaskTimeoutError),
+        (Unknown("it cannot say"), "unknown", OutcomeUnknownError),
+        (Completed("made it"), "completed", type(None)),
+    ],
+    ids=["failed", "exit code", "refused", "raised", "nothing", "unknown", "succeeded"],
+)
+async def test_a_session_that_swallows_its_deadline_holds_its_own_slot_and_the_end_of_its_run_and_no_more(
+    outcome: Any, status: str, error: type
+) -> None:
+    async with rig("d1", "d2") as house:
+        house.transport.script("deaf", deaf(outcome))
+        house.transport.script("other", hang)
+        constellation = plan("deaf next other last", "other-last", timeout=10)
+        for task_id, device_id in {"deaf": "d1", "next": "d1", "other": "d2", "last": "d2"}.items():
+            constellation.tasks[task_id].target_device_id = device_id
+        ends: dict[str, float] = {}
+
+        class Watch:
+            async def on_event(self, event: Any) -> None:
+                if isinstance(event, TaskEvent) and event.event_type is not EventType.TASK_STARTED:
+                    ends[event.task_id] = anyio.current_time()
+
+        house.bus.subscribe(Watch())
+        result = await house.run(constellation, None)
+        assert house.slots_are_free()
+    assert ends == pytest.approx({"other": 10, "last": 10, "deaf": 40, "next": 40})
+    assert (result["results"]["deaf"].status, type(result["results"]["deaf"].error)) == (status, error)
+    assert isinstance(result["results"]["other"].error, TaskTimeoutError)
+
+
+@pytest.mark.parametrize("how", ["run", "host"])
+async def test_cancelling_waits_for_a_session_that_swallows_it(how: str) -> None:
+    async with rig() as house:
+        house.transport.script("a", deaf(Completed(error="it failed, too late")))
+        constellation = plan("a b", constellation_id="c1")
+        async with anyio.create_task_group() as group:
+            group.start_soon(house.run, constellation)
+            await until(lambda: house.device().running)
+            if how == "run":
+                assert await house.orchestrator.cancel_execution("c1")
+            else:
+                group.cancel_scope.cancel()
+        assert anyio.current_time() == pytest.approx(30, abs=0.1)
+        assert house.slots_are_free()
+    assert [str(task.status) for task in constellation.tasks.values()] == ["cancelled", "cancelled"]
 
 
 @pytest.mark.parametrize("strategy", ["load_balance", "earliest_finish"])

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from galaxy_core import EventType, RunInfo, RunRefusedError, hookimpl
+from galaxy_core import Completed, EndedTasks, EventType, RunInfo, RunRefusedError, TaskStar, TaskStatus, hookimpl
 from galaxy_core.testing.fakes import Recorder, takes
 
 from .fakes import plan, rig, until
@@ -69,6 +69,13 @@ class TestReviewing:
         (run,) = policy.asked
         assert (run.constellation_id, run.name, [task.task_id for task in run.tasks]) == ("c1", "c1", ["a", "b"])
         assert (run.assignments, run.metadata) == ({"a": "d1", "b": "d1"}, {"who": "me"})
+
+    async def test_a_policy_sees_what_the_plan_tells_plugins(self) -> None:
+        policy, constellation = Reviewing(), plan("a")
+        constellation.update_metadata({"extensions": {"curfew": {"until": 6}}})
+        async with rig(plugins=[policy]) as house:
+            await house.run(constellation)
+        assert policy.asked[0].extensions == {"curfew": {"until": 6}}
 
     @pytest.mark.parametrize("kind", [Reviewing, ReviewingLater])
     async def test_a_reason_refuses_the_run_before_anything_is_published(self, kind: type[Reviewing]) -> None:
@@ -155,6 +162,60 @@ class TestFinishing:
                 await until(constellation.get_running_tasks)
                 await house.orchestrator.cancel_execution("c1")
         assert [told["status"] for _, told in hook.told] == ["cancelled"]
+
+
+class Proposing:
+    """An editor that takes 100 seconds to leave the plan as it is."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    @hookimpl
+    async def galaxy_propose_edit(self, ended: EndedTasks) -> None:
+        self.asked += [task.task_id for task in ended.tasks]
+        await anyio.sleep(100)
+
+
+class Picky(Proposing):
+    """One that says which ends it wants."""
+
+    def __init__(self, wants: Any) -> None:
+        super().__init__()
+        self.wants = wants
+
+    @hookimpl
+    def galaxy_wants_end(self, task: TaskStar, status: str) -> Any:
+        return self.wants(task.task_id, status)
+
+
+class TestWantingEnds:
+    async def test_of_an_end_that_an_editor_does_not_want_it_is_not_asked_and_nothing_waits(self) -> None:
+        picky = Picky(lambda task_id, status: status == "failed")
+        async with rig(plugins=[picky]) as house:
+            house.transport.script("b", Completed(error="no"))
+            result = await house.run(plan("a b c", "a>b b~c"))
+            assert anyio.current_time() < 150
+        assert picky.asked == ["b"]
+        assert {task_id: ended.status for task_id, ended in result["results"].items()} == {
+            "a": TaskStatus.COMPLETED,
+            "b": TaskStatus.FAILED,
+            "c": TaskStatus.COMPLETED,
+        }
+
+    async def test_who_does_not_say_what_it_wants_is_asked_about_every_end(self) -> None:
+        proposing = Proposing()
+        async with rig(plugins=[proposing]) as house:
+            await house.run(plan("a b c", "a>b b>c"))
+        assert proposing.asked == ["a", "b", "c"]
+
+    async def test_who_cannot_say_what_it_wants_is_asked_and_the_log_names_it(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        picky = Picky(lambda task_id, status: raises())
+        async with rig(plugins=[picky]) as house:
+            assert (await house.run(plan("a")))["status"] == "completed"
+        assert picky.asked == ["a"]
+        assert "Picky: galaxy_wants_end raised" in caplog.text
 
 
 class TestObservers:

@@ -11,6 +11,8 @@ from galaxy_core import (
     ConstellationDeviceManager,
     Device,
     EventBus,
+    EventType,
+    InvalidPlanError,
     Placement,
     RunInfo,
     RunRefusedError,
@@ -93,6 +95,37 @@ async def test_a_plugins_observer_hears_only_the_runs_of_its_own_orchestrator_on
     assert plugin.recorder.story_of("mine") == ["task_started", "task_completed"]
     assert plugin.recorder.story_of("theirs") == []
     assert everything.story_of("theirs") == ["task_started", "task_completed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "strategy", "why"),
+    [
+        ("forbidden", "mine", RunRefusedError),
+        ("good", "nobody's", UnknownStrategyError),
+        ("good", None, InvalidPlanError),
+    ],
+)
+async def test_a_run_that_is_refused_leaves_no_observer_of_a_plugin_on_the_bus(
+    name: str, strategy: str | None, why: type[Exception]
+) -> None:
+    bus, plugin = EventBus(), Plugin()
+    with_plugin, transport = await orchestrator(plugin, bus=bus)
+    refused = plan("a", constellation_id=name)
+    if strategy is None:
+        refused.start_task("a")
+    with pytest.raises(why):
+        await with_plugin.orchestrate_constellation(refused, assignment_strategy=strategy)
+    assert not bus.wants(EventType.TASK_STARTED)
+
+    transport.script("good", takes(2))
+    async with anyio.create_task_group() as group:  # nor does it take them away from a run that goes on
+        group.start_soon(with_plugin.orchestrate_constellation, plan("good"), None, "mine")
+        await anyio.sleep(1)
+        with pytest.raises(RunRefusedError):
+            await with_plugin.orchestrate_constellation(plan("a", constellation_id="forbidden"), None, "mine")
+        assert bus.is_subscribed(plugin.recorder, EventType.TASK_COMPLETED)
+    assert plugin.recorder.story_of("good") == ["task_started", "task_completed"]
+    assert not bus.wants(EventType.TASK_STARTED)
 
 
 async def test_two_orchestrators_over_one_device_manager_share_its_slots() -> None:

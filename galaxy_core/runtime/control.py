@@ -1,0 +1,399 @@
+"""Control sockets: a run that other processes of the same user can ask, watch and edit while it lasts.
+
+The protocol is JSON, one request or answer a line; docs/reference/control-socket.md describes it. Nobody who connects is
+trusted to speak it, to read what is sent, or to leave: lines, connections, waiting and queues are bounded, and nothing of
+it keeps the run waiting.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+from attrs import evolve, frozen
+
+from galaxy_core.errors import DocumentError, EditConflictError, EditError, UnknownTaskError
+from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.edits import Transaction
+from galaxy_core.model.event_document import own_name
+from galaxy_core.model.result import TaskStatus
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.control_place import control_folder, listen, peer_uid, socket_name
+from galaxy_core.runtime.drafts import Committed
+from galaxy_core.runtime.explain import explain
+from galaxy_core.runtime.lines import LineSocket, LineTooLongError, accept
+from galaxy_core.runtime.watching import Watcher, encoded
+
+if TYPE_CHECKING:
+    from galaxy_core.runtime.flow import Flow
+    from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
+    from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
+
+logger = logging.getLogger("galaxy_core.control")
+
+#: Edits that can be taken back through the socket.
+REMEMBERED = 100
+#: Running tasks that a status names.
+NAMED = 100
+#: Seconds after which connections are taken again when the system refused one.
+ACCEPT_AGAIN_S = 1.0
+
+
+@frozen
+class ControlLimits:
+    """How much of a control socket's process others may take up.
+
+    `line_bytes` is the longest request; `connections` how many there may be at a time; `silence_s` how long a request may
+    take to come, and an answer to be read; `queued` how many events (or KiB of output) may wait for a watcher to read
+    them; `farewell_s` how long the end of a run waits for watchers to read the rest.
+    """
+
+    line_bytes: int = 10 * 1024 * 1024
+    connections: int = 32
+    silence_s: float = 30.0
+    queued: int = 10_000
+    farewell_s: float = 1.0
+
+
+class _RefusedError(Exception):
+    """A request that is answered with a reason; does not leave this module."""
+
+    def __init__(self, code: str, error: str, problems: list[Any] | None = None) -> None:
+        self.answer = {"ok": False, "code": code, "error": error, "problems": problems or []}
+        super().__init__(error)
+
+
+class _Connection(LineSocket):
+    """One client. Reading and writing are bounded in time."""
+
+    def __init__(self, connection: socket.socket, limits: ControlLimits) -> None:
+        super().__init__(connection)
+        self.limits = limits
+
+    async def request(self) -> dict[str, Any] | None:
+        """The next one; None when the client is done."""
+        try:
+            with anyio.fail_after(self.limits.silence_s):
+                line = await self.line(self.limits.line_bytes)
+        except LineTooLongError:
+            raise _RefusedError("too long", f"a request has {self.limits.line_bytes:,} bytes at most") from None
+        except TimeoutError:
+            raise _RefusedError("silent", f"no whole request came within {self.limits.silence_s:g} s") from None
+        # Text of such a length is not read in the event loop's thread, where the run waits for it.
+        return None if line is None else await anyio.to_thread.run_sync(_parsed, line)
+
+    async def answer(self, answer: Mapping[str, Any]) -> None:
+        with anyio.move_on_after(self.limits.silence_s):
+            await self.send(encoded(answer))
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except RecursionError:
+        raise _RefusedError("garbage", "the request is nested too deeply") from None
+    except ValueError as error:
+        raise _RefusedError("garbage", f"the request is no line of JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise _RefusedError("garbage", 'a request is a JSON object such as {"do": "status"}')
+    return request
+
+
+class _Control:
+    """The server side of one run's socket."""
+
+    def __init__(
+        self,
+        orchestrator: TaskConstellationOrchestrator,
+        synchronizer: ConstellationModificationSynchronizer,
+        constellation: TaskConstellation,
+        limits: ControlLimits,
+    ) -> None:
+        self.orchestrator, self.synchronizer = orchestrator, synchronizer
+        self.constellation, self.limits = constellation, limits
+        self._open = 0
+        self._busy = 0
+        self._idle = anyio.Event()
+        self._watchers: set[Watcher] = set()
+        self._committed: OrderedDict[str, Committed] = OrderedDict()
+        self._do: dict[str, tuple[frozenset[str], Callable[..., Awaitable[dict[str, Any]]]]] = {
+            "status": (frozenset(), self._status),
+            "why": (frozenset({"task"}), self._why),
+            "preview": (frozenset({"transaction", "mermaid"}), self._preview),
+            "edit": (frozenset({"transaction", "revision", "author"}), self._edit),
+            "undo": (frozenset({"edit"}), self._undo),
+        }
+
+    # ------------------------------------------------------------------------------------------- connections
+    async def serve(self, listener: socket.socket) -> None:
+        """Take connections, for ever."""
+        async with anyio.create_task_group() as group:
+            while True:
+                try:
+                    connection = await accept(listener)
+                except OSError as error:  # as when the process has no descriptor left
+                    logger.warning("a connection to the control socket was lost: %s", error)
+                    await anyio.sleep(ACCEPT_AGAIN_S)
+                else:
+                    has_room = self._open < self.limits.connections  # of several that come at once, the first have
+                    self._open += has_room
+                    group.start_soon(self._attend, _Connection(connection, self.limits), has_room)
+
+    async def _attend(self, connection: _Connection, has_room: bool) -> None:
+        try:
+            self._check_peer(connection)
+            if not has_room:
+                raise _RefusedError("busy", f"there are {self.limits.connections} connections already")
+            await self._converse(connection)
+        except _RefusedError as refused:  # of which the conversation cannot go on
+            with suppress(OSError):
+                await connection.answer(refused.answer)
+        except OSError:
+            pass  # it has left without a word
+        except Exception:  # a client must not end the run: the log receives it
+            logger.exception("a control connection broke")
+        finally:
+            connection.close()
+            self._open -= has_room
+
+    def _check_peer(self, connection: _Connection) -> None:
+        uid = peer_uid(connection.connection)
+        if uid is not None and uid != os.geteuid():
+            logger.warning("user %d was refused at the control socket", uid)
+            raise _RefusedError("another user", f"this run belongs to user {os.geteuid()}, and you are user {uid}")
+
+    async def _converse(self, connection: _Connection) -> None:
+        while (request := await connection.request()) is not None:
+            if request.get("do") == "watch":
+                await self._watch(connection, request)
+                return
+            self._busy += 1
+            try:
+                await connection.answer(await self._answer(request))
+            finally:
+                self._busy -= 1
+                self._idle.set()
+
+    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            what = _take(request, "do", str)
+            if what not in self._do:
+                known = ", ".join([*self._do, "watch"])
+                raise _RefusedError("garbage", f"there is nothing called {what!r} to do; there is {known}")
+            allowed, handler = self._do[what]
+            _check_keys(request, {"do", *allowed})
+            return {"ok": True, **await handler(request)}
+        except _RefusedError as refused:
+            return refused.answer
+        except EditError as error:
+            code = "conflict" if isinstance(error, EditConflictError) else "refused"
+            problems: list[Any] = [problem.to_dict() for problem in error.problems]
+            return _RefusedError(code, str(error), problems).answer
+        except UnknownTaskError as error:
+            return _RefusedError("unknown task", str(error), [{"near": list(error.near)}]).answer
+        except Exception as error:  # the client hears of it, and the log has the traceback
+            logger.exception("a request at the control socket could not be answered")
+            return _RefusedError("broken", f"Galaxy itself failed: {type(error).__name__}: {error}").answer
+
+    async def farewell(self) -> None:
+        """Wait until answers are given and watchers have read the rest."""
+        for watcher in self._watchers:
+            watcher.finish()
+        while self._busy or self._watchers:
+            self._idle = anyio.Event()
+            await self._idle.wait()
+
+    # ------------------------------------------------------------------------------------------- questions
+    async def _status(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        return self._status_now()
+
+    def _status_now(self) -> dict[str, Any]:
+        plan = self.constellation
+        started = plan.execution_start_time
+        running = [_running(task) for task in plan.get_running_tasks()[:NAMED]]
+        return {
+            "run": plan.constellation_id,
+            "name": plan.name,
+            "status": plan.state.value,
+            "pid": os.getpid(),
+            "revision": plan.revision,
+            "started": None if started is None else started.timestamp(),
+            "total_tasks": plan.task_count,
+            "counts": {status.value: number for status in TaskStatus if (number := plan.count(status))},
+            "running": running,
+        }
+
+    async def _why(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        why = explain(self.constellation, _take(request, "task", str), self._run())
+        return {"task": why.task_id, "kind": why.kind, "text": why.text, "holders": list(why.holders)}
+
+    # ------------------------------------------------------------------------------------------- edits
+    def _run(self) -> Flow | None:
+        run = self.orchestrator.run_of(self.constellation.constellation_id)
+        return None if run is None or run.is_over else run
+
+    async def _transaction(self, request: Mapping[str, Any]) -> Transaction:
+        """That of the request, once there is a run that it can be about."""
+        from galaxy_core.model.edits_file import transaction_from_dict, transaction_from_json  # they need pydantic
+
+        document = request.get("transaction")
+        if not isinstance(document, dict | str):
+            raise _RefusedError("garbage", 'a "transaction" is wanted, as an object or as the text of a file')
+        try:
+            if isinstance(document, str):
+                transaction = await anyio.to_thread.run_sync(transaction_from_json, document)
+            else:
+                transaction = await anyio.to_thread.run_sync(transaction_from_dict, document)
+        except DocumentError as error:
+            problems = [{"path": path, "line": line, "reason": why} for path, line, why in error.problems]
+            raise _RefusedError("unreadable", str(error), problems) from None
+        if self._run() is None:
+            raise _RefusedError(
+                "not running", "the plan has not started to run, or its run is over: it cannot be edited"
+            )
+        author = request.get("author")
+        if author is not None and not transaction.author:
+            transaction = evolve(transaction, author=_take(request, "author", str))
+        return transaction
+
+    def _loads(self) -> dict[str, int] | None:
+        run = self._run()
+        found = {} if run is None else run.book.lanes
+        return {device_id: lane.device.max_concurrency for device_id, lane in found.items()} or None
+
+    async def _preview(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        from galaxy_core.model.preview import preview  # who never edits does not pay for it
+
+        transaction = await self._transaction(request)
+        self.constellation.track_edits()  # so that the revision which it names can be the base of an edit
+        found = preview(self.constellation, transaction, loads=self._loads())
+        answer = {"preview": found.to_dict(), "text": found.to_text()}
+        if request.get("mermaid"):
+            answer["mermaid"] = found.to_mermaid()
+        return answer
+
+    async def _edit(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        transaction = await self._transaction(request)
+        if transaction.base_revision is None and request.get("revision") is not None:
+            transaction = evolve(transaction, base_revision=_take(request, "revision", int))
+        return self._done(await self.synchronizer.commit(transaction, self.constellation.constellation_id))
+
+    async def _undo(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        edit_id = request.get("edit", next(reversed(self._committed), None))
+        committed = self._committed.get(edit_id) if isinstance(edit_id, str) else None
+        if committed is None:
+            known = ", ".join(list(self._committed)[-5:]) or "none"
+            raise _RefusedError(
+                "unknown edit", f"no edit {edit_id!r} was made here that can be undone; the last: {known}"
+            )
+        if self._run() is None:
+            raise _RefusedError("not running", "the run is over: nothing can be undone any more")
+        undone = await self.synchronizer.undo(committed)
+        self._committed.pop(committed.edit_id, None)
+        return self._done(undone)
+
+    def _done(self, committed: Committed) -> dict[str, Any]:
+        self._committed[committed.edit_id] = committed
+        if len(self._committed) > REMEMBERED:
+            self._committed.popitem(last=False)
+        what = str(committed.transaction)
+        return {"edit": committed.edit_id, "revision": committed.revision, "description": what}
+
+    # ------------------------------------------------------------------------------------------- watching
+    async def _watch(self, connection: _Connection, request: Mapping[str, Any]) -> None:
+        _check_keys(request, {"do", "output"})
+        watcher = Watcher(self.constellation, self.limits.queued, bool(request.get("output")))
+        bus = self.orchestrator.event_bus
+        bus.subscribe(watcher, watcher.heard, where=watcher.concerns)
+        self._watchers.add(watcher)
+        if self._run() is None and self.constellation.execution_end_time is not None:
+            watcher.finish()  # its last event was before
+        try:
+            await connection.answer({"ok": True, **self._status_now()})
+            async with anyio.create_task_group() as group:
+
+                async def leave() -> None:
+                    with suppress(OSError):
+                        await connection.until_left()
+                    group.cancel_scope.cancel()
+
+                group.start_soon(leave)
+                with suppress(OSError):
+                    await watcher.tell(connection, self.limits.silence_s)
+                group.cancel_scope.cancel()
+        finally:
+            bus.unsubscribe(watcher)
+            self._watchers.discard(watcher)
+            self._idle.set()
+
+
+def _running(task: TaskStar) -> dict[str, Any]:
+    since = task.execution_start_time
+    return {
+        "task": task.task_id,
+        "name": own_name(task),
+        "device": task.target_device_id,
+        "attempt": task.attempts,
+        "since": None if since is None else since.timestamp(),
+    }
+
+
+def _take(request: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+    value = request.get(key)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise _RefusedError(
+            "garbage", f"{key!r} has to be {'a number' if kind is int else 'a text'}, not {value!r:.80}"
+        )
+    return value
+
+
+def _check_keys(request: Mapping[str, Any], allowed: set[str]) -> None:
+    if wrong := request.keys() - allowed:
+        raise _RefusedError("garbage", f"a request to {request['do']} has no key {', '.join(map(repr, sorted(wrong)))}")
+
+
+@asynccontextmanager
+async def control_socket(
+    orchestrator: TaskConstellationOrchestrator,
+    synchronizer: ConstellationModificationSynchronizer,
+    constellation: TaskConstellation,
+    path: str | os.PathLike[str] | None = None,
+    *,
+    limits: ControlLimits | None = None,
+) -> AsyncIterator[Path]:
+    """While inside, other processes of this user can ask, watch and edit the run of `constellation`; where, is yielded.
+
+    The orchestrator has to have the synchronizer when the run starts. By default the socket stands where `galaxy runs`
+    looks. On leaving, watchers get a moment to read the rest, and the socket is taken away.
+
+    Raises:
+        ControlError: it cannot be opened safely there, it is there already, or this system has none.
+        OSError: the system does not let us.
+    """
+    place_at = control_folder() / socket_name(constellation.constellation_id) if path is None else Path(path)
+    listener, place = await listen(place_at)
+    control = _Control(orchestrator, synchronizer, constellation, limits or ControlLimits())
+    failure: Exception | None = None
+    with listener:
+        async with anyio.create_task_group() as group:
+            group.start_soon(control.serve, listener)
+            try:
+                yield place.path
+            except Exception as error:  # raised again below, outside of the group, which would wrap it
+                failure = error
+            finally:
+                place.leave()
+                with anyio.move_on_after(control.limits.farewell_s, shield=True):
+                    await control.farewell()
+            group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure

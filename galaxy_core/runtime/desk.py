@@ -1,0 +1,223 @@
+"""Desk: where the edits of an orchestrator's plans are opened, reviewed, committed and told of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from galaxy_core.errors import EditConflictError, EditError, EditProblem, HookError
+from galaxy_core.extension.interfaces import ProposedEdit
+from galaxy_core.model.changes import Changes
+from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.edits import ReplacePlan, Transaction
+from galaxy_core.model.events import EventType
+from galaxy_core.model.result import new_id
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.deciding import answer_of
+from galaxy_core.runtime.drafts import Committed, Draft
+
+if TYPE_CHECKING:
+    from galaxy_core.extension.registry import HookCall, PluginRegistry
+    from galaxy_core.model.preview import Preview
+
+Say = Callable[[EventType, str, Mapping[str, Any]], None]
+
+
+class Desk:
+    """The open drafts, and what is told of edits.
+
+    `say` publishes, `stir` is called when less is held than before, `limit_s` tells how long a review may take.
+    """
+
+    def __init__(
+        self,
+        plugins: Callable[[], PluginRegistry | None],
+        say: Say,
+        stir: Callable[[], None],
+        limit_s: Callable[[], float],
+    ) -> None:
+        self._plugins, self._say, self._stir, self._limit_s = plugins, say, stir, limit_s
+        self._open: dict[str, dict[Draft, float]] = {}  # until when, in the event loop's time, by constellation
+        self.statistics = dict.fromkeys(("opened", "committed", "refused", "conflicted", "timed_out", "undone"), 0)
+
+    # ------------------------------------------------------------------------------------------- drafts
+    def opened(self, draft: Draft) -> None:
+        """A draft is being prepared from now on."""
+        self._open.setdefault(draft.constellation_id, {})[draft] = anyio.current_time() + draft.timeout_s
+        self._tell(EventType.EDIT_OPENED, draft.edit_id, draft.transaction, draft.constellation_id, hold=draft.hold)
+        self._stir()
+
+    def closed(self, draft: Draft) -> None:
+        """A draft holds nothing any more."""
+        drafts = self._open.get(draft.constellation_id, {})
+        drafts.pop(draft, None)
+        if not drafts:
+            self._open.pop(draft.constellation_id, None)
+        self._stir()
+
+    def over(self, constellation_id: str) -> None:
+        """A run is over: what is still being prepared can no longer be committed."""
+        for draft in list(self._open.get(constellation_id, ())):
+            draft.close(f"the run of {constellation_id!r} is over")
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no draft is open."""
+        return not self._open
+
+    def holds(self, constellation_id: str, task: TaskStar) -> bool:
+        """Whether some draft holds a task that could start."""
+        return any(draft.covers(task) for draft in self._open.get(constellation_id, ()))
+
+    def pending(self, constellation_id: str) -> bool:
+        """Whether some draft wants its run to go on until it was committed."""
+        return any(draft.hold != "none" for draft in self._open.get(constellation_id, ()))
+
+    def deadline(self) -> float:
+        """When the next draft has taken too long; infinite when none will."""
+        return min((until for drafts in self._open.values() for until in drafts.values()), default=float("inf"))
+
+    def time_out(self, now: float, policy: str, fail: Callable[[str, str], None]) -> int:
+        """Do as `policy` says with the drafts that have taken too long; how many there are."""
+        late = [draft for drafts in self._open.values() for draft, until in drafts.items() if until <= now]
+        for draft in late:  # all of them are told of before any is closed: a run that fails closes the others, too
+            self._open[draft.constellation_id][draft] = float("inf")
+            self._tell(
+                EventType.EDIT_TIMED_OUT, draft.edit_id, draft.transaction, draft.constellation_id, policy=policy
+            )
+        for draft in late:
+            if policy != "hold":
+                draft.close(f"it took longer than {draft.timeout_s:g} s, and the run went on without it")
+            if policy == "fail":
+                fail(
+                    draft.constellation_id,
+                    f"the edit {str(draft.transaction)!r} took longer than {draft.timeout_s:g} s",
+                )
+        return len(late)
+
+    # ------------------------------------------------------------------------------------------- committing
+    def preview(self, plan: TaskConstellation, transaction: Transaction) -> Preview:
+        """What a transaction would change now."""
+        from galaxy_core.model.preview import preview  # who never edits does not pay for it
+
+        return preview(plan, transaction)
+
+    async def commit(
+        self,
+        plan: TaskConstellation,
+        transaction: Transaction,
+        draft: Draft | None = None,
+        kind: EventType = EventType.EDIT_COMMITTED,
+    ) -> Committed:
+        """Check, have reviewed, and apply; told by an event however it ends.
+
+        Raises:
+            EditError, EditConflictError: it cannot be, or a review refused it. Nothing was changed.
+        """
+        plan.track_edits()
+        edit_id, stand_in = draft.edit_id if draft is not None else new_id(), None
+        try:
+            with self._refusal_told(plan, transaction, edit_id):
+                changes = self._sound(plan, transaction)
+                if reviews := self._reviews():
+                    if draft is None:
+                        draft = stand_in = self._stand_in(plan, transaction)
+                    await self._review(plan, transaction, reviews, draft)
+                    changes = self._sound(plan, transaction)  # a review may take its time, and the plan has gone on
+                return self._apply(changes, edit_id, kind)
+        finally:
+            if stand_in is not None:
+                stand_in.close("it was reviewed")
+
+    def merge(self, plan: TaskConstellation, proposed: TaskConstellation, author: str = "") -> Committed:
+        """Make `plan` what `proposed` says, by ids, as far as it has not started, and tell of it. Nobody reviews it:
+        whoever answers by an event cannot wait.
+
+        Raises:
+            EditError: the merged plan would break I1 to I3. Nothing was changed.
+        """
+        what = f"Merge of {proposed.constellation_id}"
+        transaction, edit_id = Transaction([ReplacePlan(proposed)], None, what, author), new_id()
+        with self._refusal_told(plan, transaction, edit_id):
+            return self._apply(self._sound(plan, transaction), edit_id, EventType.EDIT_COMMITTED)
+
+    @contextmanager
+    def _refusal_told(self, plan: TaskConstellation, transaction: Transaction, edit_id: str) -> Iterator[None]:
+        try:
+            yield
+        except EditError as error:
+            self.refused(plan, transaction, edit_id, error)
+            raise
+
+    def refused(self, plan: TaskConstellation, transaction: Transaction, edit_id: str, error: EditError) -> None:
+        """Tell that an edit was not committed."""
+        conflict = isinstance(error, EditConflictError)
+        reasons = [problem.to_dict() for problem in error.problems]
+        kind = EventType.EDIT_CONFLICTED if conflict else EventType.EDIT_REFUSED
+        self._tell(kind, edit_id, transaction, plan.constellation_id, problems=reasons, reason=str(error))
+
+    def _apply(self, changes: Changes, edit_id: str, kind: EventType) -> Committed:
+        from galaxy_core.model.preview import diff_of
+
+        plan, transaction = changes.plan, changes.transaction
+        before, diff = plan.revision, diff_of(changes)
+        inverse = changes.apply()
+        self._tell(kind, edit_id, transaction, plan.constellation_id, before=before, revision=plan.revision, diff=diff)
+        return Committed(edit_id, plan.constellation_id, plan.revision, transaction, inverse)
+
+    def _sound(self, plan: TaskConstellation, transaction: Transaction) -> Changes:
+        changes = Changes(plan, transaction)
+        error = changes.refused()
+        if error is not None:
+            raise error
+        return changes
+
+    def _reviews(self) -> Sequence[HookCall]:
+        plugins = self._plugins()
+        return plugins.implementations("galaxy_review_edit") if plugins is not None else ()
+
+    def _stand_in(self, plan: TaskConstellation, transaction: Transaction) -> Draft:
+        """A draft that holds what a transaction touches that nobody has drafted here, while it is reviewed."""
+        draft = Draft(plan, self, hold="footprint", timeout_s=self._limit_s()).add(*transaction.operations)
+        self._open.setdefault(plan.constellation_id, {})[draft] = float("inf")
+        self._stir()
+        return draft
+
+    async def _review(
+        self, plan: TaskConstellation, transaction: Transaction, calls: Sequence[HookCall], draft: Draft
+    ) -> None:
+        """Ask every `galaxy_review_edit`.
+
+        Raises:
+            EditError: some refuse, or it took too long.
+        """
+        problems = []
+        for call in calls:
+            proposed = ProposedEdit(plan.constellation_id, transaction, self.preview(plan, transaction))
+            try:
+                answer = await answer_of(call, "galaxy_review_edit", draft.timeout_s, edit=proposed)
+            except HookError as error:
+                answer = str(error)
+            if answer is not None:
+                reason = answer if isinstance(answer, str) else f"returned {answer!r} instead of None or a reason"
+                problems.append(EditProblem("refused", f"plugin {call.plugin} refuses: {reason}", None, call.plugin))
+            if draft.is_over:
+                problems.append(EditProblem("over", "its time was over before it was reviewed"))
+                break
+        if problems:
+            raise EditError(problems, f"The edit {str(transaction)!r}")
+
+    def _tell(
+        self, kind: EventType, edit_id: str, transaction: Transaction, constellation_id: str, **more: Any
+    ) -> None:
+        self.statistics[kind.value.removeprefix("edit_")] += 1
+        about = {
+            "edit_id": edit_id,
+            "description": str(transaction),
+            "author": transaction.author,
+            "base_revision": transaction.base_revision,
+        }
+        self._say(kind, constellation_id, {**about, **more})
