@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from galaxy_core_cli.main import main
 
 from .asking import Done, Galaxy, Install, Write, in_a_process
+
+
+@pytest.fixture(autouse=True)
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where control sockets are; pytest's own folders have paths that are too long for them."""
+    with TemporaryDirectory(prefix="g") as place:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", place)
+        yield Path(place)
 
 
 @pytest.fixture

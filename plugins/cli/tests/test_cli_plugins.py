@@ -46,6 +46,7 @@ def test_plugins_can_be_blocked_and_all_but_ours_left_out(galaxy: Galaxy, instal
     assert statuses("--block", "test-explosive", "--block", "local") == {
         "explosive": "blocked",
         "local": "blocked",
+        "replan": "not loaded",
         "strategies": "not loaded",
     }
     assert statuses("--no-plugins")["explosive"] == "blocked"

@@ -15,6 +15,11 @@ from .asking import Galaxy
     [
         ((), {"tasks": {"a": {"run": ["echo"]}}}, {"tasks": {"a": {"rum": ["echo"]}}}),
         (("plan",), {"tasks": {"a": {"run": ["echo"]}}}, {"tasks": {"a": {}}}),
+        (
+            ("transaction",),
+            {"operations": [{"add_task": {"id": "a", "run": ["echo"]}}, {"remove_task": "b"}]},
+            {"operations": [{"ad_task": {"id": "a", "run": ["echo"]}}]},
+        ),
         (("inventory",), {"devices": {"a": {}}}, {"devices": {"a": {"max_concurrency": 0}}}),
     ],
 )

@@ -8,16 +8,18 @@ import click
 
 from galaxy_core_cli import options
 
+KINDS = ["plan", "inventory", "transaction"]
+
 
 @click.command()
-@click.argument("kind", metavar="[plan|inventory]", type=click.Choice(["plan", "inventory"]), default="plan")
+@click.argument("kind", metavar="[plan|inventory|transaction]", type=click.Choice(KINDS), default="plan")
 @options.output_file
 @options.debug
 def schema(kind: str, output: str | None) -> int:
-    """Print the JSON Schema of plan files (default) or inventory files, for editors to complete and check with."""
-    from galaxy_core import inventory_json_schema, plan_json_schema
+    """Print the JSON Schema of plan files (default), inventory files or transactions, to complete and check with."""
+    from galaxy_core import inventory_json_schema, plan_json_schema, transaction_json_schema
     from galaxy_core_cli import files
 
-    document = plan_json_schema() if kind == "plan" else inventory_json_schema()
-    files.write(json.dumps(document, indent=2), output)
+    schemas = {"plan": plan_json_schema, "inventory": inventory_json_schema, "transaction": transaction_json_schema}
+    files.write(json.dumps(schemas[kind](), indent=2), output)
     return 0

@@ -13,12 +13,16 @@ STYLES = {
     ALWAYS: "stroke-dasharray: 1.5 4",
     CONDITION: "stroke-dasharray: 9 3 2 3, stroke: #9a6700",
 }
-_PLAIN = re.compile(r"[^A-Za-z0-9 _./:,()$=*+\u0080-\U0010ffff-]")
+# Not plain are ° and ¶, with which Mermaid marks entity codes while it works, and a dash that could begin a list.
+_NOT_PLAIN = re.compile("(?<![A-Za-z0-9])-|[^A-Za-z0-9 _./,()=+\u00c0-\ufaff\ufb10-\U0010ffff-]")
+# What means something also when it is written as codes: formulas ($$), line breaks (\\n), icons (fa:fa-car), its own marks.
+_WORDS = re.compile("#36;(?=#36;)|#92;(?=n)|#58;(?=fa)|#64258;(?=#176;)")
 
 
 def _text(text: str) -> str:
-    """As entity codes, whatever Mermaid could take for markup."""
-    return _PLAIN.sub(lambda found: f"#{ord(found[0])};", text)
+    """As entity codes, whatever Mermaid could take for markup; between what it would still take for some, no width."""
+    escaped = _NOT_PLAIN.sub(lambda found: f"#{ord(found[0])};", text)
+    return _WORDS.sub(lambda found: f"{found[0]}#8203;", escaped)
 
 
 def mermaid(constellation: TaskConstellation) -> Iterator[str]:

@@ -105,8 +105,9 @@ class LiveReporter:
             self._is_gone = True
 
     def reachable(self, run: str, socket: Path) -> None:
-        name = safe_line(run)
-        self._print(Text(f"galaxy watch, why or edit {name}", style="dim"))
+        text = f"galaxy watch, why or edit {safe_line(run)}"
+        if len(text) < self._console.width:
+            self._print(Text(text, style="dim"))
 
     def tell(self, text: str) -> None:
         if not self._is_gone:

@@ -26,34 +26,27 @@ _WORDS = {
 }
 
 
-class PlainReporter:
-    """Writes ``[  1.2s] done      build on here (0.4s)``. With `output`, what tasks print is told, too."""
+class PlainLines:
+    """Events as lines such as ``[  1.2s] done      build on here (0.4s)``."""
 
-    def __init__(self, constellation: TaskConstellation, lines: Lines, *, output: bool = False) -> None:
-        heard = HEARD | EDITS.keys()
-        self.heard = heard if output else heard - {EventType.TASK_OUTPUT}
-        self._board = Board(constellation)
+    def __init__(self, constellation: TaskConstellation) -> None:
+        self.board = Board(constellation)
         self._name = safe_line(constellation.name)
-        self._lines = lines
         self._partial: dict[tuple[str, str], str] = {}
 
-    async def on_event(self, event: Event) -> None:
-        await self.on_events([event])
-
-    async def on_events(self, events: Sequence[Event]) -> None:
-        found: list[str] = []
+    def of(self, events: Sequence[Event]) -> Iterator[str]:
+        """What is told of these, the next ones."""
         for event in events:
             if isinstance(event, TaskEvent) and event.event_type is EventType.TASK_OUTPUT:
-                found += self._output(event)
+                yield from self._output(event)
             else:
-                self._board.hear([event])
-                found += self._lines_of(event)
-        await anyio.to_thread.run_sync(self._lines.write, found)
+                self.board.hear([event])
+                yield from self._lines_of(event)
 
     def _lines_of(self, event: Event) -> Iterator[str]:
         if isinstance(event, ConstellationEvent):
             if event.event_type is EventType.CONSTELLATION_STARTED:
-                yield f"{self._name}: {count(event.data.get('total_tasks', self._board.total), 'task')}"
+                yield f"{self._name}: {count(event.data.get('total_tasks', self.board.total), 'task')}"
             elif event.event_type in EDITS:
                 yield f"[{self._since_start(event):>7}] {edit_line(event)}"
         elif isinstance(event, TaskEvent):
@@ -62,12 +55,12 @@ class PlainReporter:
             yield f"[{self._since_start(event):>7}] {self._line_of(event)}"
 
     def _since_start(self, event: Event) -> str:
-        started = self._board.started
+        started = self.board.started
         return "" if started is None else duration(event.timestamp - started)
 
     def _line_of(self, event: TaskEvent) -> str:
         # The board has heard the event already, and forgets ended tasks of a large plan only after they were recent.
-        rows, recent = self._board.rows, self._board.recent
+        rows, recent = self.board.rows, self.board.recent
         row = rows.get(event.task_id) or recent[-1]
         where = f" on {safe_line(row.device)}" if row.device else ""
         task = row.label
@@ -94,6 +87,22 @@ class PlainReporter:
             if rest := self._partial.pop((task_id, stream), ""):
                 yield f"{safe_line(task_id)} | {safe(rest)}"
 
+
+class PlainReporter:
+    """Writes `PlainLines`. With `output`, what tasks print is told, too."""
+
+    def __init__(self, constellation: TaskConstellation, lines: Lines, *, output: bool = False) -> None:
+        heard = HEARD | EDITS.keys()
+        self.heard = heard if output else heard - {EventType.TASK_OUTPUT}
+        self._plain = PlainLines(constellation)
+        self._lines = lines
+
+    async def on_event(self, event: Event) -> None:
+        await self.on_events([event])
+
+    async def on_events(self, events: Sequence[Event]) -> None:
+        await anyio.to_thread.run_sync(self._lines.write, list(self._plain.of(events)))
+
     async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
         """Nothing moves here."""
 
@@ -101,7 +110,7 @@ class PlainReporter:
         """`galaxy runs` tells of it: a log need not."""
 
     def tell(self, text: str) -> None:
-        started = self._board.started
+        started = self._plain.board.started
         since = "" if started is None else duration(time.time() - started)
         self._lines.write([f"[{since:>7}] {line}" for line in text.split("\n")])
 

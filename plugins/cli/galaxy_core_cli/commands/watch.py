@@ -1,0 +1,23 @@
+"""`galaxy watch`."""
+
+from __future__ import annotations
+
+import click
+
+from galaxy_core_cli import options
+
+
+@click.command()
+@click.argument("run", required=False)
+@click.option("--show-output", "output", is_flag=True, help="Tell what tasks print, too: those that start from now on.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per event, as `galaxy run --json` prints them.")
+@options.debug
+def watch(run: str | None, output: bool, as_json: bool) -> int:
+    """Follow a run of another process to its end, one line per event, on standard output.
+
+    RUN is the id of a run, or a part of it that no other has. Without one, the runs are listed. Ctrl-C stops watching, and
+    not the run.
+    """
+    from galaxy_core_cli.reaching import follow, list_runs
+
+    return list_runs(as_json) if run is None else follow(run, output, as_json)

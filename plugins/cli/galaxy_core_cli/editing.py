@@ -1,0 +1,127 @@
+"""`galaxy edit`: transactions from files to runs of other processes."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import frozen
+
+from galaxy_core import transaction_from_json
+from galaxy_core_cli import say
+from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.reaching import RefusedError, print_json, request
+from galaxy_core_cli.streams import is_terminal
+from galaxy_core_cli.text import safe, safe_line
+
+#: Characters of a transaction that are read. Its run takes 10 MiB in all.
+MOST = 10_000_000
+
+
+@frozen
+class Look:
+    """How a preview is shown."""
+
+    as_json: bool = False
+    mermaid: bool = False
+
+
+def read(path: str) -> str:
+    """The text of a transaction that can be one.
+
+    Raises:
+        DocumentError: it is none, with the places in the file.
+        OSError: it cannot be read.
+    """
+    if path == "-":
+        text, name = sys.stdin.read(MOST + 1), "<standard input>"
+    else:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            text, name = file.read(MOST + 1), path
+    if len(text) > MOST:
+        raise click.UsageError(f"{name} is no transaction: it has more than {MOST:,} characters.")
+    transaction_from_json(text, name)
+    return text
+
+
+def show(run: str, text: str, look: Look, *, may_ask: bool) -> int:
+    """Show what a transaction would do, and do it if somebody says so."""
+    try:
+        answer = request(run, {"do": "preview", "transaction": text, "mermaid": look.mermaid})
+    except RefusedError as refused:
+        return _tell(refused, look.as_json)
+    preview = answer["preview"]
+    if look.as_json:
+        print_json(preview | ({"mermaid": answer["mermaid"]} if look.mermaid else {}))
+    else:
+        click.echo(safe(answer["mermaid" if look.mermaid else "text"]))
+    if not preview["is_sound"]:
+        return Exit.NOT_ALL
+    if not may_ask:
+        return Exit.OK
+    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        say.note("nothing was changed: --apply does it")
+        return Exit.OK
+    if not click.confirm("Change the plan?", err=True):
+        say.note("nothing was changed")
+        return Exit.OK
+    return apply(run, text, False, preview["revision"])
+
+
+def apply(run: str, text: str, as_json: bool, revision: int | None = None) -> int:
+    """Commit a transaction; if it has no base of its own, as of `revision`, which somebody has seen."""
+    document: dict[str, Any] = {"do": "edit", "transaction": text, "author": _author()}
+    if revision is not None:
+        document["revision"] = revision
+    return _committed(run, document, as_json)
+
+
+def undo(run: str, edit_id: str, as_json: bool) -> int:
+    """Take an edit back."""
+    return _committed(run, {"do": "undo", "edit": edit_id}, as_json)
+
+
+def _committed(run: str, document: Mapping[str, Any], as_json: bool) -> int:
+    try:
+        answer = request(run, document)
+    except RefusedError as refused:
+        return _tell(refused, as_json)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{'undone' if document['do'] == 'undo' else 'done'}: {safe_line(answer['description'])}")
+        click.echo(
+            f"revision {answer['revision']}; to take it back: galaxy edit {safe_line(run)} --undo {safe_line(answer['edit'])}"
+        )
+    return Exit.OK
+
+
+def _tell(refused: RefusedError, as_json: bool) -> int:
+    """Every reason, one a line."""
+    answer = refused.answer
+    if as_json:
+        print_json(answer)
+    reasons = []
+    for problem in answer.get("problems") or []:
+        place = problem.get("operation")
+        where = problem.get("path") if place is None else f"operation {place}"
+        reasons.append(f"{where}: {problem.get('reason')}" if where else str(problem.get("reason")))
+    beginning = str(refused)
+    if reasons and answer.get("code") in {"refused", "conflict"}:
+        moved = ", because it does not fit any more" if answer["code"] == "conflict" else ""
+        beginning = f"the edit was refused{moved}; nothing was changed:"
+        say.error("\n".join([beginning, *reasons]))
+    else:
+        say.error(beginning)
+    return refused.code
+
+
+def _author() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return "galaxy edit"

@@ -1,0 +1,141 @@
+"""Runs of other processes: what they answer, and how that is shown."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Any
+
+import anyio
+import click
+
+from galaxy_core import ControlError, ask_run, reachable_runs, watch_run
+from galaxy_core_cli import say
+from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.running.following import Follower
+from galaxy_core_cli.running.jsonl import encoded
+from galaxy_core_cli.streams import Lines
+from galaxy_core_cli.text import duration, safe_line, table
+
+_ENDED = ("completed", "failed", "unknown", "skipped", "cancelled")
+
+
+def print_json(document: object) -> None:
+    click.echo(json.dumps(document, indent=2))
+
+
+class RefusedError(Exception):
+    """A run does not do what it is asked; `answer` says why, in its words."""
+
+    def __init__(self, answer: Mapping[str, Any]) -> None:
+        self.answer = answer
+        super().__init__(str(answer.get("error")))
+
+    @property
+    def code(self) -> Exit:
+        """Whether the input, the moment or Galaxy itself is to blame."""
+        kind = self.answer.get("code")
+        if kind in {"refused", "conflict", "not running"}:
+            return Exit.NOT_ALL
+        return Exit.BROKEN if kind == "broken" else Exit.REFUSED
+
+
+def request(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of a run.
+
+    Raises:
+        RefusedError: it refuses.
+        ControlError: it cannot be reached.
+    """
+    answer = anyio.run(partial(ask_run, run, document))
+    if not answer.get("ok"):
+        raise RefusedError(answer)
+    return answer
+
+
+def ask(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of a run; one that refuses ends the command."""
+    try:
+        return request(run, document)
+    except RefusedError as refused:
+        say.error(str(refused))
+        raise click.exceptions.Exit(refused.code) from None
+
+
+def list_runs(as_json: bool) -> int:
+    """Show every run that can be reached."""
+    found = anyio.run(reachable_runs)
+    if as_json:
+        print_json(found)
+    elif not found:
+        say.note("no run can be reached: none is under way that this user has started with a control socket")
+    else:
+        for line in table([_row(one) for one in found], ("RUN", "PLAN", "STATUS", "TASKS", "SINCE", "PID")):
+            click.echo(line)
+    return Exit.OK
+
+
+def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    if not one["ok"]:
+        return safe_line(one["run"]), "?", safe_line(one.get("error", "")), "", "", ""
+    since = "" if one["started"] is None else duration(time.time() - one["started"])
+    tasks = f"{_done(one['counts']):,} of {one['total_tasks']:,} done"
+    return safe_line(one["run"]), safe_line(one["name"]), safe_line(one["status"]), tasks, since, str(one["pid"])
+
+
+def _done(counts: Mapping[str, int]) -> int:
+    return sum(counts.get(status, 0) for status in _ENDED)
+
+
+def follow(run: str, output: bool, as_json: bool) -> int:
+    """Show what happens in a run until it is over."""
+    lines = Lines(sys.stdout)
+    try:
+        result = anyio.run(partial(_follow, run, output, as_json, lines))
+    except RefusedError as refused:
+        if as_json:
+            lines.write(
+                [encoded({"type": "error", "time": time.time(), "error": str(refused), "error_type": "ControlError"})]
+            )
+        say.error(str(refused))
+        return refused.code
+    if lines.is_broken:
+        return Exit.NOBODY_READS
+    if result is None:
+        raise ControlError(f"the run {run!r} ended without a result")
+    return Exit.OK if result["status"] == "completed" else Exit.NOT_ALL
+
+
+async def _follow(run: str, output: bool, as_json: bool, lines: Lines) -> Mapping[str, Any] | None:
+    """The last event; None when the run was not started after all."""
+    result: Mapping[str, Any] | None = None
+    follower: Follower | None = None
+    async with aclosing(watch_run(run, output=output)) as documents:
+        async for document in documents:
+            if document.get("ok") is False:
+                raise RefusedError(document)
+            if as_json:
+                told: Iterator[str] = iter([encoded(_as_event(document))] if "over" not in document else [])
+            elif follower is None:
+                follower = Follower(document)
+                told = follower.beginning()
+            else:
+                told = follower.lines(document.get("event", {}))
+            lines.write(list(told))  # may wait for whoever reads: there is nothing else to do here
+            if document.get("event", {}).get("type") == "run_result":
+                result = document["event"]
+            if lines.is_broken:
+                break
+    return result
+
+
+def _as_event(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An event as it is; how the run stands as one."""
+    if "event" in document:
+        found: Mapping[str, Any] = document["event"]
+        return found
+    return {"type": "run_status", "time": time.time(), **{key: document[key] for key in document if key != "ok"}}
