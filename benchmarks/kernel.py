@@ -143,11 +143,15 @@ class RoundRobin:
         return {task.task_id: ids[i % len(ids)] for i, task in enumerate(placement.tasks)}
 
 
-def build(n: int, links: Links, timeout_s: float | None = None) -> TaskConstellation:
-    """The constellation of a shape, built at once."""
+def build(n: int, links: Links, timeout_s: float | None = None, *, distinct: bool = False) -> TaskConstellation:
+    """The constellation of a shape, built at once; with `distinct`, no two timeouts are equal."""
     names = [f"t{i}" for i in range(n)]
+    more_s: Sequence[float] = random.Random(0).sample([i / n for i in range(n)], n) if distinct else ()
     return TaskConstellation.build(
-        [TaskStar(name, timeout=timeout_s) for name in names],
+        [
+            TaskStar(name, timeout=timeout_s + more_s[i] if timeout_s and distinct else timeout_s)
+            for i, name in enumerate(names)
+        ],
         [TaskStarLine(names[a], names[b]) for a, b in links],
         name="benchmark",
     )
@@ -160,11 +164,12 @@ def galaxy(
     *,
     suspend: bool = False,
     timeout_s: float | None = None,
+    distinct: bool = False,
     observers: int = 1,
     batches: bool = True,
 ) -> float:
     """CPU seconds that the kernel needs for a plan, from a built constellation to its result."""
-    constellation = build(n, links, timeout_s)
+    constellation = build(n, links, timeout_s, distinct=distinct)
 
     async def main() -> float:
         bus = EventBus()
@@ -282,21 +287,23 @@ def throughput(sizes: Sequence[int], backends: Sequence[str], repeat: int, suspe
 def variations(n: int, backend: str, repeat: int) -> None:
     """What a deadline on every task and more observers cost."""
     links = layered(n)
-    plain, deadline, many, single, many_single = best(
+    plain, deadline, distinct, many, single, many_single = best(
         repeat,
         lambda: galaxy(n, links, backend),
         lambda: galaxy(n, links, backend, timeout_s=60.0),
+        lambda: galaxy(n, links, backend, timeout_s=60.0, distinct=True),
         lambda: galaxy(n, links, backend, observers=50),
         lambda: galaxy(n, links, backend, batches=False),
         lambda: galaxy(n, links, backend, observers=50, batches=False),
     )
     silent = best(repeat, lambda: galaxy(n, links, backend, observers=0))[0]
     print(f"\n## variations on layered, N = {n}, {backend}")
-    print(f"no observer                    {silent / plain:5.2f} × the time with one")
-    print(f"a deadline on every task       {deadline / plain:5.2f} × the time without")
-    print(f"50 observers, in batches       {many / plain:5.2f} × the time with one")
-    print(f"one observer, event by event   {single / plain:5.2f} × the time with one, in batches")
-    print(f"50 observers, event by event   {many_single / plain:5.2f} × the time with one, in batches")
+    print(f"no observer                          {silent / plain:5.2f} × the time with one")
+    print(f"a deadline on every task             {deadline / plain:5.2f} × the time without")
+    print(f"a distinct deadline on every task    {distinct / plain:5.2f} × the time without")
+    print(f"50 observers, in batches             {many / plain:5.2f} × the time with one")
+    print(f"one observer, event by event         {single / plain:5.2f} × the time with one, in batches")
+    print(f"50 observers, event by event         {many_single / plain:5.2f} × the time with one, in batches")
 
 
 def hop_latency(n: int, backend: str) -> None:
@@ -399,7 +406,8 @@ def main() -> None:
     if only in (None, "memory"):
         memory(top)
     if only == "scale":  # takes minutes, hence only when asked for
-        scale(*options.scale, options.repeat)
+        small, large = options.scale
+        scale(small, large, options.repeat)
 
 
 if __name__ == "__main__":

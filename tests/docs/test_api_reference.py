@@ -52,9 +52,11 @@ def signature(function: Callable[..., Any], *, bound: bool = True) -> str:
     parameters = list(inspect.signature(function).parameters.values())[0 if bound else 1 :]
     found: list[str] = []
     for here, after in zip_longest(parameters, parameters[1:]):
-        if here.kind is here.KEYWORD_ONLY and "*" not in found:
+        if here.kind is here.KEYWORD_ONLY and not any(one.startswith("*") for one in found):
             found.append("*")
-        found.append(here.name if here.default is here.empty else f"{here.name}={written(here.default)}")
+        stars = {here.VAR_POSITIONAL: "*", here.VAR_KEYWORD: "**"}.get(here.kind, "")
+        default = "" if here.default is here.empty else f"={written(here.default)}"
+        found.append(f"{stars}{here.name}{default}")
         if here.kind is here.POSITIONAL_ONLY and (after is None or after.kind is not after.POSITIONAL_ONLY):
             found.append("/")
     return ", ".join(found)
@@ -131,13 +133,13 @@ def rows() -> dict[str, tuple[list[str], list[str]]]:
 
 
 def fields() -> dict[str, list[str]]:
-    """The attributes that each error class sets on itself, as the source has them."""
+    """The attributes that each error class sets on itself, as the source has them; but `args`, which every exception has."""
     module = ast.parse((ROOT / "galaxy_core" / "errors.py").read_text(encoding="utf-8"))
     return {
         node.name: [
             inner.attr
             for inner in ast.walk(node)
-            if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store)
+            if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store) and inner.attr != "args"
         ]
         for node in module.body
         if isinstance(node, ast.ClassDef)

@@ -12,6 +12,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 SMALL = {
     "build.py": ["--tasks", "200", "--links", "300", "--repeat", "1"],
+    "editing.py": ["--tasks", "300", "--repeat", "1"],
     "imports.py": ["--repeat", "1"],
     "kernel.py": ["--sizes", "300", "--repeat", "1"],
     "others.py": ["--repeat", "1", "--small"],

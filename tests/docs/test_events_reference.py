@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from galaxy_core import (
@@ -18,6 +20,8 @@ from galaxy_core import (
     ConstellationModificationSynchronizer,
     Device,
     DeviceLostError,
+    EditConflictError,
+    EditError,
     Event,
     EventBus,
     EventType,
@@ -27,6 +31,8 @@ from galaxy_core import (
     TaskEvent,
     TaskStar,
     TaskStarLine,
+    Transaction,
+    UpdateTask,
 )
 from galaxy_core.testing.fakes import FakeTransport, Recorder, hang
 
@@ -182,6 +188,38 @@ async def run_with_a_late_editor(orchestrator: TaskConstellationOrchestrator) ->
         await orchestrator.orchestrate_constellation(plan("edited", TaskStar("one")), assignment_strategy="round_robin")
 
 
+async def run_with_drafts(orchestrator: TaskConstellationOrchestrator, transport: FakeTransport) -> None:
+    """A run in which everything happens that can happen to drafts."""
+    synchronizer = ConstellationModificationSynchronizer(orchestrator)
+    orchestrator.set_modification_synchronizer(synchronizer)
+    rename = UpdateTask("behind", {"name": "after"})
+
+    async def edit(attempt: Attempt) -> Completed:
+        async with synchronizer.edit() as draft:
+            draft.add(rename)
+        assert draft.committed is not None
+        await synchronizer.undo(draft.committed)
+        async with synchronizer.edit() as draft:
+            draft.add(rename)
+            await synchronizer.commit(Transaction([rename], draft.base_revision))
+            with pytest.raises(EditConflictError):
+                await draft.commit()
+            draft.discard()
+        async with synchronizer.edit() as draft:
+            with pytest.raises(EditError):
+                await draft.remove_task("nothing").commit()
+            draft.discard()
+        async with synchronizer.edit(timeout=0) as draft:
+            while not draft.is_over:
+                await anyio.lowlevel.checkpoint()
+        return Completed()
+
+    transport.script("edits", edit)
+    constellation = plan("drafted", TaskStar("edits"), TaskStar("behind"))
+    constellation.add_dependency(TaskStarLine("edits", "behind"))
+    await orchestrator.orchestrate_constellation(constellation, assignment_strategy="round_robin")
+
+
 @pytest.mark.anyio
 async def test_events_are_published_as_the_page_says() -> None:
     transport = FakeTransport()
@@ -189,6 +227,7 @@ async def test_events_are_published_as_the_page_says() -> None:
         orchestrator.event_bus.subscribe(Canceller(orchestrator), {EventType.TASK_STARTED})
         await run_eventfully(orchestrator, transport)
         await run_with_a_late_editor(orchestrator)
+        await run_with_drafts(orchestrator, transport)
     await orchestrator.event_bus.drain()
     assert {event.event_type for event in recorder.events} == set(EventType) - NOT_OURS | {
         EventType.CONSTELLATION_MODIFIED

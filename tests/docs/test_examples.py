@@ -19,8 +19,8 @@ EXAMPLES = ROOT / "examples"
 TIMEOUT_S = 120
 
 
-def output(command: Sequence[str | Path], folder: Path) -> str:
-    """What a command prints that ends well."""
+def output(command: Sequence[str | Path], folder: Path, code: int = 0) -> str:
+    """What a command prints that ends with this exit code, by default well."""
     scripts = sysconfig.get_path("scripts")
     done = subprocess.run(
         command,
@@ -33,13 +33,13 @@ def output(command: Sequence[str | Path], folder: Path) -> str:
         # Collected files go to a temporary folder that stays: here below the test's own.
         env={**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "TMPDIR": str(folder)},
     )
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
 
-def run(plan: Path, folder: Path) -> dict[str, dict[str, Any]]:
+def run(plan: Path, folder: Path, code: int = 0) -> dict[str, dict[str, Any]]:
     """The last event of each task, and of the run under ""."""
-    lines = output(["galaxy", "run", "--json", plan], folder).splitlines()
+    lines = output(["galaxy", "run", "--json", plan], folder, code).splitlines()
     events = [json.loads(line) for line in lines]
     assert events[-1]["type"] == "run_result"
     return {event.get("task", ""): event for event in events}
@@ -89,6 +89,28 @@ def test_the_plan_of_inspect_machine_can_be_checked_foretold_and_drawn(
     command: str, shown: str, tmp_path: Path
 ) -> None:
     assert shown in output(["galaxy", command, EXAMPLES / "inspect_machine" / "plan.yaml"], tmp_path)
+
+
+def test_replan_clears_the_cache_fetches_again_and_goes_on_without_release_notes(tmp_path: Path) -> None:
+    ended = run(EXAMPLES / "replan" / "plan.yaml", tmp_path, code=1)
+    statuses = {task: event["status"] for task, event in ended.items()}
+    assert statuses == {
+        "publish": "completed",
+        "fetch": "failed",
+        "fetch.clear_cache": "completed",
+        "fetch.2": "completed",
+        "install": "completed",
+        "notes": "failed",
+        "notes.diagnosis": "completed",
+        "translate": "skipped",
+        "report": "completed",
+        "": "partially_failed",
+    }
+    assert "wrong checksum" in ended["fetch"]["stderr"]
+    assert ended["notes.diagnosis"]["stdout"].split() == ["tool", "tool.sha256"]
+    assert ended["report"]["stdout"] == "installed release 2\n"
+    home = tmp_path / "replan-example"
+    assert (home / "tool").read_bytes() == (home / "site" / "tool").read_bytes()
 
 
 def test_embed_asyncio_counts_primes_in_a_plan_beside_other_work(tmp_path: Path) -> None:
