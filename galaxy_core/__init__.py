@@ -116,9 +116,9 @@ if TYPE_CHECKING:
     from galaxy_core.model.schema import TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema
     from galaxy_core.model.schema_edits import transaction_json_schema
     from galaxy_core.model.schema_files import inventory_json_schema, plan_json_schema
-    from galaxy_core.runtime.control import control_socket
-    from galaxy_core.runtime.control_client import ask_run, reachable_runs, watch_run
-    from galaxy_core.runtime.editor import ConstellationEditor
+    from galaxy_core.runtime.control.client import ask_run, reachable_runs, watch_run
+    from galaxy_core.runtime.control.server import control_socket
+    from galaxy_core.runtime.editor.constellation_editor import ConstellationEditor
 
 __all__ = [
     "Action",
@@ -258,15 +258,15 @@ __all__ = [
 ]
 
 _LAZY = {
-    "ConstellationEditor": "galaxy_core.runtime.editor",
+    "ConstellationEditor": "galaxy_core.runtime.editor.constellation_editor",
     "transaction_json_schema": "galaxy_core.model.schema_edits",
     "transaction_to_dict": "galaxy_core.model.edits_fields",
     "transaction_from_dict": "galaxy_core.model.edits_file",
     "transaction_from_json": "galaxy_core.model.edits_file",
-    "ask_run": "galaxy_core.runtime.control_client",
-    "watch_run": "galaxy_core.runtime.control_client",
-    "reachable_runs": "galaxy_core.runtime.control_client",
-    "control_socket": "galaxy_core.runtime.control",
+    "ask_run": "galaxy_core.runtime.control.client",
+    "watch_run": "galaxy_core.runtime.control.client",
+    "reachable_runs": "galaxy_core.runtime.control.client",
+    "control_socket": "galaxy_core.runtime.control.server",
     "event_document": "galaxy_core.model.event_document",
     "preview": "galaxy_core.model.preview",
     "Preview": "galaxy_core.model.preview",

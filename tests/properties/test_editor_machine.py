@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from galaxy_core import DependencyType, PlanError, TaskConstellation, TaskPriority, TaskStar, TaskStarLine
 from galaxy_core.model.differences import said
 from galaxy_core.model.edits import LINE_FIELDS, TASK_FIELDS
-from galaxy_core.runtime.editor import ConstellationEditor
+from galaxy_core.runtime.editor.constellation_editor import ConstellationEditor
 
 IDS = [f"t{number}" for number in range(7)]
 ids = st.sampled_from(IDS)

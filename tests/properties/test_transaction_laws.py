@@ -42,6 +42,7 @@ from tests.properties.transactions import (
     said_by,
     scenes,
     skipped,
+    unsettled,
 )
 
 
@@ -87,7 +88,9 @@ def test_a_transaction_is_refused_when_the_oracle_says_so_and_else_does_what_it_
         assert not isinstance(caught.value, EditConflictError)
         assert everything(plan) == before
         return
+    was_skipped = skipped(plan)
     changes.apply()
+    assert list(unsettled(plan, skipped(plan) - was_skipped)) == []
     found, expected = picture(plan), oracle.picture()
     assert found.tasks == expected.tasks
     if is_replacement(scene.batch):
@@ -217,13 +220,16 @@ def test_what_was_checked_is_made_only_while_it_is_still_sound(scene: Scene) -> 
     go_on(plan, scene.more)
     with suppress(EditError):
         Changes(plan, Transaction(scene.others)).apply()
-    before = everything(plan)
+    before, was_skipped = everything(plan), skipped(plan)
+    refused = bool(Changes(plan, Transaction(scene.batch)).problems)
     try:
         changes.apply()
     except EditConflictError:
         assert everything(plan) == before
     else:
+        assert not refused
         assert plan.validate_dag() == (True, [])
+        assert list(unsettled(plan, skipped(plan) - was_skipped)) == []
 
 
 # ----------------------------------------------------------------------------------------------- who listens

@@ -125,6 +125,7 @@ _any_task_id, _any_link_id = st.sampled_from(TASK_IDS), st.sampled_from(LINK_IDS
 _sound, _unsound = st.sampled_from(SOUND), st.sampled_from(UNSOUND)
 _link, _unsound_link = st.sampled_from(LINKS), st.sampled_from(UNSOUND_LINKS)
 _rarely, _sometimes = st.sampled_from([False] * 11 + [True]), st.sampled_from([False] * 3 + [True])
+_often = st.booleans()
 _pairs = st.tuples(_any_task_id, _any_task_id)
 _some_pairs = st.lists(st.tuples(st.integers(0, 6), st.integers(1, 6)), max_size=7)
 _few_ids = st.lists(_any_task_id, min_size=2, max_size=len(TASK_IDS), unique=True)
@@ -152,21 +153,22 @@ def specs(draw: st.DrawFn, *, sound: bool = True, plan_ids: Collection[str] = ("
 
 
 @st.composite
-def operations(draw: st.DrawFn, spec: Spec) -> Operation:
-    """An operation on a plan, which mostly can be."""
+def operations(draw: st.DrawFn, spec: Spec, focus: str) -> Operation:
+    """An operation on a plan, which mostly can be, and often names a task in `focus`."""
     kind = draw(_kinds)
+    task_id = focus if draw(_often) else draw(_any_task_id)
     known = sorted(spec.links)
     link_id = draw(_any_link_id if not known or draw(_rarely) else st.sampled_from(known))
-    ends = draw(_pairs)
+    ends = (draw(_any_task_id), task_id) if draw(_often) else draw(_pairs)
     if draw(_sometimes):
         ends = draw(st.sampled_from([(link.source, link.target) for link in spec.links.values()] or [ends]))
     match kind:
         case "add":
-            return AddTask(made(draw(_any_task_id), draw(_unsound if draw(_rarely) else _sound)))
+            return AddTask(made(task_id, draw(_unsound if draw(_rarely) else _sound)))
         case "remove":
-            return RemoveTask(draw(_any_task_id))
+            return RemoveTask(task_id)
         case "update":
-            return UpdateTask(draw(_any_task_id), draw(_unsound if draw(_rarely) else _sound))
+            return UpdateTask(task_id, draw(_unsound if draw(_rarely) else _sound))
         case "link":
             said = draw(_unsound_link if draw(_rarely) else _link)
             if said.get("metadata") == 3:  # of which no link can be made
@@ -188,11 +190,11 @@ def made(task_id: str, said: Mapping[str, Any]) -> TaskStar:
 
 
 @st.composite
-def replacements(draw: st.DrawFn, spec: Spec) -> list[Operation]:
+def replacements(draw: st.DrawFn, spec: Spec, focus: str) -> list[Operation]:
     """A new plan, hardly ever with something beside it."""
     wanted = draw(specs(sound=not draw(_sometimes), plan_ids=("plan", "other", "")))
     tasks = {key: _kwargs(made(key, said)) for key, said in wanted.tasks.items()}
-    beside = [draw(operations(spec))] if draw(_rarely) else []
+    beside = [draw(operations(spec, focus))] if draw(_rarely) else []
     return [ReplacePlan(Spec(tasks, wanted.links, wanted.plan_id).build()), *beside]
 
 
@@ -214,10 +216,11 @@ class Scene:
 
 @st.composite
 def scenes(draw: st.DrawFn, *, others: bool = False, more: bool = False) -> Scene:
-    spec = draw(specs())
-    few = st.lists(operations(spec), max_size=4)
-    batch = draw(st.one_of(few, few, st.lists(operations(spec), max_size=12), replacements(spec)))
-    theirs = draw(st.lists(operations(spec), min_size=1, max_size=3)) if others else []
+    spec, focus = draw(specs()), draw(_any_task_id)
+    one = operations(spec, focus)
+    few = st.lists(one, max_size=4)
+    batch = draw(st.one_of(few, few, st.lists(one, max_size=12), replacements(spec, focus)))
+    theirs = draw(st.lists(one, min_size=1 - more, max_size=3)) if others else []
     return Scene(spec, draw(_steps), batch, theirs, draw(_steps) if more else [])
 
 
@@ -581,6 +584,28 @@ def skipped(plan: TaskConstellation) -> set[str]:
     return {task.task_id for task in plan.get_all_tasks() if task.status is TaskStatus.SKIPPED}
 
 
-def ended(plan: TaskConstellation) -> set[str]:
-    """The tasks that have ended."""
-    return {task.task_id for task in plan.get_all_tasks() if task.status in TERMINAL}
+def unsettled(plan: TaskConstellation, new_skips: Collection[str]) -> Iterator[str]:
+    """What does not follow from how the tasks of a plan stand, by looking at all of it."""
+    tasks = plan.tasks
+    for task in tasks.values():
+        into = [line for line in plan.get_all_dependencies() if line.to_task_id == task.task_id]
+        ended = [line for line in into if tasks[line.from_task_id].status in TERMINAL]
+        refusing = [line for line in ended if not _accepts(line, tasks[line.from_task_id])]
+        if task.task_id in new_skips and not refusing:
+            yield f"{task.task_id} is skipped, and nothing refuses it"
+        if task.is_modifiable:
+            if refusing:
+                yield f"{task.task_id} waits, though {refusing} refuse it"
+            if task.is_ready_to_execute != (len(ended) == len(into)):
+                yield f"{task.task_id} is ready: {task.is_ready_to_execute}, and {len(ended)} of {len(into)} have ended"
+
+
+def _accepts(line: TaskStarLine, source: TaskStar) -> bool:
+    if line.dependency_type in (DependencyType.UNCONDITIONAL, DependencyType.COMPLETION_ONLY):
+        return True
+    if line.dependency_type is DependencyType.SUCCESS_ONLY or line.condition_evaluator is None:
+        return source.status is TaskStatus.COMPLETED
+    if source.status not in (TaskStatus.COMPLETED, TaskStatus.FAILED):
+        return False
+    # One condition asks for "yes", the other for anything that is true; a failure's payload is its error.
+    return source.result == "yes" or (line.condition_evaluator is bool and source.status is TaskStatus.FAILED)

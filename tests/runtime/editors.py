@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from galaxy_core.runtime.editor import ConstellationEditor
+from galaxy_core.runtime.editor.constellation_editor import ConstellationEditor
 
 from .fakes import plan
 

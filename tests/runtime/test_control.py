@@ -32,8 +32,8 @@ from galaxy_core import (
     watch_run,
 )
 from galaxy_core.extension.interfaces import Attempt
-from galaxy_core.runtime.control import ControlLimits
-from galaxy_core.runtime.control_place import LONGEST, control_folder, find_socket, socket_name
+from galaxy_core.runtime.control.place import LONGEST, control_folder, find_socket, socket_name
+from galaxy_core.runtime.control.server import ControlLimits
 
 from .fakes import Rig, plan, rig, until
 

@@ -659,7 +659,7 @@ class TestReviewing:
             async with house.running(constellation):
                 with pytest.raises(EditError, match="did not answer within"):
                     await house.synchronizer.commit(Transaction([RemoveTask("b")]), "c1")
-            assert house.starts() == {"a": 0, "b": 600}
+            assert house.starts() == {"a": 0, "b": 30}
 
     async def test_what_starts_while_an_edit_is_reviewed_is_a_conflict(self) -> None:
         async def slowly() -> None:

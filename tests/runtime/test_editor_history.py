@@ -16,7 +16,7 @@ from galaxy_core import (
     TaskStatus,
 )
 from galaxy_core.errors import CommandExecutionError, CommandUndoError, EditError
-from galaxy_core.runtime.editor import ConstellationEditor
+from galaxy_core.runtime.editor.constellation_editor import ConstellationEditor
 
 from .editors import editor_of, ids_of, is_five, links_of
 from .fakes import plan, rig

@@ -116,6 +116,7 @@ def _link(plan: Picture, link: Any) -> Key:
 
 def _replaced(before: Picture, wanted: Picture, fixed: Container[str]) -> Picture:
     after: Picture = {}
+    wanted = _under_known_ids(before, wanted)
     for plan, is_fixed in ((before, True), (wanted, False)):
         for key, said in plan.items():
             owner = key[1] if key[0] == "task" else said["to"]
@@ -127,6 +128,20 @@ def _replaced(before: Picture, wanted: Picture, fixed: Container[str]) -> Pictur
         elif key[0] == "task" and key in before and said["target_device_id"] is None:
             said["target_device_id"] = before[key]["target_device_id"]  # that it has no pin is not said
     return after
+
+
+def _under_known_ids(before: Picture, wanted: Picture) -> Picture:
+    """A link of an id that is not known stands for one with the same ends that is not there by its id."""
+    found: Picture = {}
+    for key, said in wanted.items():
+        ends = [said.get("from"), said.get("to")]
+        alike = (
+            other
+            for other, old in before.items()
+            if other[0] == "link" and other not in wanted and other not in found and [old["from"], old["to"]] == ends
+        )
+        found[key if key[0] == "task" or key in before else next(alike, key)] = said
+    return found
 
 
 def cycle_in(plan: Picture) -> bool:

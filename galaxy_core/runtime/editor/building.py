@@ -12,8 +12,8 @@ from galaxy_core.model.differences import operations_towards, said
 from galaxy_core.model.edits import TASK_FIELDS, Operation, UpdateTask
 from galaxy_core.model.request import Action, Call, Command, Reference, Request
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.fields import unread
-from galaxy_core.runtime.plan_reading import Parts
+from galaxy_core.runtime.editor.fields import unread
+from galaxy_core.runtime.editor.plan_reading import Parts
 
 
 def replacing(live: TaskConstellation, parts: Parts) -> tuple[list[Operation], tuple[str, ...]]:

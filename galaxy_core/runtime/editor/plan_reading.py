@@ -20,7 +20,7 @@ from galaxy_core.model.plan_links import REQUESTS, references
 from galaxy_core.model.request import Call
 from galaxy_core.model.task import TaskStar
 from galaxy_core.model.validity import task_problems
-from galaxy_core.runtime.fields import check_ids, check_line, check_task, line_fields, task_fields, unread
+from galaxy_core.runtime.editor.fields import check_ids, check_line, check_task, line_fields, task_fields, unread
 
 #: Keys of tasks in plan files that `to_dict` has not, and the arguments of `TaskStar` that they give.
 _PLAN_KEYS: Final[Mapping[str, str]] = {

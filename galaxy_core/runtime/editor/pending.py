@@ -21,7 +21,7 @@ from galaxy_core.model.edits import (
 )
 from galaxy_core.model.result import TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.view import View
+from galaxy_core.runtime.editor.view import View
 
 _LISTED = 20
 

@@ -15,7 +15,8 @@ import anyio
 import anyio.to_thread
 
 from galaxy_core.errors import ControlError, UnknownRunError
-from galaxy_core.runtime.control_place import (
+from galaxy_core.runtime.control.lines import LineSocket, LineTooLongError
+from galaxy_core.runtime.control.place import (
     SUFFIX,
     check_available,
     check_folder,
@@ -24,8 +25,7 @@ from galaxy_core.runtime.control_place import (
     peer_uid,
     sockets,
 )
-from galaxy_core.runtime.lines import LineSocket, LineTooLongError
-from galaxy_core.runtime.watching import encoded
+from galaxy_core.runtime.control.watching import encoded
 
 #: Bytes of an answer, or of an event: a task's output is in it, and the changes of a large edit.
 LONGEST_ANSWER = 1 << 28

@@ -21,10 +21,10 @@ from galaxy_core.model.edits import (
     named,
 )
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.fields import check_ids, configured, line_fields, task_fields, together
-from galaxy_core.runtime.pending import Pending, Work
-from galaxy_core.runtime.plan_reading import Parts, read_line, read_task
-from galaxy_core.runtime.workbench import Workbench
+from galaxy_core.runtime.editor.fields import check_ids, configured, line_fields, task_fields, together
+from galaxy_core.runtime.editor.pending import Pending, Work
+from galaxy_core.runtime.editor.plan_reading import Parts, read_line, read_task
+from galaxy_core.runtime.editor.workbench import Workbench
 
 
 def adding(parts: Parts) -> list[Operation]:

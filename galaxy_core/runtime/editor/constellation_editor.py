@@ -13,14 +13,14 @@ from galaxy_core.errors import CommandExecutionError, EditError, EditProblem
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.serial import dump_json, load_json
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.building import merged, replacing, unwritten
-from galaxy_core.runtime.commands import COMMANDS, bound, described
-from galaxy_core.runtime.editing import Editing, adding
-from galaxy_core.runtime.fields import unread
-from galaxy_core.runtime.fluent import FluentEdit
-from galaxy_core.runtime.history import Content, Step
-from galaxy_core.runtime.pending import Work
-from galaxy_core.runtime.plan_reading import Parts, read_plan
+from galaxy_core.runtime.editor.building import merged, replacing, unwritten
+from galaxy_core.runtime.editor.commands import COMMANDS, bound, described
+from galaxy_core.runtime.editor.editing import Editing, adding
+from galaxy_core.runtime.editor.fields import unread
+from galaxy_core.runtime.editor.fluent import FluentEdit
+from galaxy_core.runtime.editor.history import Content, Step
+from galaxy_core.runtime.editor.pending import Work
+from galaxy_core.runtime.editor.plan_reading import Parts, read_plan
 
 logger = logging.getLogger("galaxy_core.editor")
 

@@ -10,7 +10,7 @@ from galaxy_core.model.edits import LinkName
 from galaxy_core.model.task import TaskStar
 
 if TYPE_CHECKING:
-    from galaxy_core.runtime.editor import ConstellationEditor
+    from galaxy_core.runtime.editor.constellation_editor import ConstellationEditor
 
 
 class FluentEdit:

@@ -13,7 +13,7 @@ import anyio
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.event_document import FINAL, event_document
 from galaxy_core.model.events import ConstellationEvent, DeviceEvent, Event, EventType, TaskEvent
-from galaxy_core.runtime.lines import LineSocket
+from galaxy_core.runtime.control.lines import LineSocket
 
 #: Of no use to anybody outside, or told by DEVICE_STATUS_CHANGED.
 _NOT_TOLD = frozenset({EventType.DEVICE_CONNECTED, EventType.DEVICE_DISCONNECTED, EventType.TASK_OUTPUT})

@@ -11,8 +11,8 @@ from typing import Any, NoReturn, TypeVar
 from galaxy_core.errors import CommandExecutionError, CommandUndoError, EditError, EditProblem
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.edits import Transaction
-from galaxy_core.runtime.history import Done, History, HistoryEntry, Step, perform
-from galaxy_core.runtime.pending import Pending, Work, refused, worded
+from galaxy_core.runtime.editor.history import Done, History, HistoryEntry, Step, perform
+from galaxy_core.runtime.editor.pending import Pending, Work, refused, worded
 
 logger = logging.getLogger("galaxy_core.editor")
 

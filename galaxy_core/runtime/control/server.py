@@ -27,11 +27,11 @@ from galaxy_core.model.edits import Transaction
 from galaxy_core.model.event_document import own_name
 from galaxy_core.model.result import TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.control_place import control_folder, listen, peer_uid, socket_name
+from galaxy_core.runtime.control.lines import LineSocket, LineTooLongError, accept
+from galaxy_core.runtime.control.place import control_folder, listen, peer_uid, socket_name
+from galaxy_core.runtime.control.watching import Watcher, encoded
 from galaxy_core.runtime.drafts import Committed
 from galaxy_core.runtime.explain import explain
-from galaxy_core.runtime.lines import LineSocket, LineTooLongError, accept
-from galaxy_core.runtime.watching import Watcher, encoded
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.flow import Flow

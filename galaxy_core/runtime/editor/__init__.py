@@ -1,0 +1,1 @@
+"""ConstellationEditor: the convenient face of edits, with undo and redo."""
