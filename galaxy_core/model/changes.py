@@ -97,7 +97,7 @@ class Changes:
             self._refuse("invalid", "replacing the plan excludes other operations in the same transaction", "")
         elif proposed is live:
             self._refuse("invalid", "the plan cannot be replaced by itself: edit a copy of it", live._id)
-        elif proposed._id not in ("", live._id) and ids and live._tasks and ids.isdisjoint(live._tasks):
+        elif proposed._id not in ("", live._id) and live._tasks and ids.isdisjoint(live._tasks):
             self._refuse(
                 "invalid",
                 f"{proposed._id!r} is a plan of another constellation: not one of its tasks is in {live._id!r}",

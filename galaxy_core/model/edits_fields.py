@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
@@ -87,7 +88,9 @@ def _losses(transaction: Transaction, document: dict[str, Any]) -> Iterator[Edit
     try:
         read = transaction_from_dict(document, "written")
     except DocumentError as error:
-        yield from (EditProblem("invalid", f"{path}: {text}") for path, _, text in error.problems)
+        for path, _, text in error.problems:
+            where = re.match(r"operations\[(\d+)\]", path)
+            yield EditProblem("invalid", f"{path}: {text}", int(where[1]) if where else None)
         return
     for place, (one, other) in enumerate(zip(transaction.operations, read.operations, strict=True)):
         if lost := ", ".join(_differences(one, other)):

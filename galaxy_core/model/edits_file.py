@@ -232,12 +232,12 @@ class _Reader:
             _refuse_unknown(self._place, said, (key,), self._findings)
             task_id = self._text(said, key)
         else:
-            task_id = said
-        if isinstance(task_id, str):
+            task_id = said if isinstance(said, str) and said.strip() else None
+            if task_id is None:
+                self._wrong(f"found {described(said)}; the id of a task is wanted here")
+        if task_id is not None:
             self._found.append(RemoveTask(task_id))
             self._needs.pop(task_id, None)  # of a task of that id that was added before
-        elif not isinstance(said, dict):
-            self._wrong(f"found {described(said)}; the id of a task is wanted here")
 
     def update_task(self, said: Any) -> None:
         """The keys of plan files that change, null for none; or `task_id` and `changes`, by the names of fields."""

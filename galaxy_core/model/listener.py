@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from galaxy_core.model.result import TaskStatus
     from galaxy_core.model.task import TaskStar
 
 
@@ -17,6 +18,9 @@ class Listener(Protocol):
 
     def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         """Somebody other than the run ended a task."""
+
+    def withholds(self, task: TaskStar, status: TaskStatus) -> bool:
+        """Whether nothing may be skipped yet by a task that somebody else is about to end so."""
 
     def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         """An edit made tasks ready, or decided that they are skipped."""
@@ -41,6 +45,9 @@ class Deferred:
 
     def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         self._heard.append(lambda listener: listener.task_ended(task, ready, skipped))
+
+    def withholds(self, task: TaskStar, status: TaskStatus) -> bool:
+        return False  # an edit ends nothing
 
     def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         self._heard.append(lambda listener: listener.task_freed(ready, skipped))

@@ -183,9 +183,12 @@ class Progress:
         task._ticket = 0
         self._ready.pop(task, None)
         if new in TERMINAL:
-            ready, skipped = self._settle(task, task._updated_at)
+            ready, skipped = self._settle(task, task._updated_at, withhold=self._withholds(task, new))
             if self._listener is not None:
                 self._listener.task_ended(task, ready, skipped)
+
+    def _withholds(self, task: TaskStar, status: TaskStatus) -> bool:
+        return self._listener is not None and self._listener.withholds(task, status)
 
     def _reopen(self, task: TaskStar) -> None:
         """A task will run again: what has not started waits for it again. What it had skipped stays skipped."""
@@ -214,7 +217,8 @@ class Progress:
         if task._status is not _RUNNING:
             raise TransitionError("complete" if success else "fail", task_id, task._status.value)
         status = _COMPLETED if success else _FAILED
-        ready, skipped = self.end(task, status, result, None if success else error, time.time())
+        withhold = self._withholds(task, status)
+        ready, skipped = self.end(task, status, result, None if success else error, time.time(), withhold)
         if self._listener is not None:
             self._listener.task_ended(task, ready, skipped)
         return list(ready)

@@ -221,7 +221,7 @@ class Flow(ABC):
         """A task has ended for good: tell, and submit what became ready."""
         if result is None:
             result = self._result(task, None, status, error, None) if error is not None else None
-        withhold = self.editing is not None and not self.cancelled and self.editing.withholds(self, task, status)
+        withhold = self.withholds(task, status)
         ready, skipped = self.constellation.end(task, status, result, error, at, withhold)
         self._forget(task)
         self._failovers.pop(task, None)
@@ -410,6 +410,10 @@ class Flow(ABC):
             task._target_device_id = None
         self.submit((task,))
 
+    def withholds(self, task: TaskStar, status: TaskStatus) -> bool:
+        """Whether an editor may still change what follows a task that ends so."""
+        return self.editing is not None and not self.cancelled and self.editing.withholds(self, task, status)
+
     def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         """Listener: somebody else ended a task."""
         at = self._wall()
@@ -417,6 +421,8 @@ class Flow(ABC):
         if worker is not None:
             worker.interrupt("cancel")
         self._forget(task)
+        if self.editing is not None:
+            self.editing.ended(self, task)
         self.reports.ended(task, task._status, task._result, task._error, ready, at)
         self._carry_on(ready, skipped, at)
 

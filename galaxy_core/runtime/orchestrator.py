@@ -169,6 +169,14 @@ class TaskConstellationOrchestrator:
         constellation_id, tasks = constellation.constellation_id, constellation.get_all_tasks()
         assignments = {task._task_id: task._target_device_id for task in tasks if task._target_device_id is not None}
         extensions = constellation.metadata.get("extensions") or {}
+        if extensions:
+            loaded = {plugin.name for plugin in self.plugins.describe()}
+            for name in extensions.keys() - loaded:
+                self._logger.warning(
+                    "plan %r tells plugin %r something, but no such plugin is installed: it is passed over",
+                    constellation.name,
+                    name,
+                )
         info = RunInfo(constellation_id, constellation.name, tasks, assignments, dict(metadata), extensions)
         refusals = await review_run(self.plugins, info)
         if refusals:

@@ -589,6 +589,9 @@ class Run:
     def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         self.heard.append(f"{task.task_id} ended, ready {ids(ready)}, skipped {ids(skipped)}")
 
+    def withholds(self, task: TaskStar, status: TaskStatus) -> bool:
+        return False
+
     def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         if ready or skipped:
             self.heard.append(f"ready {ids(ready)}, skipped {ids(skipped)}")

@@ -30,7 +30,7 @@ from galaxy_core.model.edits import (
     UpdateDependency,
     UpdateTask,
 )
-from galaxy_core.model.result import UNSTARTED
+from galaxy_core.model.result import UNSTARTED, TaskStatus
 from galaxy_core.model.snapshot import snapshot
 from galaxy_core.model.task import TaskStar
 from tests.properties.transactions import (
@@ -257,6 +257,9 @@ class Queue:
 
     def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         raise AssertionError("no edit ends a task")
+
+    def withholds(self, task: TaskStar, status: TaskStatus) -> bool:
+        return False
 
     def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         for task in skipped:

@@ -15,6 +15,7 @@ from galaxy_core import (
     EndedTasks,
     Event,
     EventType,
+    RemoveDependency,
     RemoveTask,
     RetryPolicy,
     TaskStatus,
@@ -380,3 +381,19 @@ class TestScopesOfModifications:
                 house.synchronizer.edit("c1", hold="some")  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="'pray' is no timeout policy"):
                 house.synchronizer.set_timeout_policy("pray")  # type: ignore[arg-type]
+
+
+class TestEndsByHand:
+    async def test_an_editor_is_asked_about_a_task_that_somebody_ends_by_hand_before_anything_is_skipped(self) -> None:
+        def save(ended: EndedTasks) -> Any:
+            if ended.tasks[0].status is not TaskStatus.FAILED:
+                return None
+            return [RemoveDependency(("a", "b"))]
+
+        async with study(Editor(save)) as house:
+            constellation = plan("a b", "a>b", "c1")
+            house.transport.script("a", takes(100))
+            async with house.running(constellation):
+                await until(constellation.get_running_tasks)
+                constellation.mark_task_completed("a", success=False, error=RuntimeError("by hand"))
+            assert statuses(constellation) == {"a": "failed", "b": "completed"}
