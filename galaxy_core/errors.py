@@ -54,7 +54,7 @@ was available, what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from attrs import asdict, frozen
 
@@ -77,12 +77,12 @@ def _hint(near: Sequence[str]) -> str:
     return f"; did you mean {_or(near)}?" if near else ""
 
 
-def _listed(names: Iterable[str], none: str, most: int = 20) -> str:
+def _listed(names: Iterable[str], none: str, most: int = 20, show: Callable[[str], str] = repr) -> str:
     found = sorted(names)
     if not found:
         return none
     more = f" and {len(found) - most} more" if len(found) > most else ""
-    return ", ".join(repr(name) for name in found[:most]) + more
+    return ", ".join(map(show, found[:most])) + more
 
 
 class GalaxyError(Exception):
@@ -407,16 +407,28 @@ class ControlError(RunError):
 
 
 class UnknownRunError(ControlError):
-    """No run of that name can be reached, or, with `several`, more than one. `near` are those that may be meant."""
+    """No run of that name can be reached, or, with `several`, more than one. `near` are those that may be meant.
 
-    def __init__(self, run: str, known: Iterable[str] = (), several: Sequence[str] = ()) -> None:
-        names = list(known)
-        self.run, self.several, self.near = run, tuple(several), nearest(run, names)
+    `plans` are the names of the plans that they run, by id, as far as they are known.
+    """
+
+    def __init__(
+        self, run: str, known: Iterable[str] = (), several: Sequence[str] = (), plans: Mapping[str, str] | None = None
+    ) -> None:
+        names, plans = list(known), plans or {}
+        self.run, self.several = run, tuple(several)
+        self.near = nearest(run, [*names, *sorted({plan for plan in plans.values() if plan} - {*names})])
+
+        def listed(ids: Iterable[str]) -> str:
+            return _listed(
+                ids, "none", show=lambda one: f"{one!r} (plan {plans[one]!r})" if plans.get(one) else repr(one)
+            )
+
         if several:
-            super().__init__(f"{run!r} may mean {_listed(several, 'none')}: name more of the id")
+            super().__init__(f"{run!r} may mean {listed(several)}: name more of the id")
         else:
             super().__init__(
-                f"no run {run!r} can be reached{_hint(self.near)}; those that can: {_listed(names, 'none')}. "
+                f"no run {run!r} can be reached{_hint(self.near)}; those that can: {listed(names)}. "
                 "A run can be reached while it lasts, by the user who started it, unless it has no control socket."
             )
 

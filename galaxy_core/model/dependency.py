@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -297,7 +298,12 @@ class TaskStarLine(Document):
         if status in _NO_OUTCOME:
             return False
         try:
-            return bool(self._judge(payload, outcome))
+            answer = self._judge(payload, outcome)
+            if inspect.isawaitable(answer):
+                if inspect.iscoroutine(answer):
+                    answer.close()
+                raise TypeError("it is `async def`, and nobody can wait for a condition; write it as `def`")
+            return bool(answer)
         except Exception as error:  # the dependent receives it, as the cause of its being skipped
             raise ConditionError(self._to, self._from, f"{type(error).__name__}: {error}") from error
 

@@ -48,8 +48,11 @@ def changed_line(line: TaskStarLine, changes: Mapping[str, Any]) -> TaskStarLine
 
 
 def task_differences(before: TaskStar, after: TaskStar) -> dict[str, Any]:
-    """The fields in which two tasks differ, with the values of the second."""
-    return {name: said(after, name) for name in TASK_FIELDS if _differ(name, said(before, name), said(after, name))}
+    """The fields in which two tasks differ, with the values of the second. A name that is only written out is the same."""
+    differ = {name: said(after, name) for name in TASK_FIELDS if _differ(name, said(before, name), said(after, name))}
+    if isinstance(differ.get("name"), str) and before.name == after.name:
+        del differ["name"]
+    return differ
 
 
 def line_differences(before: TaskStarLine, after: TaskStarLine) -> dict[str, Any]:

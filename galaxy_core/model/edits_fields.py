@@ -182,9 +182,12 @@ def _value(name: str, value: Any) -> Any:
         case "condition_evaluator", Expression():
             return value.text
         case "condition_evaluator", _ if value is not None:
-            raise _UnwritableError(f"the condition {plain(value)!r}, a function, is Python code and")
+            name = getattr(value, "__qualname__", type(value).__qualname__)
+            raise _UnwritableError(f"the condition {name!r}, a function, is Python code and")
         case _, Enum():
             return value.value
+        case _, float():
+            return value
     return plain(value)
 
 

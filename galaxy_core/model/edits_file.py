@@ -203,7 +203,7 @@ class _Reader:
                     f"{plan_keys[0]!r} is a key of plan files; with those the id of a task stands as 'id'", "task_id"
                 )
                 return
-            task = self._document("task", said, TaskStar.from_dict)
+            task = self._document("task", said, TaskStar.from_dict) if self._text(said, "task_id") is not None else None
             if task is not None and self._is_sound(task_problems(task)):
                 self._found.append(AddTask(task))
             return

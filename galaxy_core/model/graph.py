@@ -347,7 +347,7 @@ class Graph(Progress):
         assert line._source is not None
         if not line._open:
             self._unsettle(line)
-            ready, skipped = self._settle(line._source, self._updated_at)
+            ready, skipped = self._settle(line._source, self._updated_at, line)
             if self._listener is not None:
                 self._listener.task_freed(ready, skipped)
 

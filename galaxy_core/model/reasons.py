@@ -21,11 +21,18 @@ def message_of(error: BaseException | str) -> str:
         each = list(dict.fromkeys(message_of(one) for one in _leaves(error)))
         more = f"; and {len(each) - MOST} more" if len(each) > MOST else ""
         return "; ".join(each[:MOST]) + more
-    text = _without_groups(error)
+    text = _words_of(error)
     if not text:
         return type(error).__name__
     clear = isinstance(error, GalaxyError) or (isinstance(error, OSError) and bool(error.strerror))
     return text if clear else f"{type(error).__name__}: {text}"
+
+
+def _words_of(error: BaseException) -> str:
+    try:
+        return _without_groups(error)
+    except Exception:  # whoever reads the message gets the class alone: even the exception is broken
+        return ""
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

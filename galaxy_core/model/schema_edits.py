@@ -73,11 +73,11 @@ def transaction_json_schema() -> dict[str, Any]:
     definitions |= whole.pop("$defs")
     definitions |= {
         "PlanDocument": plan,
-        "TaskConstellationSchema": {**whole, "required": ["constellation_id"]},
+        "TaskConstellationSchema": _any_form(whole, "constellation_id", tasks="array", dependencies="array"),
+        "TaskStarSchema": _any_form(definitions["TaskStarSchema"], "task_id", priority="integer"),
         "AddedTask": _added_task(definitions["TaskDocument"]),
         "ChangedTask": _changed_task(definitions["TaskDocument"]),
     }
-    definitions["TaskStarSchema"] = {**definitions["TaskStarSchema"], "required": ["task_id"]}
     return {
         "$schema": dialect,
         "title": "Galaxy transaction",
@@ -98,6 +98,14 @@ def transaction_json_schema() -> dict[str, Any]:
         ),
         "$defs": definitions,
     }
+
+
+def _any_form(schema: Mapping[str, Any], required: str, **more: str) -> dict[str, Any]:
+    """The schema of a model, with the other types that its keys are read from, and the one key that it insists on."""
+    properties = dict(schema["properties"])
+    for key, other in more.items():
+        properties[key] = {"anyOf": [properties[key], {"type": other}]}
+    return {**schema, "properties": properties, "required": [required]}
 
 
 def _added_task(task: Mapping[str, Any]) -> dict[str, Any]:

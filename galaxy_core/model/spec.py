@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -354,6 +355,11 @@ class TaskSpec(Document):
             problems.append("Priority must be a TaskPriority enum value")
         if self._device_type is not None and not isinstance(self._device_type, DeviceType):
             problems.append("Device type must be a DeviceType enum value")
+        estimate_s = self._estimate_s
+        if estimate_s is not None and (
+            isinstance(estimate_s, bool) or not isinstance(estimate_s, (int, float)) or not 0 <= estimate_s < math.inf
+        ):
+            problems.append("Estimate must be a number of seconds, from 0")
         return problems
 
     def copy(self) -> Self:

@@ -78,6 +78,7 @@ def copied(value: Any) -> Any:
 
 
 def _walk(value: Any, make_list: type[list[Any]], make_dict: type[dict[Any, Any]], make_set: Any) -> Any:
+    held: list[Any] = []
     seen: dict[int, Any] = {}  # what has been copied, by the id of the original: it may stand inside itself
 
     def of(value: Any) -> Any:
@@ -95,7 +96,10 @@ def _walk(value: Any, make_list: type[list[Any]], make_dict: type[dict[Any, Any]
             list.extend(items, [of(item) for item in value])
             return items
         if kind is tuple:
-            return tuple([of(item) for item in value])
+            # Remembered together with the original, so that its id is not another's: it may be shared very often.
+            held.append(value)
+            made_tuple = seen[id(value)] = tuple([of(item) for item in value])
+            return made_tuple
         return make_set(value) if kind is set else value
 
     try:

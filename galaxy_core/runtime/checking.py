@@ -33,7 +33,9 @@ def check_tasks(constellation: TaskConstellation) -> None:
             problems.append(
                 f"task {task_id!r} is running already, for nobody: end it first (mark_task_completed, or task.cancel())"
             )
-        plain = task._timeout is None and task._retry_count == 0 and task._device_type is None
+        plain = (
+            task._timeout is None and task._retry_count == 0 and task._device_type is None and task._estimate_s is None
+        )
         if not plain or type(task._priority) is not TaskPriority:  # most tasks are plain, and this is asked of each
             problems += [f"task {task_id!r}: {problem}" for problem in task._unrunnable()]
         if request is not None and request.has_references and task._status not in TERMINAL:

@@ -7,6 +7,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from galaxy_core.errors import StrategyError
+from galaxy_core.extension.hookimpls import said
 from galaxy_core.extension.interfaces import AssignmentStrategy, DeviceLoad, TaskToPlace
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.lanes import Requirements, needs_of
@@ -109,7 +110,7 @@ class LateBinding:
         try:
             pairs = [(str(task_id), str(device_id)) for task_id, device_id in self._choose(ready, loads)]
         except Exception as error:  # the tasks receive it: their strategy broke
-            raise StrategyError(self._name, f"raised {type(error).__name__}: {error}") from error
+            raise StrategyError(self._name, f"raised {said(error)}") from error
         for task_id, device_id in pairs:
             if device_id not in free or device_id not in fitting.get(task_id, ()):
                 raise StrategyError(self._name, f"chose {device_id!r} for {task_id!r}, which was not among its choices")

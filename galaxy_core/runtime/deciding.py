@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import anyio
 
 from galaxy_core.errors import HookError
+from galaxy_core.extension.hookimpls import said
 from galaxy_core.extension.interfaces import RunInfo
 from galaxy_core.extension.registry import HookCall, PluginRegistry
 
@@ -57,7 +59,12 @@ async def answer_of(call: HookCall, hook: str, timeout_s: float | None = None, *
             if inspect.isawaitable(answer):
                 answer = await answer
         except Exception as error:  # the caller receives it as the cause: a plugin broke
-            raise HookError(call.plugin, hook, f"raised {type(error).__name__}: {error}") from error
+            raise HookError(call.plugin, hook, f"raised {said(error)}") from error
+        except anyio.get_cancelled_exc_class() as error:
+            if anyio.current_effective_deadline() == -math.inf:
+                raise
+            # Nobody cancelled this call: a task of the plugin's own was, and the plugin let the exception out.
+            raise HookError(call.plugin, hook, "was cancelled from within") from error
     if scope.cancelled_caught:
         raise HookError(call.plugin, hook, f"did not answer within {limit_s:g} s")
     return answer

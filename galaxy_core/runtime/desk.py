@@ -18,10 +18,12 @@ from galaxy_core.model.result import new_id
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.deciding import answer_of
 from galaxy_core.runtime.drafts import Committed, Draft
+from galaxy_core.runtime.feasible import unfeasible
 
 if TYPE_CHECKING:
     from galaxy_core.extension.registry import HookCall, PluginRegistry
     from galaxy_core.model.preview import Preview
+    from galaxy_core.runtime.flow import Flow
 
 Say = Callable[[EventType, str, Mapping[str, Any]], None]
 
@@ -29,7 +31,8 @@ Say = Callable[[EventType, str, Mapping[str, Any]], None]
 class Desk:
     """The open drafts, and what is told of edits.
 
-    `say` publishes, `stir` is called when less is held than before, `limit_s` tells how long a review may take.
+    `say` publishes, `stir` is called when less is held than before, `limit_s` tells how long a review may take,
+    `run_of` which run there is of a constellation.
     """
 
     def __init__(
@@ -38,8 +41,9 @@ class Desk:
         say: Say,
         stir: Callable[[], None],
         limit_s: Callable[[], float],
+        run_of: Callable[[str], Flow | None],
     ) -> None:
-        self._plugins, self._say, self._stir, self._limit_s = plugins, say, stir, limit_s
+        self._plugins, self._say, self._stir, self._limit_s, self._run_of = plugins, say, stir, limit_s, run_of
         self._open: dict[str, dict[Draft, float]] = {}  # until when, in the event loop's time, by constellation
         self.statistics = dict.fromkeys(("opened", "committed", "refused", "conflicted", "timed_out", "undone"), 0)
 
@@ -56,6 +60,10 @@ class Desk:
         drafts.pop(draft, None)
         if not drafts:
             self._open.pop(draft.constellation_id, None)
+        self._stir()
+
+    def changed(self) -> None:
+        """Some draft may hold less than before."""
         self._stir()
 
     def over(self, constellation_id: str) -> None:
@@ -171,6 +179,10 @@ class Desk:
     def _sound(self, plan: TaskConstellation, transaction: Transaction) -> Changes:
         changes = Changes(plan, transaction)
         error = changes.refused()
+        run = self._run_of(plan.constellation_id)
+        if error is None and run is not None and run.constellation is plan:
+            unfit = unfeasible(run, [*changes.new_tasks.values(), *changes.updated_tasks.values()])
+            error = EditError(unfit, f"The edit {str(transaction)!r}") if unfit else None
         if error is not None:
             raise error
         return changes

@@ -84,6 +84,7 @@ class ConstellationDeviceManager:
         self.lane_book = LaneBook()
         self.device_registry = DeviceRegistry(self.lane_book)
         self._keepers: dict[str, Keeper] = {}
+        self._came = anyio.Event()
         self._logger = component_logger("devices", enable_logging)
 
     async def __aenter__(self) -> Self:
@@ -202,8 +203,9 @@ class ConstellationDeviceManager:
             nonlocal patient
             await anyio.sleep(PATIENCE_S)
             patient = False
-            if enough():
-                waiting.cancel_scope.cancel()
+            while not enough():
+                await self._came.wait()  # also by a later try, when the first has failed
+            waiting.cancel_scope.cancel()
 
         async with anyio.create_task_group() as waiting:
             waiting.start_soon(lose_patience)
@@ -212,6 +214,11 @@ class ConstellationDeviceManager:
                     if lane.session is None:
                         group.start_soon(connect, device_id)
             waiting.cancel_scope.cancel()
+
+    def attached(self) -> None:
+        """For keepers: some device has a session now."""
+        self._came.set()
+        self._came = anyio.Event()
 
     async def _connect_if_there(self, device_id: str) -> None:
         if device_id in self.lane_book.lanes:  # else it was removed before this task had its first turn

@@ -75,7 +75,9 @@ class Draft:
         self._plan, self._desk = plan, desk
         self._snapshot: TaskConstellation | None = None
         self._operations: list[Operation] = []
-        self._held = dict.fromkeys(around)
+        self._around = tuple(around)
+        self._held = dict.fromkeys(self._around)
+        self._committing = False
         self._over = ""  # why nothing can be committed any more
 
     def __repr__(self) -> str:
@@ -87,6 +89,8 @@ class Draft:
         """A copy of the plan as it was when this was first asked for: consistent, and free to be changed. O(tasks + links)."""
         if self._snapshot is None:
             self._snapshot = snapshot(self._plan)
+            if not self._operations:
+                self.base_revision = self._plan.revision  # what is seen here is what the operations will be about
         return self._snapshot
 
     @property
@@ -104,7 +108,10 @@ class Draft:
 
     def covers(self, task: TaskStar) -> bool:
         """Whether it holds a task that could start."""
-        return self.hold == "all" or (self.hold == "footprint" and bool(self._held) and is_reached(task, self._held))
+        if self.hold != "footprint":
+            return self.hold == "all"
+        # What is tried again has started: no edit can change it.
+        return bool(self._held) and not task._attempts and is_reached(task, self._held)
 
     # ------------------------------------------------------------------------------------------- operations
     def add(self, *operations: Operation) -> Self:
@@ -170,6 +177,9 @@ class Draft:
         return bool(self._over)
 
     def _check_open(self) -> None:
+        if self._committing:
+            what = "it is being reviewed, and what is reviewed cannot change"
+            raise EditError([EditProblem("over", what)], f"The edit {str(self.transaction)!r}")
         if self._over:
             raise EditError([EditProblem("over", self._over)], f"The edit {str(self.transaction)!r}")
 
@@ -196,7 +206,11 @@ class Draft:
         except EditError as error:
             self._desk.refused(self._plan, self.transaction, self.edit_id, error)
             raise
-        self.committed = await self._desk.commit(self._plan, self.transaction, self)
+        self._committing = True
+        try:
+            self.committed = await self._desk.commit(self._plan, self.transaction, self)
+        finally:
+            self._committing = False
         self.close("it was committed")
         return self.committed
 
@@ -211,6 +225,10 @@ class Draft:
             dropped += problems
             self._operations = [op for place, op in enumerate(self._operations) if place not in unfit]
         self.base_revision, self._snapshot = self._plan.revision, None
+        self._held = dict.fromkeys(self._around)
+        for operation in self._operations:
+            self._held.update(dict.fromkeys(self._touches(operation)))
+        self._desk.changed()
         return dropped
 
     async def __aenter__(self) -> Self:

@@ -147,7 +147,6 @@ class Flow(ABC):
         self._yield_at = 0.0
         self._group: anyio.abc.TaskGroup | None = None
         self.timers = Timers(clock.loop_time())
-        self._output = self.reports.output_sink()
 
     # ------------------------------------------------------------------------------------------- the pool
     def dispatch(self, task: TaskStar, lane: Lane, ticket: int) -> None:
@@ -322,6 +321,8 @@ class Flow(ABC):
         if self.editing is not None and self.editing.holding(self) and self.editing.holds(self, task):
             task._ticket = 0
             self.held[task] = None
+            if self.placer.binds_late and not task._pinned:
+                self.unassign(task)  # which device is best is to be asked when it may start
             return False
         return True
 

@@ -43,6 +43,17 @@ def checked_policy(policy: str) -> TimeoutPolicy:
     raise ValueError(f"{policy!r} is no timeout policy; it is one of {', '.join(map(repr, get_args(TimeoutPolicy)))}")
 
 
+def checked_timeout(timeout_s: float) -> float:
+    """Seconds that an edit may take.
+
+    Raises:
+        ValueError: it is no positive number.
+    """
+    if isinstance(timeout_s, bool) or not isinstance(timeout_s, int | float) or not timeout_s > 0:
+        raise ValueError(f"Timeout must be positive, not {timeout_s!r}")
+    return float(timeout_s)
+
+
 def is_reached(task: TaskStar, task_ids: Container[str]) -> bool:
     """Whether a task that could start is one of these, or could start because one of these has ended.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from galaxy_core.errors import DeviceLostError, SecretError, SettingsError, UnknownTransportError
+from galaxy_core.errors import DeviceLostError, PluginError, SecretError, SettingsError, UnknownTransportError
 from galaxy_core.extension.interfaces import Session
 from galaxy_core.model.device import DeviceStatus
 from galaxy_core.model.events import EventType
@@ -70,7 +70,7 @@ class Keeper:
                 try:
                     await self._live()
                     failures = 0
-                except (SecretError, SettingsError, UnknownTransportError) as error:
+                except (PluginError, SecretError, SettingsError, UnknownTransportError) as error:
                     failures = manager.max_retries + 1  # trying again would find the same
                     self._detach(error)
                 except Exception as error:  # the device's status and the events carry it to whoever asks
@@ -91,6 +91,10 @@ class Keeper:
         now = anyio.current_time
         with anyio.CancelScope(deadline=now() + CONNECT_TIMEOUT_S) as self._scope:
             async with transport.open(lane.device, settings) as session:
+                lacks = [name for name in ("execute", "probe") if not callable(getattr(session, name, None))]
+                if lacks:
+                    what = f"transport {lane.device.transport!r} opened {type(session).__name__}, which has no"
+                    raise PluginError(lane.device.transport, f"{what} {' and no '.join(lacks)}: that is no session")
                 self._scope.deadline = float("inf")
                 self._attach(session)
                 await self._watch(session)
@@ -126,6 +130,7 @@ class Keeper:
         manager._status(lane, DeviceStatus.IDLE, EventType.DEVICE_CONNECTED)
         lane.book.changed(lane)
         self.settled.set()
+        manager.attached()
 
     def _detach(self, error: BaseException | None) -> None:
         lane, manager = self.lane, self._manager

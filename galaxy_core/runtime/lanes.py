@@ -183,20 +183,20 @@ class LaneBook:
         self.hungry: dict[Flow, None] = {}  # runs with ready tasks that get their device only when a slot is free
         self.next_lease = count(1).__next__
         self.new_ticket = count(1).__next__
-        self.slots = 0  # of all lanes together
+        # Of all lanes that there ever were: a lane that is taken out may have attempts that still clean up.
+        self.most_slots = 0
         self._fitting: dict[Any, tuple[str, ...]] = {}
 
     def add(self, device: Device) -> Lane:
         """A lane for a new device."""
         lane = self.lanes[device.device_id] = Lane(device, self)
-        self.slots += device.max_concurrency
+        self.most_slots += device.max_concurrency
         self._fitting.clear()
         return lane
 
     def remove(self, device_id: str) -> Lane:
         """Forget a device; whoever waits for it is told."""
         lane = self.lanes.pop(device_id)
-        self.slots -= lane.device.max_concurrency
         lane.gone = True
         self.changed(lane)
         return lane

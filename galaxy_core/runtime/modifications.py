@@ -48,7 +48,9 @@ class Modifications:
         self._logger = logger or logging.getLogger("galaxy_core.synchronizer")
         self.timeout_s = DEFAULT_TIMEOUT_S
         self._policy: TimeoutPolicy = "proceed"
-        self.desk = Desk(lambda: getattr(orchestrator, "plugins", None), self._say, self.stir, lambda: self.timeout_s)
+        self.desk = Desk(
+            lambda: getattr(orchestrator, "plugins", None), self._say, self.stir, lambda: self.timeout_s, self._run_of
+        )
         self._pending: dict[Key, float] = {}  # until when each is waited for, in the event loop's time
         self._late: dict[str, set[str]] = {}  # tasks by constellation: given up, an answer that still comes is refused
         self._told_by: dict[str, str] = {}  # by constellation: as which source its run told ends; the bus repeats them

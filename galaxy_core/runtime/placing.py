@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from galaxy_core.errors import NoFittingDeviceError, StrategyError
+from galaxy_core.extension.hookimpls import said
 from galaxy_core.extension.interfaces import AssignmentStrategy, Placement, TaskToPlace
 from galaxy_core.model.graph import Graph
 from galaxy_core.model.task import TaskStar
@@ -98,7 +99,7 @@ def ask(
     except StrategyError:
         raise
     except Exception as error:  # the caller receives it as the cause: a plugin broke
-        raise StrategyError(name, f"raised {type(error).__name__}: {error}") from error
+        raise StrategyError(name, f"raised {said(error)}") from error
 
 
 def name_of(strategy: AssignmentStrategy) -> str:

@@ -45,6 +45,7 @@ class Reports:
         self._version = -1
         self.posted = 0
         self.hears_starts = self.hears_ends = False
+        self._sink: OutputSink | None = None
         self.flush()
 
     async def run(self) -> None:
@@ -60,13 +61,18 @@ class Reports:
     def flush(self) -> None:
         """Post what was gathered, and notice who has come to listen."""
         if self._version != self._bus.version:
-            self._version = self._bus.version
-            self.hears_starts = self._bus.wants(_STARTED)
-            self.hears_ends = any(self._bus.wants(kind) for kind in _TYPES.values())
+            self._notice()
         if self._events:
             events, self._events = self._events, []
             self.posted += len(events)
             self._bus.post(events)
+
+    def _notice(self) -> None:
+        """Who listens is not who did: look for what."""
+        self._version = self._bus.version
+        self.hears_starts = self._bus.wants(_STARTED)
+        self.hears_ends = any(self._bus.wants(kind) for kind in _TYPES.values())
+        self._sink = self._pass_on if self._bus.wants(EventType.TASK_OUTPUT) else None
 
     def _add(self, event: Event) -> None:
         if not self._events:
@@ -130,18 +136,15 @@ class Reports:
             self._add(TaskEvent(kind, self.source_id, at, data, task._task_id, status, None, error))
 
     def output_sink(self) -> OutputSink | None:
-        """Where sessions pass their output on to; None when nobody listens, so that they need not bother."""
-        if not self._bus.wants(EventType.TASK_OUTPUT):
-            return None
+        """Where an attempt that starts now passes its output on to; None when nobody listens, so that it need not bother."""
+        if self._version != self._bus.version:
+            self._notice()
+        return self._sink
 
-        def sink(attempt: Attempt, stream: str, text: str) -> None:
-            more = {"stream": stream, "text": text, "device_id": attempt.device_id}
-            data = {**self._about, **more}
-            at = self._clock.wall()
-            event = TaskEvent(EventType.TASK_OUTPUT, self.source_id, at, data, attempt.task_id, "running")
-            self._add(event)
-
-        return sink
+    def _pass_on(self, attempt: Attempt, stream: str, text: str) -> None:
+        data = {**self._about, "stream": stream, "text": text, "device_id": attempt.device_id}
+        at = self._clock.wall()
+        self._add(TaskEvent(EventType.TASK_OUTPUT, self.source_id, at, data, attempt.task_id, "running"))
 
     def constellation(self, kind: EventType, state: str, data: Mapping[str, Any]) -> None:
         """The run started or ended."""

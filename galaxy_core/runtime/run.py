@@ -164,7 +164,7 @@ class Run(Flow):
         if self._idle:
             self._waking = True
             self._idle.pop().event.set()
-        elif len(self._pool) < self.book.slots and self._group is not None:
+        elif len(self._pool) < self.book.most_slots and self._group is not None:
             self._waking = True
             worker = Worker()
             self._pool.append(worker)
@@ -260,7 +260,7 @@ class Run(Flow):
             lease,
             request,
             timeout_s,
-            self._output,
+            self.reports.output_sink(),
             self.artifacts,
         )
         return attempt
@@ -276,6 +276,9 @@ class Run(Flow):
             if not stands:
                 return  # the interruption decides, once the scope is left
         worker.lease, worker.task = 0, None
+        if type(outcome) is Completed and outcome.metadata and not isinstance(outcome.metadata, dict):
+            what = f"transport {lane.device.transport!r} returned {type(outcome.metadata).__name__} as metadata"
+            outcome, success = Completed(error=f"{what}; wanted is a dict"), False
         if task._status is not _RUNNING:
             lane.release()  # somebody else ended it meanwhile
         elif success:

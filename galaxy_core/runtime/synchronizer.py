@@ -17,7 +17,14 @@ from galaxy_core.model.edits import Transaction
 from galaxy_core.model.events import EventType
 from galaxy_core.model.result import TaskStatus
 from galaxy_core.runtime.drafts import Committed, Draft, checked_plan
-from galaxy_core.runtime.holding import HoldScope, TimeoutPolicy, checked_policy, checked_scope, is_reached
+from galaxy_core.runtime.holding import (
+    HoldScope,
+    TimeoutPolicy,
+    checked_policy,
+    checked_scope,
+    checked_timeout,
+    is_reached,
+)
 from galaxy_core.runtime.modifications import STATUSES, Key, Modifications
 from galaxy_core.runtime.proposals import Proposals
 
@@ -71,9 +78,10 @@ class ConstellationModificationSynchronizer(Modifications):
 
         Raises:
             EditError: there is no such plan.
+            ValueError: another hold scope, or a time that is no positive number.
         """
         plan = self._plan_of(constellation_id)
-        limit_s = self.timeout_s if timeout is None else timeout
+        limit_s = self.timeout_s if timeout is None else checked_timeout(timeout)
         return Draft(
             plan,
             self.desk,
@@ -128,7 +136,8 @@ class ConstellationModificationSynchronizer(Modifications):
     # ------------------------------------------------------------------------------------------- for runs
     def holding(self, run: Flow) -> bool:
         """Whether some edit is being prepared that may hold tasks."""
-        return bool(self._pending or self._proposals) or not self.desk.is_idle
+        proposals = self._proposals.get(run)
+        return bool(self._pending) or not self.desk.is_idle or (proposals is not None and proposals.pending)
 
     def holds(self, run: Flow, task: TaskStar) -> bool:
         """Whether this task, which could start, may not start now."""
@@ -222,9 +231,7 @@ class ConstellationModificationSynchronizer(Modifications):
         Raises:
             ValueError: it is not positive.
         """
-        if timeout <= 0:
-            raise ValueError(f"Timeout must be positive, not {timeout!r}")
-        self.timeout_s = timeout
+        self.timeout_s = checked_timeout(timeout)
 
     def set_hold_scope(self, scope: HoldScope, plugins: HoldScope | None = None) -> None:
         """What a completion that waits for its modification holds: "all" (the default), "footprint" or "none".

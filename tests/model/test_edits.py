@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -253,6 +253,18 @@ def test_a_link_into_what_has_started_keeps_its_id() -> None:
     plan.tasks["b"].start_execution()
     said = TaskConstellation.build([TaskStar(name) for name in "bcd"], [link("c", "d", "ab")], constellation_id="chain")
     assert only(plan, ReplacePlan(said)).reason == "there is a dependency 'ab' already"
+
+
+def test_a_cycle_is_one_of_the_plan_that_all_operations_lead_to() -> None:
+    plan = chain()
+    assert check(plan, RemoveDependency("bc"), AddDependency(link("c", "b"))) == []
+    assert check(plan, AddDependency(link("c", "b", "x")), RemoveTask("c"), AddTask(TaskStar("c"))) == []
+    through: list[Operation] = [AddTask(TaskStar("e")), AddTask(TaskStar("f")), AddDependency(link("e", "f"))]
+    assert check(plan, *through, AddDependency(link("c", "e")), AddDependency(link("f", "d"))) == []
+    assert only(plan, *through, AddDependency(link("d", "e")), AddDependency(link("f", "b"))).reason == (
+        "the plan would have a cycle: f -> b -> c -> d -> e -> f"
+    )
+    assert only(plan, *through, AddDependency(link("f", "e", "x"))).operation == 3
 
 
 def test_every_cycle_is_told_of_with_the_operation_that_closes_it() -> None:
@@ -584,6 +596,58 @@ def test_what_is_taken_out_in_the_end_was_never_changed(operations: list[Operati
     Changes(plan, undo).apply()
     assert (sorted(plan.tasks), sorted(plan.dependencies)) == (["a", "b", "c", "d"], ["ab", "bc", "cd"])
     assert plan.dependencies["bc"].metadata == {}
+
+
+class Ear:
+    """Somebody who listens to a plan."""
+
+    def __init__(self, plan: TaskConstellation) -> None:
+        self.heard: list[str] = []
+        plan._listener = self
+
+    def task_changed(self, task: TaskStar) -> None:
+        self.heard.append(f"{task.task_id} changed")
+
+    def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
+        self.heard.append(f"{task.task_id} ended")
+
+    def withholds(self, task: TaskStar, status: TaskStatus) -> bool:
+        return False
+
+    def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
+        self.heard += [f"{task.task_id} freed" for task in ready] + [f"{task.task_id} skipped" for task in skipped]
+
+    def task_removed(self, task: TaskStar) -> None:
+        self.heard.append(f"{task.task_id} removed")
+
+
+def test_a_link_that_is_changed_is_judged_anew() -> None:
+    plan = TaskConstellation.build([TaskStar(task_id) for task_id in "abc"], [link("a", "b"), link("b", "c")])
+    plan.mark_task_completed("a", success=False)
+    plan.tasks["a"]._updated_at = plan._updated_at = 0.0
+    before = plan.tasks["b"].updated_at
+    ear = Ear(plan)
+    commit(plan, UpdateDependency("ab", {"condition_description": "in other words"}))
+    assert (ear.heard, plan.tasks["b"].status) == ([], "pending")
+    commit(plan, UpdateDependency("ab", {"dependency_type": DependencyType.SUCCESS_ONLY}), UpdateTask("b", HIGH))
+    assert ear.heard == ["c freed", "b skipped"]
+    assert plan.tasks["b"].status == "skipped"
+    assert plan.tasks["b"].updated_at >= before
+
+
+def test_who_listens_hears_once_and_when_all_is_done() -> None:
+    plan = chain()
+    ear = Ear(plan)
+    commit(
+        plan,
+        UpdateTask("b", HIGH),
+        RemoveTask("c"),
+        AddTask(TaskStar("e")),
+        AddTask(TaskStar("f")),
+        AddDependency(link("e", "f")),
+        UpdateTask("d", HIGH),
+    )
+    assert ear.heard == ["c removed", "b changed", "d changed", "d freed", "e freed"]
 
 
 def test_a_link_from_a_task_that_has_failed_decides_when_all_else_is_done() -> None:

@@ -8,7 +8,8 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +29,7 @@ from galaxy_core import (
     UnknownRunError,
     ask_run,
     control_socket,
+    hookimpl,
     reachable_runs,
     watch_run,
 )
@@ -73,6 +75,7 @@ class Running:
 
     async def step(self, attempt: Attempt) -> Completed:
         await self.gate(attempt.task_id).wait()
+        attempt.emit("stdout", f"{attempt.task_id} speaks")
         return Completed(stdout="x" * 1000)
 
     def gate(self, task_id: str) -> anyio.Event:
@@ -89,10 +92,15 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    tasks: str = "a b c", links: str = "a>b b>c", name: str = "nightly", slots: int = 1, **limits: Any
+    tasks: str = "a b c",
+    links: str = "a>b b>c",
+    name: str = "nightly",
+    slots: int = 1,
+    plugins: Sequence[object] = (),
+    **limits: Any,
 ) -> AsyncIterator[Running]:
     """A run that can be reached, under way; it ends with the block, whatever of it has not."""
-    async with rig(slots=slots) as house, anyio.create_task_group() as group:
+    async with rig(slots=slots, plugins=plugins) as house, anyio.create_task_group() as group:
         constellation = plan(tasks, links, constellation_id=name)
         synchronizer = ConstellationModificationSynchronizer(house.orchestrator)
         house.orchestrator.set_modification_synchronizer(synchronizer)
@@ -239,7 +247,119 @@ async def test_a_transaction_that_is_none_is_unreadable() -> None:
     assert refused["problems"]
 
 
+async def test_an_edit_is_taken_back_by_a_beginning_of_its_id_that_is_its_own() -> None:
+    async with running() as run:
+        done = await run.ask("edit", transaction=ADD_D)
+        assert (await run.ask("undo", edit=""))["code"] == "unknown edit"
+        assert (await run.ask("undo", edit=done["edit"][:6]))["ok"]
+        assert run.constellation.get_task("d") is None
+
+
+async def test_an_edit_that_changes_nothing_says_so_and_cannot_be_taken_back() -> None:
+    same = {"operations": [{"update_task": {"id": "c", "priority": "medium"}}]}
+    async with running() as run:
+        before = await run.ask("edit", transaction=ADD_D)
+        done = await run.ask("edit", transaction=same)
+        assert (before["changed"], done["changed"]) == (True, False)
+        assert done["revision"] == before["revision"]
+        assert (await run.ask("undo", edit=done["edit"]))["code"] == "unknown edit"
+        assert (await run.ask("undo"))["ok"]
+        assert run.constellation.get_task("d") is None
+
+
+# ------------------------------------------------------------------------------------------------- edits given up
+def _edit(**more: Any) -> bytes:
+    return json.dumps({"do": "edit", "transaction": ADD_D, **more}).encode() + b"\n"
+
+
+async def until_free(run: Running) -> dict[str, Any]:
+    """Wait until the only connection that there may be has ended."""
+    while not (status := await run.ask("status"))["ok"]:
+        assert status["code"] == "busy"
+    return status
+
+
+async def test_an_edit_whose_client_has_left_before_it_was_read_is_not_done() -> None:
+    async with running(connections=1) as run:
+        with socket.socket(socket.AF_UNIX) as one:  # as of a process that was stopped meanwhile
+            one.connect(str(run.path))
+            one.sendall(_edit())
+        assert (await until_free(run))["total_tasks"] == 3
+
+
+async def test_a_client_that_says_no_more_but_reads_still_has_not_left() -> None:
+    async with running() as run, raw(run.path) as (stream, lines):
+        await stream.send(_edit())
+        await stream.send_eof()
+        assert (await answer(lines))["ok"]
+        assert run.constellation.get_task("d") is not None
+
+
+async def test_an_edit_is_not_done_after_the_time_that_its_client_waits() -> None:
+    async with running() as run:
+        late = await run.ask("edit", transaction=ADD_D, until=time.time() - 1)
+        assert (late["ok"], late["code"]) == (False, "too late")
+        assert run.constellation.get_task("d") is None
+        assert (await run.ask("edit", transaction=ADD_D, until="soon"))["code"] == "garbage"
+        done = await run.ask("edit", transaction=ADD_D, until=time.time() + 1000)
+        assert (await run.ask("undo", edit=done["edit"], until=1))["code"] == "too late"
+        assert run.constellation.get_task("d") is not None
+
+
+class Reviewer:
+    """Takes its time."""
+
+    def __init__(self) -> None:
+        self.asked, self.may_go_on = anyio.Event(), anyio.Event()
+
+    @hookimpl
+    async def galaxy_review_edit(self, edit: Any) -> None:
+        self.asked.set()
+        await self.may_go_on.wait()
+
+
+async def test_an_edit_whose_client_leaves_while_it_is_reviewed_is_not_done() -> None:
+    reviewer = Reviewer()
+    async with running(plugins=[reviewer], connections=1) as run:
+        async with raw(run.path) as (stream, _):
+            await stream.send(_edit() + b'{"do": "status"}\n')
+            await reviewer.asked.wait()
+        assert (await until_free(run))["total_tasks"] == 3
+        reviewer.may_go_on.set()
+        assert (await run.ask("edit", transaction=ADD_D))["ok"]
+
+
+async def test_an_edit_that_is_reviewed_longer_than_its_client_waits_is_not_done() -> None:
+    reviewer = Reviewer()
+    async with running(plugins=[reviewer]) as run:
+        late = await run.ask("edit", transaction=ADD_D, until=time.time() + 0.2)
+        assert late["code"] == "too late"
+        assert run.constellation.get_task("d") is None
+
+
+async def test_what_is_asked_while_an_edit_is_reviewed_is_answered_afterwards() -> None:
+    reviewer = Reviewer()
+    async with running(plugins=[reviewer]) as run, raw(run.path) as (stream, lines):
+        await stream.send(_edit())
+        await reviewer.asked.wait()
+        await stream.send(b'{"do": "status"}\n')
+        await anyio.wait_all_tasks_blocked()
+        reviewer.may_go_on.set()
+        assert (await answer(lines))["changed"]
+        assert (await answer(lines))["total_tasks"] == 4
+
+
 # ------------------------------------------------------------------------------------------------- watching
+async def test_a_watcher_who_wants_output_hears_it_though_nobody_did_when_the_run_started() -> None:
+    async with running() as run, aclosing(watch_run("nightly", output=True)) as documents:
+        assert (await anext(documents))["ok"]
+        run.go_on("a", "b", "c")
+        with anyio.fail_after(30):
+            events = [document["event"] async for document in documents if "event" in document]
+    told = {event["task"]: event["text"] for event in events if event["type"] == "task_output"}
+    assert told == {"b": "b speaks", "c": "c speaks"}  # `a` had started before
+
+
 async def test_a_watcher_hears_of_all_that_happens_and_of_the_end() -> None:
     async with running() as run:
         heard: list[dict[str, Any]] = []
@@ -563,6 +683,23 @@ async def test_a_run_is_found_by_a_part_of_its_id_that_is_its_own() -> None:
             find_socket("plan_1_abx")
         with pytest.raises(UnknownRunError):
             find_socket("")
+
+
+async def test_a_run_is_found_by_the_name_of_its_plan_if_no_other_has_it() -> None:
+    async with running(name="one_1") as run, running(name="two_2") as other, running(name="two words\n") as strange:
+        run.constellation.name = "nightly"
+        other.constellation.name = strange.constellation.name = "backup"
+        assert (await ask_run("nightly", {"do": "status"}))["run"] == "one_1"
+        with pytest.raises(UnknownRunError, match=r"may mean .*'two_2' \(plan 'backup'\)") as several:
+            await ask_run("backup", {"do": "status"})
+        assert len(several.value.several) == 2
+        with pytest.raises(UnknownRunError, match="did you mean 'nightly'"):
+            await ask_run("nigthly", {"do": "status"})
+        strange.constellation.name = "weekly"
+        assert (await ask_run("weekly", {"do": "status"}))["run"] == "two words\n"
+        other.constellation.name = "one"  # which is a part of another run's id
+        with pytest.raises(UnknownRunError, match=r"may mean 'one_1' .* 'two_2'"):
+            await ask_run("one", {"do": "status"})
 
 
 async def test_an_error_inside_leaves_as_it_is_and_the_socket_goes() -> None:

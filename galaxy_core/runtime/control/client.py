@@ -23,6 +23,7 @@ from galaxy_core.runtime.control.place import (
     clear_away,
     find_socket,
     peer_uid,
+    socket_name,
     sockets,
 )
 from galaxy_core.runtime.control.watching import encoded
@@ -36,14 +37,14 @@ PATIENCE_S = 2.0
 async def ask_run(run: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Send one request to a run in another process of this user; its answer, whether `ok` or not.
 
-    `run` is the constellation's id or a part of it that no other run's has, or the path of a socket. Requests and answers
-    are those of docs/reference/control-socket.md.
+    `run` is the constellation's id or a part of it that no other run's has, the plan's name if only one run has it, or the
+    path of a socket. Requests and answers are those of docs/reference/control-socket.md.
 
     Raises:
         UnknownRunError: there is none that can be reached, or there are several.
         ControlError: it cannot be reached safely, or has gone without an answer.
     """
-    async with _connected(_place_of(run), run) as lines:
+    async with _connected(await _place_of(run), run) as lines:
         return await _asked(lines, request)
 
 
@@ -52,7 +53,7 @@ async def watch_run(run: str, *, output: bool = False) -> AsyncGenerator[dict[st
 
     With `output`, what tasks print is told, too, by tasks that start from now on. Otherwise as `ask_run`.
     """
-    async with _connected(_place_of(run), run) as lines:
+    async with _connected(await _place_of(run), run) as lines:
         first = await _asked(lines, {"do": "watch", "output": output})
         yield first
         while first["ok"]:
@@ -91,9 +92,25 @@ async def reachable_runs() -> list[dict[str, Any]]:
     return sorted(found, key=lambda answer: str(answer["run"]))
 
 
-def _place_of(run: str) -> Path:
+async def _place_of(run: str) -> Path:
     check_available()
-    return Path(run) if os.sep in run else find_socket(run)
+    if os.sep in run:
+        return Path(run)
+    paths = {path.name.removesuffix(SUFFIX): path for path in sockets()}
+    if (exact := socket_name(run).removesuffix(SUFFIX)) in paths:
+        return paths[exact]
+    plans = {}
+    for answer in await reachable_runs():
+        name = socket_name(answer["run"]).removesuffix(SUFFIX)
+        plans[name] = str(answer.get("name", ""))
+    named = {name for name, plan in plans.items() if run and plan == run}
+    if not named:
+        return find_socket(run, plans=plans)
+    # What is the name of one plan and a part of another run's id is not guessed at: it may be for an edit.
+    meant = sorted(named | {name for name in plans if run in name})
+    if len(meant) > 1:
+        raise UnknownRunError(run, plans, meant, plans)
+    return paths.get(meant[0]) or find_socket(meant[0])
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ import stat
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -208,8 +208,10 @@ def sockets(folder: Path | None = None) -> list[Path]:
     return sorted(found)
 
 
-def find_socket(run: str, folder: Path | None = None) -> Path:
+def find_socket(run: str, folder: Path | None = None, plans: Mapping[str, str] | None = None) -> Path:
     """The socket of a run, by the constellation's id or any part of it that no other has; a beginning goes first.
+
+    `plans` are the names of the plans, by id, for messages.
 
     Raises:
         UnknownRunError: there is none, or there are several.
@@ -226,5 +228,5 @@ def find_socket(run: str, folder: Path | None = None) -> Path:
         if len(meant) == 1:
             return names[meant[0]]
         if meant:
-            raise UnknownRunError(run, names, meant)
-    raise UnknownRunError(run, names)
+            raise UnknownRunError(run, names, meant, plans or {})
+    raise UnknownRunError(run, names, (), plans or {})

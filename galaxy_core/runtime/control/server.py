@@ -7,19 +7,22 @@ it keeps the run waiting.
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import os
 import socket
+import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from types import UnionType
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
-from attrs import evolve, frozen
+from attrs import evolve
 
 from galaxy_core.errors import DocumentError, EditConflictError, EditError, UnknownTaskError
 from galaxy_core.model.constellation import TaskConstellation
@@ -27,9 +30,10 @@ from galaxy_core.model.edits import Transaction
 from galaxy_core.model.event_document import own_name
 from galaxy_core.model.result import TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.control.lines import LineSocket, LineTooLongError, accept
+from galaxy_core.runtime.control.connection import Connection, ControlLimits, RefusedError
+from galaxy_core.runtime.control.lines import accept
 from galaxy_core.runtime.control.place import control_folder, listen, peer_uid, socket_name
-from galaxy_core.runtime.control.watching import Watcher, encoded
+from galaxy_core.runtime.control.watching import Watcher
 from galaxy_core.runtime.drafts import Committed
 from galaxy_core.runtime.explain import explain
 
@@ -46,66 +50,6 @@ REMEMBERED = 100
 NAMED = 100
 #: Seconds after which connections are taken again when the system refused one.
 ACCEPT_AGAIN_S = 1.0
-
-
-@frozen
-class ControlLimits:
-    """How much of a control socket's process others may take up.
-
-    `line_bytes` is the longest request; `connections` how many there may be at a time; `silence_s` how long a request may
-    take to come, and an answer to be read; `queued` how many events (or KiB of output) may wait for a watcher to read
-    them; `farewell_s` how long the end of a run waits for watchers to read the rest.
-    """
-
-    line_bytes: int = 10 * 1024 * 1024
-    connections: int = 32
-    silence_s: float = 30.0
-    queued: int = 10_000
-    farewell_s: float = 1.0
-
-
-class _RefusedError(Exception):
-    """A request that is answered with a reason; does not leave this module."""
-
-    def __init__(self, code: str, error: str, problems: list[Any] | None = None) -> None:
-        self.answer = {"ok": False, "code": code, "error": error, "problems": problems or []}
-        super().__init__(error)
-
-
-class _Connection(LineSocket):
-    """One client. Reading and writing are bounded in time."""
-
-    def __init__(self, connection: socket.socket, limits: ControlLimits) -> None:
-        super().__init__(connection)
-        self.limits = limits
-
-    async def request(self) -> dict[str, Any] | None:
-        """The next one; None when the client is done."""
-        try:
-            with anyio.fail_after(self.limits.silence_s):
-                line = await self.line(self.limits.line_bytes)
-        except LineTooLongError:
-            raise _RefusedError("too long", f"a request has {self.limits.line_bytes:,} bytes at most") from None
-        except TimeoutError:
-            raise _RefusedError("silent", f"no whole request came within {self.limits.silence_s:g} s") from None
-        # Text of such a length is not read in the event loop's thread, where the run waits for it.
-        return None if line is None else await anyio.to_thread.run_sync(_parsed, line)
-
-    async def answer(self, answer: Mapping[str, Any]) -> None:
-        with anyio.move_on_after(self.limits.silence_s):
-            await self.send(encoded(answer))
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        request = json.loads(line)
-    except RecursionError:
-        raise _RefusedError("garbage", "the request is nested too deeply") from None
-    except ValueError as error:
-        raise _RefusedError("garbage", f"the request is no line of JSON: {error}") from None
-    if not isinstance(request, dict):
-        raise _RefusedError("garbage", 'a request is a JSON object such as {"do": "status"}')
-    return request
 
 
 class _Control:
@@ -125,12 +69,14 @@ class _Control:
         self._idle = anyio.Event()
         self._watchers: set[Watcher] = set()
         self._committed: OrderedDict[str, Committed] = OrderedDict()
-        self._do: dict[str, tuple[frozenset[str], Callable[..., Awaitable[dict[str, Any]]]]] = {
+        self._do: dict[
+            str, tuple[frozenset[str], Callable[[dict[str, Any], Connection], Awaitable[dict[str, Any]]]]
+        ] = {
             "status": (frozenset(), self._status),
             "why": (frozenset({"task"}), self._why),
             "preview": (frozenset({"transaction", "mermaid"}), self._preview),
-            "edit": (frozenset({"transaction", "revision", "author"}), self._edit),
-            "undo": (frozenset({"edit"}), self._undo),
+            "edit": (frozenset({"transaction", "revision", "author", "until"}), self._edit),
+            "undo": (frozenset({"edit", "until"}), self._undo),
         }
 
     # ------------------------------------------------------------------------------------------- connections
@@ -146,15 +92,15 @@ class _Control:
                 else:
                     has_room = self._open < self.limits.connections  # of several that come at once, the first have
                     self._open += has_room
-                    group.start_soon(self._attend, _Connection(connection, self.limits), has_room)
+                    group.start_soon(self._attend, Connection(connection, self.limits), has_room)
 
-    async def _attend(self, connection: _Connection, has_room: bool) -> None:
+    async def _attend(self, connection: Connection, has_room: bool) -> None:
         try:
             self._check_peer(connection)
             if not has_room:
-                raise _RefusedError("busy", f"there are {self.limits.connections} connections already")
+                raise RefusedError("busy", f"there are {self.limits.connections} connections already")
             await self._converse(connection)
-        except _RefusedError as refused:  # of which the conversation cannot go on
+        except RefusedError as refused:  # of which the conversation cannot go on
             with suppress(OSError):
                 await connection.answer(refused.answer)
         except OSError:
@@ -165,44 +111,44 @@ class _Control:
             connection.close()
             self._open -= has_room
 
-    def _check_peer(self, connection: _Connection) -> None:
+    def _check_peer(self, connection: Connection) -> None:
         uid = peer_uid(connection.connection)
         if uid is not None and uid != os.geteuid():
             logger.warning("user %d was refused at the control socket", uid)
-            raise _RefusedError("another user", f"this run belongs to user {os.geteuid()}, and you are user {uid}")
+            raise RefusedError("another user", f"this run belongs to user {os.geteuid()}, and you are user {uid}")
 
-    async def _converse(self, connection: _Connection) -> None:
+    async def _converse(self, connection: Connection) -> None:
         while (request := await connection.request()) is not None:
             if request.get("do") == "watch":
                 await self._watch(connection, request)
                 return
             self._busy += 1
             try:
-                await connection.answer(await self._answer(request))
+                await connection.answer(await self._answer(request, connection))
             finally:
                 self._busy -= 1
                 self._idle.set()
 
-    async def _answer(self, request: dict[str, Any]) -> dict[str, Any]:
+    async def _answer(self, request: dict[str, Any], connection: Connection) -> dict[str, Any]:
         try:
             what = _take(request, "do", str)
             if what not in self._do:
                 known = ", ".join([*self._do, "watch"])
-                raise _RefusedError("garbage", f"there is nothing called {what!r} to do; there is {known}")
+                raise RefusedError("garbage", f"there is nothing called {what!r} to do; there is {known}")
             allowed, handler = self._do[what]
             _check_keys(request, {"do", *allowed})
-            return {"ok": True, **await handler(request)}
-        except _RefusedError as refused:
+            return {"ok": True, **await handler(request, connection)}
+        except RefusedError as refused:
             return refused.answer
         except EditError as error:
             code = "conflict" if isinstance(error, EditConflictError) else "refused"
             problems: list[Any] = [problem.to_dict() for problem in error.problems]
-            return _RefusedError(code, str(error), problems).answer
+            return RefusedError(code, str(error), problems).answer
         except UnknownTaskError as error:
-            return _RefusedError("unknown task", str(error), [{"near": list(error.near)}]).answer
+            return RefusedError("unknown task", str(error), [{"near": list(error.near)}]).answer
         except Exception as error:  # the client hears of it, and the log has the traceback
             logger.exception("a request at the control socket could not be answered")
-            return _RefusedError("broken", f"Galaxy itself failed: {type(error).__name__}: {error}").answer
+            return RefusedError("broken", f"Galaxy itself failed: {type(error).__name__}: {error}").answer
 
     async def farewell(self) -> None:
         """Wait until answers are given and watchers have read the rest."""
@@ -213,7 +159,7 @@ class _Control:
             await self._idle.wait()
 
     # ------------------------------------------------------------------------------------------- questions
-    async def _status(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def _status(self, request: Mapping[str, Any], _: Connection) -> dict[str, Any]:
         return self._status_now()
 
     def _status_now(self) -> dict[str, Any]:
@@ -232,7 +178,7 @@ class _Control:
             "running": running,
         }
 
-    async def _why(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def _why(self, request: Mapping[str, Any], _: Connection) -> dict[str, Any]:
         why = explain(self.constellation, _take(request, "task", str), self._run())
         return {"task": why.task_id, "kind": why.kind, "text": why.text, "holders": list(why.holders)}
 
@@ -247,7 +193,7 @@ class _Control:
 
         document = request.get("transaction")
         if not isinstance(document, dict | str):
-            raise _RefusedError("garbage", 'a "transaction" is wanted, as an object or as the text of a file')
+            raise RefusedError("garbage", 'a "transaction" is wanted, as an object or as the text of a file')
         try:
             if isinstance(document, str):
                 transaction = await anyio.to_thread.run_sync(transaction_from_json, document)
@@ -255,9 +201,9 @@ class _Control:
                 transaction = await anyio.to_thread.run_sync(transaction_from_dict, document)
         except DocumentError as error:
             problems = [{"path": path, "line": line, "reason": why} for path, line, why in error.problems]
-            raise _RefusedError("unreadable", str(error), problems) from None
+            raise RefusedError("unreadable", str(error), problems) from None
         if self._run() is None:
-            raise _RefusedError(
+            raise RefusedError(
                 "not running", "the plan has not started to run, or its run is over: it cannot be edited"
             )
         author = request.get("author")
@@ -270,7 +216,7 @@ class _Control:
         found = {} if run is None else run.book.lanes
         return {device_id: lane.device.max_concurrency for device_id, lane in found.items()} or None
 
-    async def _preview(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def _preview(self, request: Mapping[str, Any], _: Connection) -> dict[str, Any]:
         from galaxy_core.model.preview import preview  # who never edits does not pay for it
 
         transaction = await self._transaction(request)
@@ -281,35 +227,73 @@ class _Control:
             answer["mermaid"] = found.to_mermaid()
         return answer
 
-    async def _edit(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    async def _edit(self, request: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
         transaction = await self._transaction(request)
         if transaction.base_revision is None and request.get("revision") is not None:
             transaction = evolve(transaction, base_revision=_take(request, "revision", int))
-        return self._done(await self.synchronizer.commit(transaction, self.constellation.constellation_id))
+        commit = partial(self.synchronizer.commit, transaction, self.constellation.constellation_id)
+        return self._done(await self._while_wanted(connection, request, commit))
 
-    async def _undo(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        edit_id = request.get("edit", next(reversed(self._committed), None))
-        committed = self._committed.get(edit_id) if isinstance(edit_id, str) else None
+    async def _while_wanted(
+        self, connection: Connection, request: Mapping[str, Any], commit: Callable[[], Awaitable[Committed]]
+    ) -> Committed:
+        """Commit, unless the client has left by then, or the time that it waits is over."""
+        left_s = math.inf
+        if request.get("until") is not None:
+            left_s = _take(request, "until", int | float) - time.time()
+        committed, failure = None, None
+        async with anyio.create_task_group() as group:
+            if left_s > 0 and not connection.has_left():
+                group.cancel_scope.deadline = anyio.current_time() + left_s
+                # Only reviews are waited for: else it is done before anything else can happen.
+                group.start_soon(connection.cancel_when_left, group.cancel_scope)
+                try:
+                    committed = await commit()
+                except Exception as error:  # raised again below, outside of the group, which would wrap it
+                    failure = error
+            group.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
         if committed is None:
-            known = ", ".join(list(self._committed)[-5:]) or "none"
-            raise _RefusedError(
-                "unknown edit", f"no edit {edit_id!r} was made here that can be undone; the last: {known}"
-            )
+            raise RefusedError("too late", "nobody waited any more when it could have been done; nothing was changed")
+        return committed
+
+    async def _undo(self, request: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
+        committed = self._meant(request.get("edit", next(reversed(self._committed), None)))
         if self._run() is None:
-            raise _RefusedError("not running", "the run is over: nothing can be undone any more")
-        undone = await self.synchronizer.undo(committed)
+            raise RefusedError("not running", "the run is over: nothing can be undone any more")
+        undone = await self._while_wanted(connection, request, partial(self.synchronizer.undo, committed))
         self._committed.pop(committed.edit_id, None)
         return self._done(undone)
 
+    def _meant(self, edit_id: object) -> Committed:
+        """The edit of that id, or of the only one that begins so."""
+        known = list(self._committed)
+        found = [one for one in known if isinstance(edit_id, str) and edit_id and one.startswith(edit_id)]
+        if edit_id in known or len(found) == 1:
+            return self._committed[edit_id if edit_id in known else found[0]]
+        if found:
+            why = f"{edit_id!r} may mean the edits {', '.join(found[-5:])}: name more of the id"
+        else:
+            why = f"no edit {edit_id!r} was made here that can be undone; the last: {', '.join(known[-5:]) or 'none'}"
+        raise RefusedError("unknown edit", why)
+
     def _done(self, committed: Committed) -> dict[str, Any]:
-        self._committed[committed.edit_id] = committed
+        is_change = bool(committed.inverse.operations)
+        if is_change:  # else there is nothing that could be taken back
+            self._committed[committed.edit_id] = committed
         if len(self._committed) > REMEMBERED:
             self._committed.popitem(last=False)
         what = str(committed.transaction)
-        return {"edit": committed.edit_id, "revision": committed.revision, "description": what}
+        return {
+            "edit": committed.edit_id,
+            "revision": committed.revision,
+            "description": what,
+            "changed": is_change,
+        }
 
     # ------------------------------------------------------------------------------------------- watching
-    async def _watch(self, connection: _Connection, request: Mapping[str, Any]) -> None:
+    async def _watch(self, connection: Connection, request: Mapping[str, Any]) -> None:
         _check_keys(request, {"do", "output"})
         watcher = Watcher(self.constellation, self.limits.queued, bool(request.get("output")))
         bus = self.orchestrator.event_bus
@@ -347,18 +331,16 @@ def _running(task: TaskStar) -> dict[str, Any]:
     }
 
 
-def _take(request: Mapping[str, Any], key: str, kind: type[Any]) -> Any:
+def _take(request: Mapping[str, Any], key: str, kind: type[Any] | UnionType) -> Any:
     value = request.get(key)
     if not isinstance(value, kind) or isinstance(value, bool):
-        raise _RefusedError(
-            "garbage", f"{key!r} has to be {'a number' if kind is int else 'a text'}, not {value!r:.80}"
-        )
+        raise RefusedError("garbage", f"{key!r} has to be {'a text' if kind is str else 'a number'}, not {value!r:.80}")
     return value
 
 
 def _check_keys(request: Mapping[str, Any], allowed: set[str]) -> None:
     if wrong := request.keys() - allowed:
-        raise _RefusedError("garbage", f"a request to {request['do']} has no key {', '.join(map(repr, sorted(wrong)))}")
+        raise RefusedError("garbage", f"a request to {request['do']} has no key {', '.join(map(repr, sorted(wrong)))}")
 
 
 @asynccontextmanager

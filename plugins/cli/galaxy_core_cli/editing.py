@@ -48,28 +48,52 @@ def read(path: str) -> str:
     return text
 
 
-def show(run: str, text: str, look: Look, *, may_ask: bool) -> int:
-    """Show what a transaction would do, and do it if somebody says so."""
+def show(run: str, text: str, look: Look) -> int:
+    """Show what a transaction would do."""
     try:
-        answer = request(run, {"do": "preview", "transaction": text, "mermaid": look.mermaid})
+        return Exit.OK if _shown(run, text, look)["is_sound"] else Exit.NOT_ALL
     except RefusedError as refused:
         return _tell(refused, look.as_json)
-    preview = answer["preview"]
-    if look.as_json:
-        print_json(preview | ({"mermaid": answer["mermaid"]} if look.mermaid else {}))
-    else:
-        click.echo(safe(answer["mermaid" if look.mermaid else "text"]))
+
+
+def propose(run: str, text: str, look: Look, *, may_ask: bool) -> int:
+    """Show what a transaction would do, and do it if somebody says so. That nobody can be asked is a mistake."""
+    try:
+        preview = _shown(run, text, look)
+    except RefusedError as refused:
+        return _tell(refused, look.as_json)
     if not preview["is_sound"]:
         return Exit.NOT_ALL
-    if not may_ask:
+    if not (may_ask and is_terminal(sys.stdin) and is_terminal(sys.stderr)):
+        say.note("nothing was changed: --apply does it, and --preview only shows it")
+        return Exit.REFUSED
+    if not _changes(preview):
+        say.note("there is nothing to change")
         return Exit.OK
-    if not (is_terminal(sys.stdin) and is_terminal(sys.stderr)):
-        say.note("nothing was changed: --apply does it")
-        return Exit.OK
-    if not click.confirm("Change the plan?", err=True):
+    try:
+        is_wanted = click.confirm("Change the plan?", err=True)
+    except click.Abort:
+        say.note("\nnothing was changed")
+        raise
+    if not is_wanted:
         say.note("nothing was changed")
         return Exit.OK
     return apply(run, text, False, preview["revision"])
+
+
+def _shown(run: str, text: str, look: Look) -> Mapping[str, Any]:
+    """The preview, which was shown."""
+    answer = request(run, {"do": "preview", "transaction": text, "mermaid": look.mermaid})
+    preview: Mapping[str, Any] = answer["preview"]
+    if look.as_json:
+        print_json({**preview, **({"mermaid": answer["mermaid"]} if look.mermaid else {})})
+    else:
+        click.echo(safe(answer["mermaid" if look.mermaid else "text"]))
+    return preview
+
+
+def _changes(preview: Mapping[str, Any]) -> bool:
+    return any(preview[of][how] for of in ("tasks", "links") for how in ("added", "removed", "changed"))
 
 
 def apply(run: str, text: str, as_json: bool, revision: int | None = None) -> int:
@@ -92,6 +116,8 @@ def _committed(run: str, document: Mapping[str, Any], as_json: bool) -> int:
         return _tell(refused, as_json)
     if as_json:
         print_json(answer)
+    elif not answer.get("changed", True):
+        click.echo(f"nothing to change: {safe_line(answer['description'])}")
     else:
         click.echo(f"{'undone' if document['do'] == 'undo' else 'done'}: {safe_line(answer['description'])}")
         click.echo(
@@ -114,7 +140,7 @@ def _tell(refused: RefusedError, as_json: bool) -> int:
     if reasons and answer.get("code") in {"refused", "conflict"}:
         moved = ", because it does not fit any more" if answer["code"] == "conflict" else ""
         beginning = f"the edit was refused{moved}; nothing was changed:"
-        say.error("\n".join([beginning, *reasons]))
+        say.error("\n".join([beginning, *map(safe_line, reasons)]))
     else:
         say.error(beginning)
     return refused.code

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,10 @@ from galaxy_core_cli.running.jsonl import encoded
 from galaxy_core_cli.streams import Lines
 from galaxy_core_cli.text import duration, safe_line, table
 
+#: Seconds that a run may take to answer before it is asked whether it is alive at all, and that it has for that.
+PATIENCE_S, ALIVE_S = 10.0, 2.0
+#: Seconds after which an edit is given up, however long plugins review it.
+EDIT_S = 600.0
 _ENDED = ("completed", "failed", "unknown", "skipped", "cancelled")
 
 
@@ -39,22 +43,73 @@ class RefusedError(Exception):
     def code(self) -> Exit:
         """Whether the input, the moment or Galaxy itself is to blame."""
         kind = self.answer.get("code")
-        if kind in {"refused", "conflict", "not running"}:
+        if kind in {"refused", "conflict", "not running", "too late"}:
             return Exit.NOT_ALL
         return Exit.BROKEN if kind == "broken" else Exit.REFUSED
 
 
 def request(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer of a run.
+    """The answer of a run. An edit that is given up meanwhile is not done later.
 
     Raises:
         RefusedError: it refuses.
-        ControlError: it cannot be reached.
+        ControlError: it cannot be reached, or does not answer.
     """
-    answer = anyio.run(partial(ask_run, run, document))
+    is_edit = document["do"] in {"edit", "undo"}
+    if is_edit:
+        document = {**document, "until": time.time() + EDIT_S}
+    try:
+        answer = anyio.run(_answer, run, document)
+    except BaseException as error:  # Ctrl-C, which leaves as it came
+        if is_edit and not isinstance(error, Exception):
+            say.note("given up: what the run has not done by now, it will not do")
+        raise
     if not answer.get("ok"):
         raise RefusedError(answer)
     return answer
+
+
+async def _answer(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run answers, however long it takes, as long as it answers other questions."""
+    answer: dict[str, Any] | None = None
+    failure: ControlError | None = None
+    is_edit = document["do"] in {"edit", "undo"}
+    async with anyio.create_task_group() as group:
+
+        async def look() -> None:
+            is_told = False
+            while True:
+                await anyio.sleep(PATIENCE_S)
+                if not is_edit or not await _is_alive(run):
+                    break
+                if not is_told:
+                    say.note("waiting: the run has the edit, and plugins may be reviewing it; Ctrl-C gives it up")
+                is_told = True
+            group.cancel_scope.cancel()
+
+        group.start_soon(look)
+        group.cancel_scope.deadline = anyio.current_time() + EDIT_S
+        try:
+            answer = await ask_run(run, document)
+        except ControlError as error:  # raised again below, outside of the group, which would wrap it
+            failure = error
+        group.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    if answer is None:
+        raise _silent(run, "; what it has not done by now, it will not do" if is_edit else "")
+    return answer
+
+
+async def _is_alive(run: str) -> bool:
+    with anyio.move_on_after(ALIVE_S), suppress(ControlError):
+        await ask_run(run, {"do": "status"})
+        return True
+    return False
+
+
+def _silent(run: str, more: str = "") -> ControlError:
+    return ControlError(f"the run {run!r} does not answer: its process may be stopped, or busy{more}")
 
 
 def ask(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +146,17 @@ def _done(counts: Mapping[str, int]) -> int:
     return sum(counts.get(status, 0) for status in _ENDED)
 
 
+def follow_any(output: bool, as_json: bool) -> int:
+    """Follow the only run that there is; of several, or none, say so."""
+    found = anyio.run(reachable_runs)
+    if len(found) == 1:
+        return follow(str(found[0]["run"]), output, as_json)
+    if found and not as_json:
+        list_runs(as_json=False)
+    say.error("several runs can be reached: name one, galaxy watch RUN" if found else "no run can be reached")
+    return Exit.REFUSED
+
+
 def follow(run: str, output: bool, as_json: bool) -> int:
     """Show what happens in a run until it is over."""
     lines = Lines(sys.stdout)
@@ -103,6 +169,9 @@ def follow(run: str, output: bool, as_json: bool) -> int:
             )
         say.error(str(refused))
         return refused.code
+    except KeyboardInterrupt:
+        say.note("no longer watching; the run goes on")
+        raise
     if lines.is_broken:
         return Exit.NOBODY_READS
     if result is None:
@@ -115,7 +184,8 @@ async def _follow(run: str, output: bool, as_json: bool, lines: Lines) -> Mappin
     result: Mapping[str, Any] | None = None
     follower: Follower | None = None
     async with aclosing(watch_run(run, output=output)) as documents:
-        async for document in documents:
+        document = await _first(run, documents)
+        while document is not None:
             if document.get("ok") is False:
                 raise RefusedError(document)
             if as_json:
@@ -128,9 +198,15 @@ async def _follow(run: str, output: bool, as_json: bool, lines: Lines) -> Mappin
             lines.write(list(told))  # may wait for whoever reads: there is nothing else to do here
             if document.get("event", {}).get("type") == "run_result":
                 result = document["event"]
-            if lines.is_broken:
-                break
+            document = None if lines.is_broken else await anext(documents, None)
     return result
+
+
+async def _first(run: str, documents: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any] | None:
+    """How the run stands. Only that has to come soon: afterwards there may be nothing to tell for hours."""
+    with anyio.move_on_after(PATIENCE_S):
+        return await anext(documents, None)
+    raise _silent(run)
 
 
 def _as_event(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from galaxy_core_cli import reaching
+
 from .asking import TIMEOUT_S, Galaxy, Write, command
-from .terminal import Terminal
+from .terminal import CTRL_C, Terminal
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no control sockets there")
 
@@ -159,7 +161,9 @@ def test_a_preview_shows_what_would_change_and_changes_nothing(start: Start, pro
     found = json.loads(process("edit", run.name, file, "--preview", "--json").out)
     assert (found["is_sound"], found["tasks"]["added"][0]["task_id"]) == (True, "more")
     asked = process("edit", run.name, file)
-    assert (asked.code, asked.err) == (0, "nothing was changed: --apply does it\n")
+    assert (asked.code, asked.err) == (2, "nothing was changed: --apply does it, and --preview only shows it\n")
+    assert asked.out == done.out
+    assert process("edit", run.name, file, "--preview", "--apply").code == 2
     run.go()
     assert run.to_the_end()[0] == 0
     assert run.ended() == ["first", "wait", "last"]
@@ -319,8 +323,8 @@ def test_a_run_says_why_a_task_waits(start: Start, process: Galaxy) -> None:
     assert "did you mean 'last'" in unknown.err
 
 
-@pytest.mark.parametrize("words", [("runs",), ("watch",)])
-def test_the_runs_that_can_be_reached_are_listed(words: tuple[str, ...], start: Start, process: Galaxy) -> None:
+def test_the_runs_that_can_be_reached_are_listed(start: Start, process: Galaxy) -> None:
+    words = ("runs",)
     assert process(*words).err.startswith("no run can be reached")
     run = start()
     heading, line = process(*words).out.splitlines()
@@ -328,6 +332,134 @@ def test_the_runs_that_can_be_reached_are_listed(words: tuple[str, ...], start: 
     assert line.split()[:7] == [run.name, "nightly", "executing", "1", "of", "3", "done"]
     assert line.split()[-1] == str(run.process.pid)
     assert [one["run"] for one in json.loads(process(*words, "--json").out)] == [run.name]
+
+
+def test_without_a_name_the_only_run_is_watched_and_of_several_the_list_is_shown(start: Start, process: Galaxy) -> None:
+    none = process("watch")
+    assert (none.code, none.out, none.err) == (2, "", "error: no run can be reached\n")
+    run = start()
+    with watching() as (_, first):
+        assert first == "nightly: 3 tasks, 1 completed\n"
+    other = start()
+    several = process("watch")
+    assert several.code == 2
+    assert {line.split()[0] for line in several.out.splitlines()[1:]} == {run.name, other.name}
+    assert "galaxy watch RUN" in several.err
+    by_plan = process("why", "nightly", "last")
+    assert by_plan.code == 2
+    assert f"'{run.name}' (plan 'nightly')" in by_plan.err
+
+
+def test_a_run_is_reached_by_the_name_of_its_plan(start: Start, process: Galaxy) -> None:
+    start()
+    assert process("why", "nightly", "last").code == 0
+
+
+def test_what_tasks_print_is_watched_though_the_run_does_not_show_it(start: Start) -> None:
+    run = start()
+    with watching(run.name, "--show-output") as (watch, _):
+        run.go()
+        run.to_the_end()
+        assert "last | end\n" in watch.communicate(timeout=TIMEOUT_S)[0]
+    assert not [event for event in run.events if event["type"] == "task_output"]
+
+
+def test_an_edit_that_changes_nothing_says_so(start: Start, process: Galaxy, transaction: Put) -> None:
+    run = start()
+    file = transaction(
+        {"description": "as it is", "operations": [{"update_task": {"id": "last", "run": ["echo", "end"]}}]}
+    )
+    done = process("edit", run.name, file, "--apply")
+    assert (done.code, done.out, done.err) == (0, "nothing to change: as it is\n", "")
+    with Terminal("edit", run.name, file) as terminal:
+        assert terminal.to_the_end() == 0
+        assert "there is nothing to change" in terminal.text
+
+
+def test_a_refused_edit_is_told_once_and_with_its_reasons(
+    folder: Path, write: Write, process: Galaxy, transaction: Put
+) -> None:
+    write("plan.yaml", PLAN)
+    run = Run(folder, json_=False)
+    assert run.process.stderr is not None
+    while "start     wait" not in run.process.stderr.readline():
+        pass
+    assert process("edit", "nightly", transaction({"description": "no", **WRONG}), "--apply").code == 1
+    line = run.process.stderr.readline()
+    run.go()
+    run.process.communicate(timeout=TIMEOUT_S)
+    assert re.fullmatch(r"\[.*\] refused   no by \S+: .*'first'.*; .*'nobody'.*\n", line)
+    assert "refused" not in line.partition("refused")[2]
+
+
+# ------------------------------------------------------------------------------------------------- runs that are stopped
+def until_asked(run: Run) -> None:
+    """Wait until somebody has connected to the run's socket, which is stopped and does not take it.
+
+    The kernel lists a connection that waits to be taken beside the socket that listens.
+    """
+    place = f"{run.socket.parent}/"  # it was given its name there after it was bound
+    while sum(place in line for line in Path("/proc/net/unix").read_text().splitlines()) < 2:
+        os.sched_yield()
+
+
+@contextmanager
+def stopped(run: Run) -> Iterator[None]:
+    os.kill(run.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(run.process.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    "words", [("why", "last"), ("edit", "edit.json", "--apply"), ("edit", "edit.json"), ("watch",)]
+)
+def test_a_run_that_does_not_answer_is_said_not_to(
+    words: tuple[str, ...], start: Start, galaxy: Galaxy, transaction: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reaching, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(reaching, "ALIVE_S", 0.1)
+    transaction(ADD)
+    run = start()
+    with stopped(run):
+        done = galaxy(words[0], run.name, *words[1:])
+    assert (done.code, done.out) == (2, "")
+    assert "does not answer: its process may be stopped" in done.err
+    run.go()
+    assert run.to_the_end()[0] == 0
+    assert run.ended() == ["first", "wait", "last"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who waits to be taken")
+def test_an_edit_that_is_given_up_while_the_run_is_stopped_is_not_done_later(
+    start: Start, process: Galaxy, transaction: Put
+) -> None:
+    run = start()
+    file = transaction(ADD)
+    with stopped(run), Terminal("edit", run.name, file, "--apply", "--debug") as edit:
+        until_asked(run)
+        edit.press(CTRL_C)
+        assert edit.to_the_end() == 130
+        assert "what the run has not done by now, it will not do" in edit.text
+    assert process("edit", run.name, file, "--preview").code == 0  # would be refused if there was the task already
+    run.go()
+    assert run.to_the_end()[0] == 0
+    assert run.ended() == ["first", "wait", "last"]
+
+
+def test_ctrl_c_says_what_goes_on_and_what_was_not_done(start: Start, transaction: Put) -> None:
+    run = start()
+    with Terminal("watch", run.name) as terminal:
+        terminal.until("nightly: 3 tasks")
+        terminal.press(CTRL_C)
+        assert terminal.to_the_end() == 130
+        assert "no longer watching; the run goes on" in terminal.text
+    with Terminal("edit", run.name, transaction(ADD)) as terminal:
+        terminal.until(r"Change the plan\? \[y/N\]")
+        terminal.press(CTRL_C)
+        assert terminal.to_the_end() == 130
+        assert "nothing was changed" in terminal.text
 
 
 # ------------------------------------------------------------------------------------------------- without a socket

@@ -118,6 +118,7 @@ def test_a_second_ctrl_c_kills_at_once_everything_that_was_started(backend: str,
         terminal.until("cancelling; press Ctrl-C again to kill")
         terminal.press(CTRL_C)
         assert terminal.to_the_end() == Exit.CANCELLED
+    assert "killed" in terminal.text
     assert witness.all_gone()
     assert terminal.shown.rindex(SHOW_CURSOR) > terminal.shown.rindex(HIDE_CURSOR)
     assert "Traceback" not in terminal.shown

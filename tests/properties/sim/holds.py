@@ -212,4 +212,5 @@ class Holds:
 
 
 def _holds(hold: str, task: TaskStar, is_one: Callable[[str], bool]) -> bool:
-    return hold == "all" or (hold == "footprint" and leads_to(task, is_one))
+    is_tried_again = task._attempts > (task._status is TaskStatus.RUNNING)  # then no edit can change it any more
+    return hold == "all" or (hold == "footprint" and not is_tried_again and leads_to(task, is_one))

@@ -15,9 +15,9 @@ from galaxy_core_cli import options
 def watch(run: str | None, output: bool, as_json: bool) -> int:
     """Follow a run of another process to its end, one line per event, on standard output.
 
-    RUN is the id of a run, or a part of it that no other has. Without one, the runs are listed. Ctrl-C stops watching, and
-    not the run.
+    RUN is the id of a run, or a part of it that no other has, or the name of its plan. It can be left out while there is
+    only one run. Ctrl-C stops watching, and not the run.
     """
-    from galaxy_core_cli.reaching import follow, list_runs
+    from galaxy_core_cli.reaching import follow, follow_any
 
-    return list_runs(as_json) if run is None else follow(run, output, as_json)
+    return follow_any(output, as_json) if run is None else follow(run, output, as_json)

@@ -15,7 +15,7 @@ from galaxy_core_cli import options
 def why(run: str, task: str, as_json: bool) -> int:
     """Say why a task of a run stands where it stands: what it waits for, where it runs, or how it ended.
 
-    RUN is the id of a run, or a part of it that no other has; TASK is the id of a task.
+    RUN is the id of a run, or a part of it that no other has, or the name of its plan; TASK is the id of a task.
     """
     from galaxy_core_cli.reaching import ask, print_json
 

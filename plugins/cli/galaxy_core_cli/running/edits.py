@@ -31,7 +31,9 @@ def edit_line(event: ConstellationEvent) -> str:
         changes = [_counted(name, data["diff"][name]) for name in ("tasks", "links")]
         more = ", ".join([f"revision {data.get('revision')}", *filter(None, changes)])
     else:
-        more = shortened(safe_line(data.get("reason", "it took too long")), WIDTH)
+        # The reason says again what was refused: of its parts, only why.
+        reasons = "; ".join(str(problem["reason"]) for problem in data.get("problems") or ())
+        more = shortened(safe_line(reasons or data.get("reason", "it took too long")), WIDTH)
     return f"{EDITS[event.event_type]:<9} {what}{author}: {more}"
 
 
