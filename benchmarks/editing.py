@@ -94,11 +94,12 @@ def branches() -> TaskConstellation:
 class Thinker:
     """An editor that thinks for a while after every tenth completion, and then adds a task to the end of one branch.
 
-    What ends while it thinks is not thought about a second time.
+    What ends while it thinks is not thought about a second time. With `names_it`, it says before it thinks what it will
+    be about, by a change of the last task of the branch; else its draft holds nothing until it has thought.
     """
 
-    def __init__(self, synchronizer: ConstellationModificationSynchronizer, hold: Any) -> None:
-        self._synchronizer, self._hold = synchronizer, hold
+    def __init__(self, synchronizer: ConstellationModificationSynchronizer, hold: Any, names_it: bool) -> None:
+        self._synchronizer, self._hold, self._names_it = synchronizer, hold, names_it
         self._ended = self._asked = self.edits = 0
         self._more = anyio.Event()
         self.planned_s = 0.0  # when the last of the tasks that were there from the start ended
@@ -118,6 +119,8 @@ class Thinker:
             self._asked = self._ended
             try:
                 async with self._synchronizer.edit("branches", hold=self._hold) as draft:
+                    if self._names_it:
+                        draft.update_task(f"b0-{DEEP - 1}", description=f"last, after {self.edits} edits")
                     await anyio.sleep(THINKS_S)
                     new = f"new-{self.edits}"
                     draft.add_task(TaskStar(new)).add_dependency(
@@ -128,7 +131,7 @@ class Thinker:
                 return  # the run was over before the edit
 
 
-async def length_s(hold: str | None) -> tuple[float, float, int]:
+async def length_s(hold: str | None, names_it: bool) -> tuple[float, float, int]:
     """Virtual seconds of a run with such an editor (None: without): of its own tasks, of all; and how many edits."""
     bus, clock = EventBus(virtual_clock()), virtual_clock()
     registry = PluginRegistry(discover=False)
@@ -139,7 +142,7 @@ async def length_s(hold: str | None) -> tuple[float, float, int]:
         orchestrator = TaskConstellationOrchestrator(devices, event_bus=bus, clock=clock)
         synchronizer = ConstellationModificationSynchronizer(orchestrator)
         orchestrator.set_modification_synchronizer(synchronizer)
-        thinker = Thinker(synchronizer, hold)
+        thinker = Thinker(synchronizer, hold, names_it)
         start = anyio.current_time()
         async with anyio.create_task_group() as group:
             bus.subscribe(thinker, {EventType.TASK_COMPLETED})
@@ -157,10 +160,10 @@ async def _think_while_it_runs(thinker: Thinker, orchestrator: TaskConstellation
         await thinker.think()
 
 
-def in_virtual_time(hold: str | None) -> tuple[float, float, int]:
+def in_virtual_time(hold: str | None, names_it: bool = False) -> tuple[float, float, int]:
     """`length_s`, with a clock that jumps."""
     backend, options = virtual_backend("asyncio")
-    return anyio.run(length_s, hold, backend=backend, backend_options=options)
+    return anyio.run(length_s, hold, names_it, backend=backend, backend_options=options)
 
 
 def holding() -> None:
@@ -168,11 +171,17 @@ def holding() -> None:
     alone, _, _ = in_virtual_time(None)
     print(f"\n## {DEEP} tasks deep, {WIDE} wide, 1 s each; an editor thinks {THINKS_S:g} s after every {EVERY}th end")
     print(f"no editor        {alone:6.1f} s")
-    for hold in ("footprint", "all"):
-        planned, whole, edits = in_virtual_time(hold)
+    cases = [
+        ("none", False, "holds nothing"),
+        ("footprint", False, "a draft that names nothing before it has thought"),
+        ("footprint", True, "a draft that names the end of a branch before it thinks"),
+        ("all", False, "as the API document has it"),
+    ]
+    for hold, names_it, what in cases:
+        planned, whole, edits = in_virtual_time(hold, names_it)
         print(
-            f"hold={hold:<10}  {planned:6.1f} s ({planned / alone:.2f} × no editor) for the tasks of the plan; "
-            f"{whole:.1f} s with the last answer, and what the {edits} edits added"
+            f"hold={hold:<10}  {planned:6.1f} s ({planned / alone:.2f} × no editor) for the tasks of the plan, "
+            f"{whole:6.1f} s with the last answer and what {edits} edits added: {what}"
         )
 
 

@@ -416,8 +416,8 @@ class UnknownRunError(ControlError):
         self, run: str, known: Iterable[str] = (), several: Sequence[str] = (), plans: Mapping[str, str] | None = None
     ) -> None:
         names, plans = list(known), plans or {}
-        self.run, self.several = run, tuple(several)
-        self.near = nearest(run, [*names, *sorted({plan for plan in plans.values() if plan} - {*names})])
+        meant = [*names, *sorted({plan for plan in plans.values() if plan} - {*names})]
+        self.run, self.several, self.near = run, tuple(several), nearest(run, meant)
 
         def listed(ids: Iterable[str]) -> str:
             return _listed(

@@ -16,13 +16,6 @@ def _level(task: TaskStar) -> int:
     return 3 if task._status in TERMINAL else _LEVEL[task._status]
 
 
-def _further(live: TaskStar, proposed: TaskStar) -> bool:
-    """Whether the live task has come further; of two ends, the live one is what happened, and its result is kept."""
-    if live._status is not proposed._status and live._status in TERMINAL and proposed._status in TERMINAL:
-        return True
-    return _level(live) > _level(proposed)
-
-
 def merge_states(proposed: TaskConstellation, live: TaskConstellation) -> TaskConstellation:
     """Bring `proposed` up to date with the progress of `live`, and return it.
 
@@ -51,7 +44,7 @@ def merge_states(proposed: TaskConstellation, live: TaskConstellation) -> TaskCo
         proposed._attach(line.copy(), proposed._tasks[line._from], proposed._tasks[line._to])
     for task_id, task in proposed._tasks.items():
         other = live._tasks.get(task_id)
-        if other is not None and task_id not in among and _further(other, task):
+        if other is not None and task_id not in among and _level(other) > _level(task):
             proposed._counts[task._status] -= 1
             with_state(task, other)
             proposed._counts[task._status] += 1

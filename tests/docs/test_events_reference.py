@@ -209,7 +209,7 @@ async def run_with_drafts(orchestrator: TaskConstellationOrchestrator, transport
             with pytest.raises(EditError):
                 await draft.remove_task("nothing").commit()
             draft.discard()
-        async with synchronizer.edit(timeout=0) as draft:
+        async with synchronizer.edit(timeout=0.001) as draft:
             while not draft.is_over:
                 await anyio.lowlevel.checkpoint()
         return Completed()

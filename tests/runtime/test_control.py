@@ -34,8 +34,8 @@ from galaxy_core import (
     watch_run,
 )
 from galaxy_core.extension.interfaces import Attempt
+from galaxy_core.runtime.control.connection import ControlLimits
 from galaxy_core.runtime.control.place import LONGEST, control_folder, find_socket, socket_name
-from galaxy_core.runtime.control.server import ControlLimits
 
 from .fakes import Rig, plan, rig, until
 
@@ -97,10 +97,13 @@ async def running(
     name: str = "nightly",
     slots: int = 1,
     plugins: Sequence[object] = (),
+    recorded: bool = True,
     **limits: Any,
 ) -> AsyncIterator[Running]:
     """A run that can be reached, under way; it ends with the block, whatever of it has not."""
     async with rig(slots=slots, plugins=plugins) as house, anyio.create_task_group() as group:
+        if not recorded:
+            house.bus.unsubscribe(house.recorder)
         constellation = plan(tasks, links, constellation_id=name)
         synchronizer = ConstellationModificationSynchronizer(house.orchestrator)
         house.orchestrator.set_modification_synchronizer(synchronizer)
@@ -351,7 +354,7 @@ async def test_what_is_asked_while_an_edit_is_reviewed_is_answered_afterwards() 
 
 # ------------------------------------------------------------------------------------------------- watching
 async def test_a_watcher_who_wants_output_hears_it_though_nobody_did_when_the_run_started() -> None:
-    async with running() as run, aclosing(watch_run("nightly", output=True)) as documents:
+    async with running(recorded=False) as run, aclosing(watch_run("nightly", output=True)) as documents:
         assert (await anext(documents))["ok"]
         run.go_on("a", "b", "c")
         with anyio.fail_after(30):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,7 +14,8 @@ import pytest
 
 from galaxy_core_cli.main import main
 
-from .asking import Done, Galaxy, Install, Write, in_a_process
+from .asking import TIMEOUT_S, Done, Galaxy, Install, Write, in_a_process
+from .reached import PLAN, Run, Start
 
 
 @pytest.fixture(autouse=True)
@@ -81,5 +84,35 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         (info / "entry_points.txt").write_text(f"[galaxy_core]\n{name} = test_{name}\n", encoding="utf-8")
         monkeypatch.delitem(sys.modules, f"test_{name}", raising=False)
         return site
+
+    return put
+
+
+@pytest.fixture
+def start(folder: Path, write: Write) -> Iterator[Start]:
+    """Starts a run and waits until its task `wait` runs."""
+    found: list[Run] = []
+    write("plan.yaml", PLAN)
+
+    def begin(*arguments: str) -> Run:
+        run = Run(folder, *arguments)
+        found.append(run)
+        run.until(type="task_started", task="wait")
+        return run
+
+    yield begin
+    for run in found:
+        if run.process.poll() is None:
+            run.process.send_signal(signal.SIGTERM)
+            run.process.communicate(timeout=TIMEOUT_S)
+
+
+@pytest.fixture
+def transaction(write: Write) -> Callable[[object], str]:
+    """Writes a transaction to a file; its name."""
+
+    def put(document: object) -> str:
+        write("edit.json", json.dumps(document))
+        return "edit.json"
 
     return put

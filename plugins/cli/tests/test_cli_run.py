@@ -187,6 +187,8 @@ def test_what_an_action_returned_is_printed_as_json(galaxy: Galaxy, write: Write
                 yield self
             async def execute(self, attempt):
                 return Completed(value={"level": 80, "word": "h\u00e9"})
+            async def probe(self):
+                return {}
         @hookimpl
         def galaxy_transports():
             return [Answering()]
