@@ -23,10 +23,24 @@ def settings_problems(transport: Transport, device: Device) -> list[Problem]:
 
 
 def validated_settings(transport: Transport, settings: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
-    """The instance of a transport's model of settings, None when it takes none; and what it has against them."""
+    """The instance of a transport's model of settings, None when it takes none; and what it has against them.
+
+    Nothing is held against a secret that was not looked up: what only stands for it may be too short, or no number.
+    """
     if transport.settings_model is not None:
-        return validated(transport.settings_model, with_placeholders(settings), show=False)
+        found, problems = validated(transport.settings_model, with_placeholders(settings), show=False)
+        return found, [problem for problem in problems if not _is_unknown(settings, problem[0])]
     return None, [((), "this transport takes no settings")] if settings else []
+
+
+def _is_unknown(settings: Any, place: Iterable[str | int]) -> bool:
+    """Whether what stands at a place of settings is a secret that was not looked up."""
+    for step in place:
+        try:
+            settings = settings[step]
+        except (KeyError, IndexError, TypeError):
+            break
+    return isinstance(settings, SecretRef)
 
 
 def argument_problems(transport: Transport, action: Action) -> list[Problem]:
@@ -53,6 +67,8 @@ def validated(model: Any, values: Any, *, show: bool = True) -> tuple[Any, list[
         from galaxy_core.model.model_errors import model_problems  # only who errs needs it
 
         return None, model_problems(model, values, listed(include_url=False), show)
+    except Exception as error:  # whoever sees the settings refused receives it: a validator of the model's author broke
+        return None, [((), f"{getattr(model, '__name__', model)} broke while it checked them: {type(error).__name__}")]
 
 
 def with_paths(problems: Iterable[Problem]) -> list[tuple[str, str]]:

@@ -201,3 +201,17 @@ def test_a_model_that_says_no_in_its_own_way_is_quoted() -> None:
             raise ValueError("no")
 
     assert validated(Curt, {}) == (None, [((), "no")])
+
+
+def test_a_validator_that_breaks_is_told_of_and_shows_no_value() -> None:
+    class Broken(BaseModel):
+        word: str
+
+        @field_validator("word")
+        @classmethod
+        def _breaks(cls, word: str) -> str:
+            raise KeyError(word)
+
+    found, problems = validated(Broken, {"word": "hidden"}, show=False)
+    assert found is None
+    assert problems == [((), "Broken broke while it checked them: KeyError")]

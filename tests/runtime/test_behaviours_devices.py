@@ -18,6 +18,7 @@ from galaxy_core import (
     DeviceLostError,
     DeviceType,
     DuplicateIdError,
+    EventBus,
     EventType,
     ExecutionResult,
     SecretRef,
@@ -534,3 +535,28 @@ class TestALostDevice:  # row 32
             await house.run(constellation, None)
             assert anyio.current_time() < 10
         assert [str(task.status) for task in constellation.tasks.values()] == ["unknown", "unknown"]
+
+
+class TestSecretsThatWereNotLookedUp:
+    class Settings(pydantic.BaseModel):
+        password: pydantic.SecretStr = pydantic.Field(min_length=16)
+        port: int
+        user: str = pydantic.Field(max_length=6)
+
+    async def test_are_judged_when_they_are_known_and_not_by_what_stands_for_them(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        transport = FakeTransport("guarded", settings_model=self.Settings)
+        settings = {"password": SecretRef(env="LONG"), "port": SecretRef(env="PORT"), "user": "bob"}
+        monkeypatch.setenv("LONG", "twenty-two characters!")
+        monkeypatch.setenv("PORT", "8080")
+        async with ConstellationDeviceManager(plugins=[transport], max_retries=0, event_bus=EventBus()) as manager:
+            with pytest.raises(SettingsError, match="user"):
+                manager.add_device(Device("wrong", "guarded", {**settings, "user": "far too long"}))
+            manager.add_device(Device("d", "guarded", settings))
+            assert await manager.connect_device("d")
+            assert transport.device("d").settings.port == 8080
+            monkeypatch.setenv("PORT", "eighty")
+            manager.add_device(Device("e", "guarded", settings))
+            assert not await manager.connect_device("e")
+            assert "port" in manager.get_device_status("e")["error"]
