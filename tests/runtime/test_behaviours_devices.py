@@ -194,6 +194,9 @@ class TestConnections:
             await house.manager.connect_all()
             await house.manager.disconnect_all()
             await house.manager.disconnect_all()
+            assert (house.device().connects, house.device().sessions) == (1, 0)
+            await house.bus.drain()
+        assert len(house.recorder.of(EventType.DEVICE_DISCONNECTED)) == 1
 
     async def test_the_manager_disconnects_when_its_block_is_left(self) -> None:
         async with rig() as house:
