@@ -7,7 +7,8 @@ links alone and trust no counter that the constellation keeps, so that they can 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -248,49 +249,46 @@ class _Measures:
 
 def _measure(c: TaskConstellation) -> _Measures:
     """Longest paths, work and width in one walk, because a run asks for all of them at its end."""
-    # By age in the plan: how many tasks and seconds up to and with each, and over which prerequisite it is that long.
+    # By age in the plan: how many tasks and seconds up to and with each.
     steps, seconds = [0] * c._next_index, [0.0] * c._next_index
-    by_count: dict[TaskStar, TaskStar | None] = {}
-    by_time: dict[TaskStar, TaskStar | None] = {}
     deepest = slowest = None
     most, longest_s, work_s = 0, 0.0, 0.0
-    tasks = sorted(c._tasks.values(), key=_position)
-    for task in tasks:
+    for task in sorted(c._tasks.values(), key=attrgetter("_order")):
         depth, time_s = 0, 0.0
-        deeper = slower = None
         for line in task._in:
-            source = line._source
-            place = source._index  # type: ignore[union-attr]  # a link of a plan has both its ends
-            if steps[place] > depth:
-                depth, deeper = steps[place], source
-            if seconds[place] > time_s:
-                time_s, slower = seconds[place], source
-        place = task._index
-        if deeper is not None:
-            by_count[task], by_time[task] = deeper, slower
-        if task._ended_at is not None and task._started_at is not None:
-            duration = task._ended_at - task._started_at
-            work_s += duration
-            time_s += duration
+            place = line._source._index  # type: ignore[union-attr]  # a link of a plan has both its ends
+            if (reached := steps[place]) > depth:
+                depth = reached
+            if (reached_s := seconds[place]) > time_s:
+                time_s = reached_s
         depth += 1
-        steps[place], seconds[place] = depth, time_s
         if depth > most:
             most, deepest = depth, task
-        if time_s > longest_s:
-            longest_s, slowest = time_s, task
-    width = max(Counter([steps[task._index] for task in tasks]).values(), default=0)
-    return _Measures((most, _way(deepest, by_count)), (longest_s, _way(slowest, by_time)), work_s, width)
+        ended, started = task._ended_at, task._started_at
+        if ended is not None and started is not None:
+            duration = ended - started
+            work_s += duration
+            time_s += duration
+            if time_s > longest_s:
+                longest_s, slowest = time_s, task
+        place = task._index
+        steps[place], seconds[place] = depth, time_s
+    counts = Counter(steps)
+    del counts[0]  # of tasks that were removed
+    width = max(counts.values(), default=0)
+    return _Measures((most, _way(deepest, steps)), (longest_s, _way(slowest, seconds)), work_s, width)
 
 
-def _position(task: TaskStar) -> int:
-    return task._order
-
-
-def _way(last: TaskStar | None, before: dict[TaskStar, TaskStar | None]) -> list[str]:
+def _way(last: TaskStar | None, reach: Sequence[float]) -> list[str]:
+    """The path that made `last` reach so far: back from it, each time over the prerequisite that reached farthest."""
     way = []
     while last is not None:
         way.append(last._task_id)
-        last = before.get(last)
+        farthest, lines, last = 0.0, last._in, None
+        for line in lines:
+            source = line._source
+            if reach[source._index] > farthest:  # type: ignore[union-attr]  # as above
+                farthest, last = reach[source._index], source  # type: ignore[union-attr]
     return way[::-1]
 
 

@@ -103,6 +103,8 @@ class Progress:
         ready: list[TaskStar] = []
         skipped: list[TaskStar] = []
         for line in lines:
+            if line not in self._withheld:
+                continue  # a condition that was judged just now has removed it
             del self._withheld[line]
             source = line._source
             if source is not None and line._open and source._status in TERMINAL:
@@ -128,35 +130,65 @@ class Progress:
         With `only`, of the links out of the ended task just that one. With `withhold`, those that refuse stay open.
         """
         ready: list[TaskStar] = []
-        skipped: list[TaskStar] = []
         queue = [ended]
+        uncertain: list[TaskStarLine] | None = None
+        asked = False
         for task in queue:
             succeeded = task._status is _COMPLETED
             for line in task._out if only is None or task is not ended else (only,):
                 if not line._open:
                     continue
-                line._open = False
-                target = line._target
-                assert target is not None
-                left = target._pending = target._pending - 1
                 kind = line._dependency_type
                 if kind is _UNCONDITIONAL or (succeeded and kind is _SUCCESS_ONLY) or kind is _COMPLETION_ONLY:
+                    line._open = False
                     line._satisfied = line._evaluation = True
                     line._evaluated_at = at
-                elif (cause := line._refused(task)) is not None:
-                    if withhold and target._status in UNSTARTED:
-                        line._open = True
-                        target._pending += 1
-                        self._withheld[line] = None
-                    elif target._status in UNSTARTED:
-                        self._skip(target, cause, at)
-                        skipped.append(target)
-                        queue.append(target)
-                    continue
-                if not left and target._status in UNSTARTED:
-                    self._ready[target] = None
-                    ready.append(target)
-        return ready, skipped
+                    target: TaskStar = line._target  # type: ignore[assignment]  # a link of a plan has both its ends
+                    left = target._pending = target._pending - 1
+                    if not left and (target._status is _PENDING or target._status is _WAITING):
+                        self._ready[target] = None
+                        ready.append(target)
+                elif uncertain is None:
+                    uncertain = [line]
+                else:
+                    uncertain.append(line)
+            if uncertain is not None:
+                queue += self._ask(task, uncertain, ready, at, withhold)
+                uncertain, asked = None, True
+        if not asked:
+            return ready, _NONE
+        return [task for task in ready if task in self._ready], queue[1:]
+
+    def _ask(
+        self, ended: TaskStar, lines: Sequence[TaskStarLine], ready: list[TaskStar], at: float, withhold: bool
+    ) -> list[TaskStar]:
+        """Judge links whose type alone does not decide; adds to `ready`, and returns the tasks that are skipped.
+
+        Conditions are anybody's code, which may even edit this very plan. So all counts agree whenever one is asked,
+        and its answer counts only for a link that still stands afterwards.
+        """
+        skipped = []
+        for line in lines:
+            if not _stands(line, ended):
+                continue
+            cause = line._refused(ended)
+            if not _stands(line, ended):
+                continue
+            target = line._target
+            assert target is not None
+            waits = target._status in UNSTARTED
+            if cause is not None and waits and withhold:
+                self._withheld[line] = None
+                continue
+            line._open = False
+            target._pending -= 1
+            if waits and cause is not None:
+                self._skip(target, cause, at)
+                skipped.append(target)
+            elif waits and not target._pending:
+                self._ready[target] = None
+                ready.append(target)
+        return skipped
 
     def _skip(self, task: TaskStar, cause: TaskSkippedError | ConditionError, at: float) -> None:
         self._counts[task._status] -= 1
@@ -222,3 +254,8 @@ class Progress:
         if self._listener is not None:
             self._listener.task_ended(task, ready, skipped)
         return list(ready)
+
+
+def _stands(line: TaskStarLine, source: TaskStar) -> bool:
+    """Whether a link is still to be judged by the end of its source."""
+    return line._open and line._source is source and source._status in TERMINAL

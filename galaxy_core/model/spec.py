@@ -35,6 +35,7 @@ class TaskSpec(Document):
         "_after",
         "_attempts",
         "_before",
+        "_counted",
         "_created_at",
         "_current_retry",
         "_description",
@@ -123,6 +124,7 @@ class TaskSpec(Document):
         self._after: TaskStar | None = None
         self._pending = 0  # links into it whose source has not ended
         self._ticket = 0  # its place in a lane's queue; 0 when it has none
+        self._counted: Any = None  # the lane in whose load it is counted
         self._in: list[TaskStarLine] | Fan = []
         self._out: list[TaskStarLine] | Fan = []
         if config is not None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from heapq import heappop, heappush
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from galaxy_core.errors import StrategyError
 from galaxy_core.extension.hookimpls import said
 from galaxy_core.extension.interfaces import AssignmentStrategy, DeviceLoad, TaskToPlace
+from galaxy_core.model.reasons import is_failure
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.lanes import Requirements, needs_of
 from galaxy_core.runtime.placing import as_placeable, name_of, no_fit
@@ -89,7 +91,7 @@ class LateBinding:
     def _offer(self, run: Flow) -> tuple[dict[str, Entry], list[TaskToPlace], dict[str, DeviceLoad]]:
         """What can start now, taken out of the queues: of each class no more than there are slots for it."""
         book = run.book
-        free = {lane.device_id: lane.free for lane in book.available() if lane.free and not lane.queue}
+        free = {lane.device_id: lane.free for lane in book.available() if lane.free and not lane.queued}
         offered: list[Entry] = []
         fitting: dict[Requirements, tuple[str, ...]] = {}
         for needs, queue in self._queues.items() if free else ():
@@ -108,9 +110,14 @@ class LateBinding:
         fitting = {task.task_id: task.fitting for task in ready}
         free = frozenset(loads)
         try:
-            pairs = [(str(task_id), str(device_id)) for task_id, device_id in self._choose(ready, loads)]
-        except Exception as error:  # the tasks receive it: their strategy broke
+            chosen = islice(self._choose(ready, loads), len(ready) + 1)  # an endless generator must have an end
+            pairs = [(str(task_id), str(device_id)) for task_id, device_id in chosen]
+        except BaseException as error:  # the tasks receive it: their strategy broke
+            if not is_failure(error):
+                raise
             raise StrategyError(self._name, f"raised {said(error)}") from error
+        if len(pairs) > len(ready):
+            raise StrategyError(self._name, f"chose more than it was offered, which was {len(ready)} tasks")
         for task_id, device_id in pairs:
             if device_id not in free or device_id not in fitting.get(task_id, ()):
                 raise StrategyError(self._name, f"chose {device_id!r} for {task_id!r}, which was not among its choices")

@@ -11,7 +11,6 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from heapq import heappush
 from typing import Protocol
 
 import anyio
@@ -132,7 +131,6 @@ class Flow(ABC):
         self.failure = ""  # why the run has failed, whatever its tasks came to
         self._logger = logger
         self._runnable: deque[tuple[TaskStar, Lane, int]] = deque()
-        self._counted: dict[TaskStar, Lane] = {}
         self._counted_s: dict[TaskStar, float] = {}
         self._failovers: dict[TaskStar, int] = {}
         self._unplaced: deque[tuple[TaskStar, GalaxyError]] = deque()
@@ -264,11 +262,11 @@ class Flow(ABC):
                 homeless.append(task)
                 continue
             ticket = task._ticket = new_ticket()
-            if lane.free and lane.session is not None and not lane.queue:
+            if lane.free and lane.session is not None and not lane.queued:
                 lane.free -= 1
                 self._runnable.append((task, lane, ticket))
             else:
-                heappush(lane.queue, (-task._priority._value_, ticket, self, task))
+                lane.push(self, task, ticket)
         if homeless:
             self.placer.place(self, homeless)
         if self._runnable and not self._waking:
@@ -291,8 +289,7 @@ class Flow(ABC):
 
     def assign(self, task: TaskStar, lane: Lane) -> None:
         """Note on which device a task is to run (I1: on no other)."""
-        old = self._counted.get(task)
-        if old is not lane:
+        if task._counted is not lane:
             self._count_out(task)
             self._count_in(task, lane)
         task._target_device_id = lane.device.device_id
@@ -305,9 +302,10 @@ class Flow(ABC):
 
     def count_in(self, tasks: Sequence[TaskStar]) -> None:
         """Count tasks that have a device already in that device's load."""
+        lanes = self.book.lanes
         for task in tasks:
-            lane = self.book.lanes.get(task._target_device_id or "")
-            if lane is not None and task not in self._counted:
+            lane = lanes.get(task._target_device_id)  # type: ignore[arg-type]  # None is nobody's id
+            if lane is not None and task._counted is None:
                 self._count_in(task, lane)
 
     def accepts(self, task: TaskStar, lane: Lane, ticket: int) -> bool:
@@ -338,15 +336,16 @@ class Flow(ABC):
             self._unplaced.popleft()
 
     def _count_in(self, task: TaskStar, lane: Lane) -> None:
-        self._counted[task] = lane
+        task._counted = lane
         estimate_s = task._estimate_s
         if estimate_s is not None:
             self._counted_s[task] = estimate_s  # an edit may change it before it is counted out
         lane.count_in(estimate_s)
 
     def _count_out(self, task: TaskStar) -> None:
-        lane = self._counted.pop(task, None)
+        lane: Lane | None = task._counted
         if lane is not None:
+            task._counted = None
             lane.count_out(self._counted_s.pop(task, None) if self._counted_s else None)
 
     def cancel_unstarted(self, tasks: Sequence[TaskStar], why: str = "the run was cancelled") -> None:

@@ -6,8 +6,8 @@ it under a lease, whose number no other attempt ever has.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
-from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -39,12 +39,14 @@ class Holder(Protocol):
 
 
 class Lane:
-    """One device: its session while it has one, its free slots, its queue.
+    """One device: its session while it has one, its free slots, and what is queued for it.
 
+    Tickets only ever grow, so a queue per priority is in order without being sorted. `queued` counts their entries.
     `gone` means that nobody tries to reach the device any more; a lane without session that is not gone may come back.
     """
 
     __slots__ = (
+        "_queues",
         "assigned",
         "assigned_s",
         "book",
@@ -53,7 +55,7 @@ class Lane:
         "free",
         "gone",
         "lost",
-        "queue",
+        "queued",
         "session",
         "status",
         "transport",
@@ -69,7 +71,8 @@ class Lane:
         self.gone = True
         self.lost: Callable[[BaseException], None] = _nobody_cares
         self.free = device.max_concurrency
-        self.queue: list[tuple[int, int, Holder, TaskStar]] = []
+        self.queued = 0
+        self._queues: dict[int, deque[tuple[int, Holder, TaskStar]]] = {}  # by rank, the most urgent first
         self.assigned = 0
         self.assigned_s = 0.0
 
@@ -85,18 +88,28 @@ class Lane:
 
     def offer(self, run: Holder, task: TaskStar, ticket: int) -> None:
         """Queue a task, or hand it to its run with a slot when one is free."""
-        if self.free and self.session is not None and not self.queue:
+        if self.free and self.session is not None and not self.queued:
             self.free -= 1
             run.dispatch(task, self, ticket)
         else:
-            heappush(self.queue, (-task._priority._value_, ticket, run, task))
+            self.push(run, task, ticket)
             if self.free:
                 self.pump()
+
+    def push(self, run: Holder, task: TaskStar, ticket: int) -> None:
+        """Queue a task under its ticket, which no other task has had."""
+        rank = -task._priority._value_
+        queue = self._queues.get(rank)
+        if queue is None:
+            queue = self._queues[rank] = deque()
+            self._queues = dict(sorted(self._queues.items()))
+        queue.append((ticket, run, task))
+        self.queued += 1
 
     def release(self) -> None:
         """Give a slot back; the next in the queue gets it."""
         self.free += 1
-        if self.queue:
+        if self.queued:
             self.pump()
         if self.book.hungry and self.free:
             for run in sorted(self.book.hungry, key=lambda run: run.placer.first):
@@ -104,30 +117,33 @@ class Lane:
 
     def pump(self) -> None:
         """Hand out free slots to what is queued."""
-        queue = self.queue
-        while self.free and queue and self.session is not None:
-            _, ticket, run, task = heappop(queue)
+        while self.free and self.queued and self.session is not None:
+            for queue in self._queues.values():
+                if queue:
+                    break
+            ticket, run, task = queue.popleft()
+            self.queued -= 1
             if task._ticket == ticket:
                 self.free -= 1
                 run.dispatch(task, self, ticket)
 
     def waiting(self) -> list[TaskStar]:
         """What is queued, in the order in which it will start."""
-        return [entry[3] for entry in sorted(self.queue, key=_rank) if entry[3]._ticket == entry[1]]
+        return [task for queue in self._queues.values() for ticket, _, task in queue if task._ticket == ticket]
 
     def take_queue(self, run: Holder) -> list[TaskStar]:
         """Take a run's tasks out of the queue, with the void entries that it has left there."""
-        taken, others = [], []
-        for entry in self.queue:
-            _, ticket, holder, task = entry
-            if holder is not run:
-                others.append(entry)
-            elif task._ticket == ticket:
-                task._ticket = 0
-                taken.append(task)
-        if len(others) < len(self.queue):
-            self.queue = others
-            heapify(others)
+        taken = []
+        for rank, queue in self._queues.items():
+            others = deque(entry for entry in queue if entry[1] is not run)
+            if len(others) == len(queue):
+                continue
+            for ticket, holder, task in queue:
+                if holder is run and task._ticket == ticket:
+                    task._ticket = 0
+                    taken.append(task)
+            self.queued += len(others) - len(queue)
+            self._queues[rank] = others
         return taken
 
     def count_in(self, estimate_s: float | None) -> None:
@@ -150,14 +166,10 @@ class Lane:
             dict(device.metadata),
             device.max_concurrency,
             self.running,
-            len(self.queue),
+            self.queued,
             self.assigned,
             max(0.0, self.assigned_s),
         )
-
-
-def _rank(entry: tuple[int, int, Any, Any]) -> tuple[int, int]:
-    return entry[0], entry[1]
 
 
 def _nobody_cares(error: BaseException) -> None:

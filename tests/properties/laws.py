@@ -67,8 +67,8 @@ def leaks(world: World) -> Iterator[str]:
     for device_id, lane in world.lanes.items():
         if lane.free != lane.device.max_concurrency:
             yield f"{device_id}: {lane.free} of {lane.device.max_concurrency} slots are free"
-        if lane.queue:
-            yield f"{device_id}: {len(lane.queue)} entries in the queue, {len(lane.waiting())} of them valid"
+        if lane.queued:
+            yield f"{device_id}: {lane.queued} entries in the queue, {len(lane.waiting())} of them valid"
         if lane.assigned or abs(lane.assigned_s) > 1e-9:
             yield f"{device_id}: {lane.assigned} tasks ({lane.assigned_s} s) are counted as assigned"
         if world.fakes[device_id].running:
