@@ -116,6 +116,7 @@ if TYPE_CHECKING:
     from galaxy_core.model.schema import TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema
     from galaxy_core.model.schema_edits import transaction_json_schema
     from galaxy_core.model.schema_files import inventory_json_schema, plan_json_schema
+    from galaxy_core.model.source import document_lines
     from galaxy_core.runtime.control.client import ask_run, reachable_runs, watch_run
     from galaxy_core.runtime.control.server import control_socket
     from galaxy_core.runtime.editor.constellation_editor import ConstellationEditor
@@ -236,6 +237,7 @@ __all__ = [
     "Why",
     "ask_run",
     "control_socket",
+    "document_lines",
     "event_document",
     "get_event_bus",
     "hookimpl",
@@ -267,6 +269,7 @@ _LAZY = {
     "watch_run": "galaxy_core.runtime.control.client",
     "reachable_runs": "galaxy_core.runtime.control.client",
     "control_socket": "galaxy_core.runtime.control.server",
+    "document_lines": "galaxy_core.model.source",
     "event_document": "galaxy_core.model.event_document",
     "preview": "galaxy_core.model.preview",
     "Preview": "galaxy_core.model.preview",

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from threading import Timer
 from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from galaxy_core.errors import PluginLoadError
 from galaxy_core.extension.hookimpls import said
+from galaxy_core.model.reasons import is_failure
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution, EntryPoint
 
 #: The entry-point group in which distributions announce their plugins.
 GROUP = "galaxy_core"
+#: Seconds that an installed plugin may take to be loaded before that is told.
+SLOW_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +36,11 @@ class InstalledPlugin:
     version: str | None
     entry_point: EntryPoint = field(repr=False, eq=False)
 
+    @property
+    def title(self) -> str:
+        """What it is called, and whose it is, for messages."""
+        return f"plugin {self.name!r}" + (f" of distribution {self.distribution!r}" if self.distribution else "")
+
     def is_among(self, names: Iterable[str]) -> bool:
         """Whether one of `names` means it: its own, its distribution's, or both joined as "distribution:name"."""
         mine = {self.name, self.entry_point.name}
@@ -40,6 +50,19 @@ class InstalledPlugin:
             if name in mine or (canonical(owner) == distribution and rest in {"", self.entry_point.name}):
                 return True
         return False
+
+
+@contextmanager
+def warning_when_slow(plugin: InstalledPlugin) -> Iterator[None]:
+    """Log a warning, once, if the plugin is still being loaded after `SLOW_S`: nobody can stop an import that hangs."""
+    text = "%s is still being loaded after %g s (%s), and nothing goes on before that is done; to do without it, block it: %r"
+    timer = Timer(SLOW_S, _log.warning, (text, plugin.title, SLOW_S, plugin.value, plugin.name))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def canonical(distribution: str) -> str:
@@ -83,7 +106,9 @@ def _read(source: Callable[[], Iterable[EntryPoint]] | None) -> tuple[list[Entry
 
     try:
         return list(entry_points(group=GROUP) if source is None else source()), []
-    except Exception as error:  # `problems` receives it, below or as found distribution by distribution
+    except BaseException as error:  # `problems` receives it, below or as found distribution by distribution
+        if not is_failure(error):
+            raise
         if source is not None:
             return [], [_unreadable(None, error)]
     found: dict[tuple[str, str], EntryPoint] = {}
@@ -93,12 +118,14 @@ def _read(source: Callable[[], Iterable[EntryPoint]] | None) -> tuple[list[Entry
             for entry_point in distribution.entry_points:
                 if entry_point.group == GROUP:  # of a distribution that is there twice, the first on the path counts
                     found.setdefault((canonical(distribution.name), entry_point.name), entry_point)
-        except Exception as error:  # `problems` receives it: one broken distribution does not hide the others' plugins
+        except BaseException as error:  # `problems` receives it: one broken distribution does not hide the others
+            if not is_failure(error):
+                raise
             problems.append(_unreadable(distribution, error))
     return list(found.values()), problems
 
 
-def _unreadable(distribution: Distribution | None, error: Exception) -> PluginLoadError:
+def _unreadable(distribution: Distribution | None, error: BaseException) -> PluginLoadError:
     name = None if distribution is None else _name_and_version(distribution)[0]
     problem = PluginLoadError("(entry points)", name, f"the list of entry points cannot be read: {said(error)}")
     problem.__cause__ = error

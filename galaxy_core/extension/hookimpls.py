@@ -12,6 +12,7 @@ from attrs import frozen
 
 from galaxy_core.errors import HookError, PluginError, nearest
 from galaxy_core.extension import hookspecs
+from galaxy_core.model.reasons import is_failure, message_of, words_of
 
 #: The hooks whose implementations are called once, synchronously, when a plugin is loaded.
 CONTRIBUTING = ("galaxy_strategies", "galaxy_transports", "galaxy_journals", "galaxy_observers")
@@ -48,19 +49,18 @@ def blame(make: Callable[[str], PluginError], *passing: type[BaseException]) -> 
     try:
         yield
     except BaseException as error:  # whoever registers or discovers the plugin receives it, under the plugin's name
-        if isinstance(error, (KeyboardInterrupt, *passing)):
+        if not is_failure(error, *passing):
             raise
         raise make(said(error)) from error
 
 
 def said(error: BaseException) -> str:
-    """An exception of a plugin in words, at most a few hundred characters."""
-    try:
-        text = f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else str(error)
-    except Exception:  # the reader of the message gets the type alone: even the exception is broken
-        text = ""
+    """An exception of a plugin in words, at most a few hundred characters; those in a group, each once."""
+    text = message_of(error) if isinstance(error, BaseExceptionGroup) else words_of(error)
     if len(text) > _MOST_TEXT:
         text = text[:_MOST_TEXT] + "…"
+    if isinstance(error, BaseExceptionGroup):
+        return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -74,8 +74,9 @@ def galaxy_review_run(run: RunInfo) -> str | Awaitable[str | None] | None:
     """Decide whether a run may start.
 
     When: after assignment and validation, before anything is published or started. Mode: each implementation in turn,
-    ``def`` or ``async def``, all are asked. Returns None to agree, or the reason for refusing. One that raises or does
-    not answer within its deadline refuses, too: a policy that cannot answer has not agreed.
+    ``def`` or ``async def``, all are asked. Returns None to agree, or the reason for refusing; an empty text refuses
+    without a reason. One that raises, returns something else or does not answer within its deadline refuses, too: a
+    policy that cannot answer has not agreed.
     """
 
 
@@ -109,9 +110,10 @@ def galaxy_wants_end(plan: TaskConstellation, task: TaskStar, status: str) -> bo
 def galaxy_review_edit(edit: ProposedEdit) -> str | Awaitable[str | None] | None:
     """Decide whether an edit may be committed; ask a person, if need be.
 
-    When: before each commit but that of an answer by event, which cannot wait; what the edit touches is held meanwhile. Mode: each implementation in turn,
-    ``def`` or ``async def``, all are asked. Returns None to agree, or the reason for refusing. One that raises or does
-    not answer within its deadline refuses, too.
+    When: before each commit but that of an answer by event, which cannot wait; what the edit touches is held meanwhile.
+    A `ConstellationEditor` cannot wait either: of a plan that runs it asks, and takes an awaitable for a refusal. Mode:
+    each implementation in turn, ``def`` or ``async def``, all are asked. Returns None to agree, or the reason for refusing; an empty text refuses
+    without a reason. One that raises, returns something else or does not answer within its deadline refuses, too.
     """
 
 

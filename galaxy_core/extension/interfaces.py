@@ -158,7 +158,8 @@ class Session(Protocol):
         Cancellation must stop the work on the far side and leave nothing behind; the kernel uses it for deadlines,
         too. A failing task is a returned `Completed`, not an exception. `DeviceLostError` counts as `Unknown` and has
         the session closed and opened again; any other exception is a failure of this attempt, with that exception as
-        its error.
+        its error (in place of `SystemExit` and the like, a PluginError caused by it). So is an outcome of which a field
+        is of another kind than `Completed` says; what was sound in it stands in the result.
 
         The kernel waits until a cancelled `execute` has ended, however long that takes, and gives nothing away before:
         the slot stays taken, the task running, and its run goes on. Other slots, deadlines and runs are not held up.

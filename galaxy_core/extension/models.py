@@ -8,6 +8,7 @@ from typing import Any
 from galaxy_core.errors import GalaxyError
 from galaxy_core.extension.interfaces import Transport
 from galaxy_core.model.device import Device, SecretRef
+from galaxy_core.model.reasons import is_failure, text_of
 from galaxy_core.model.request import Action
 
 #: Where in the settings or arguments (keys of mappings, indices of lists), and what is wrong there.
@@ -58,17 +59,29 @@ def validated(model: Any, values: Any, *, show: bool = True) -> tuple[Any, list[
     """
     try:
         return model.model_validate(values), []
-    except GalaxyError:
-        raise
-    except ValueError as error:
-        listed = getattr(error, "errors", None)
-        if not callable(listed):
-            return None, [((), str(error))]
-        from galaxy_core.model.model_errors import model_problems  # only who errs needs it
+    except BaseException as error:  # whoever sees the settings refused receives it
+        if isinstance(error, GalaxyError) or not is_failure(error):
+            raise
+        return None, _problems_of(error, model, values, show)
 
-        return None, model_problems(model, values, listed(include_url=False), show)
-    except Exception as error:  # whoever sees the settings refused receives it: a validator of the model's author broke
-        return None, [((), f"{getattr(model, '__name__', model)} broke while it checked them: {type(error).__name__}")]
+
+def _problems_of(error: BaseException, model: Any, values: Any, show: bool) -> list[Problem]:
+    broke: list[Problem] = [
+        ((), f"{getattr(model, '__name__', 'its model')} broke while it checked them: {type(error).__name__}")
+    ]
+    if not isinstance(error, ValueError):  # which is how a validator refuses; anything else is a mistake of its author
+        return broke
+    listed = getattr(error, "errors", None)
+    if not callable(listed):
+        return [((), text_of(error))]
+    from galaxy_core.model.model_errors import model_problems  # only who errs needs it
+
+    try:
+        return model_problems(model, values, listed(include_url=False), show)
+    except BaseException as unreadable:  # as above: what a validator raised cannot even be read
+        if not is_failure(unreadable):
+            raise
+        return broke
 
 
 def with_paths(problems: Iterable[Problem]) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from galaxy_core.errors import (
 )
 from galaxy_core.extension import hookspecs
 from galaxy_core.extension.contributions import JOURNAL, OBSERVER, STRATEGY, TRANSPORT, Kind
-from galaxy_core.extension.discovery import InstalledPlugin, installed_plugins
+from galaxy_core.extension.discovery import InstalledPlugin, installed_plugins, warning_when_slow
 from galaxy_core.extension.hookimpls import SPECS, blame, did_you_mean
 from galaxy_core.extension.interfaces import AssignmentStrategy, IEventObserver, Journal, Transport
 from galaxy_core.extension.plugin import Plugin, PluginInfo, default_name, examine, info_of, module_of, origin_of
@@ -58,7 +59,8 @@ class PluginRegistry:
     and logged, and harms no other. `discover=False` leaves them alone. `blocked` and, when it is not None, `allowed`
     hold names of entry points or distributions, or "distribution:entry point"; an installed plugin that is blocked, or
     not allowed, is not even imported. `allowed` does not concern plugins that are passed to `register`. `entry_points`
-    replaces the metadata of installed distributions as the source of entry points.
+    replaces the metadata of installed distributions as the source of entry points. `watch` is entered around the loading
+    of each installed plugin, in the thread that loads it; by default it logs a warning while one takes long.
 
     Not safe for use from several threads at once.
     """
@@ -70,9 +72,11 @@ class PluginRegistry:
         blocked: Iterable[str] = (),
         allowed: Iterable[str] | None = None,
         entry_points: Callable[[], Iterable[EntryPoint]] | None = None,
+        watch: Callable[[InstalledPlugin], AbstractContextManager[object]] = warning_when_slow,
     ) -> None:
         self._discover = discover
         self._source = entry_points
+        self._watch = watch
         self._blocked = set(_names(blocked))
         self._allowed = None if allowed is None else frozenset(_names(allowed))
         self._order = pluggy.PluginManager(hookspecs.PROJECT)
@@ -173,9 +177,10 @@ class PluginRegistry:
             return PluginLoadError(installed.name, installed.distribution, f"importing {installed.value}: {why}")
 
         try:
-            with blame(error):
-                plugin = installed.entry_point.load()
-            self._admit(self._examine(plugin, installed.name, installed))
+            with self._watch(installed):
+                with blame(error):
+                    plugin = installed.entry_point.load()
+                self._admit(self._examine(plugin, installed.name, installed))
         except PluginError as problem:  # whoever asks for `problems` receives it
             self._failed[installed.name] = problem
             _log.warning("%s", problem)

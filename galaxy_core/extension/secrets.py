@@ -15,6 +15,7 @@ from typing import Any
 
 from galaxy_core.errors import SecretError
 from galaxy_core.model.device import SecretRef
+from galaxy_core.model.reasons import is_failure
 
 #: A secret file larger than this many bytes is taken for a mistake.
 MAX_SIZE_BYTES = 64 * 1024
@@ -126,9 +127,16 @@ def _from_keyring(ref: SecretRef, entry: str) -> str:
     except ImportError as error:
         why = "the package 'keyring' cannot be imported; install it: pip install \"galaxy-core[keyring]\""
         raise SecretError(str(ref), why) from error
+    except BaseException as error:  # its backends may break when they are loaded; received as below
+        if not is_failure(error):
+            raise
+        why = f"the package 'keyring' broke while it was imported: {type(error).__name__}; repair it"
+        raise SecretError(str(ref), why) from error
     try:
         secret = keyring.get_password(service, user)
-    except Exception as error:  # backends raise what they like; whoever opens the device receives it as the cause
+    except BaseException as error:  # backends raise what they like; whoever opens the device receives it as the cause
+        if not is_failure(error):
+            raise
         why = f"the keyring did not answer: {type(error).__name__}; unlock it, or configure one"
         raise SecretError(str(ref), why) from error
     if not secret:

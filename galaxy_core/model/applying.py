@@ -68,9 +68,10 @@ def make(changes: Changes) -> None:
         if plan._listener is not None:
             for task in changes.removed_tasks.values():
                 plan._listener.task_removed(task)
-            for task in map(plan._tasks.__getitem__, changes.updated_tasks):
-                if task in plan._ready:  # what else it says matters as soon as it is ready
-                    plan._listener.task_changed(task)
+            for task_id in changes.updated_tasks:
+                changed = plan._tasks.get(task_id)  # a condition may have taken it out just now
+                if changed is not None and changed in plan._ready:  # what else it says matters as soon as it is ready
+                    plan._listener.task_changed(changed)
             plan._listener.task_freed([task for task in freed if task in plan._ready], skipped)
 
 

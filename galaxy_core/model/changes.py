@@ -43,7 +43,10 @@ from galaxy_core.model.validity import change_problems, line_problems, task_prob
 _HINTED = 5
 
 _Lines = dict[str, TaskStarLine]
+#: By the revision that an edit made, at which one each thing that it touched had been edited before.
+Own = Mapping[int, Mapping[object, int]]
 _NO_LINES: _Lines = {}
+NO_EDITS: Own = {}
 
 
 class Changes:
@@ -52,10 +55,13 @@ class Changes:
     `removed_…` hold live objects, `new_…` and `updated_…` detached ones that say what is to be, all by id. A task that
     is taken out and added anew is in both. The links of a removed task are removed, too.
 
+    Edits at the revisions in `own` are no conflict, because the author of the transaction has made them: what counts is
+    what was edited before each of them (`touched_before`).
+
     Cycles and inputs are looked at when all operations are sound in themselves.
     """
 
-    def __init__(self, plan: TaskConstellation, transaction: Transaction) -> None:
+    def __init__(self, plan: TaskConstellation, transaction: Transaction, own: Own = NO_EDITS) -> None:
         self.plan = plan
         self.transaction = transaction
         self.problems: list[EditProblem] = []
@@ -68,7 +74,7 @@ class Changes:
         self._into: dict[str, _Lines] = {}  # new links by the task that they lead to
         self._out_of: dict[str, _Lines] = {}  # and by the one that they lead from
         self._not_added: set[str] = set()  # ids of tasks whose adding was refused: what else names them says no more
-        self._base = transaction.base_revision
+        self._base, self._own = transaction.base_revision, own
         self._checked_at = plan.revision
         self._place: int | None = None  # of the operation that is being read
         # The places of the operations that added, changed or removed a task, by its id, or a link, by ("link", its id).
@@ -113,11 +119,21 @@ class Changes:
 
     def _moved(self, key: object) -> bool:
         """Whether a task (its id) or link ("link", its name) was, or may have been, edited since the base revision."""
-        return self._base is not None and self.plan._touched_after(key, self._base)
+        if self._base is None or not self.plan._touched_after(key, self._base):
+            return False
+        is_noted = self.plan._touched is not None and self._base >= self.plan._tracked_since
+        return not is_noted or self._edited_at(key) > self._base
 
     def noted(self, key: object) -> bool:
         """Whether it certainly was edited since the base revision."""
-        return self._base is not None and (self.plan._touched or {}).get(key, -1) > self._base
+        return self._base is not None and self._edited_at(key) > self._base
+
+    def _edited_at(self, key: object) -> int:
+        """The revision at which somebody other than the author has edited it last; -1 when nobody is known to have."""
+        at = (self.plan._touched or {}).get(key, -1)
+        while at in self._own:
+            at = self._own[at].get(key, -1)
+        return at
 
     def _unmoved(self, key: object, what: str, subject: str) -> bool:
         if not self._moved(key):
@@ -128,6 +144,15 @@ class Changes:
     def _is_new(self, key: object, what: str, subject: str) -> bool:
         """Whether what is to be added was not taken out by somebody else."""
         return not self.noted(key) or self._unmoved(key, what, subject)
+
+    def _is_the_same(self, task: TaskStar) -> bool:
+        """Whether a task is the one of the base revision, not another that was given its id since."""
+        task_id = task._task_id
+        if task._owner is None or not self.noted(("gone", task_id)):
+            return True
+        reason = f"task {task_id!r} was taken out since revision {self._base}, and another one has its id now"
+        self._refuse("changed", reason, task_id, True)
+        return False
 
     def _task(self, task_id: str, role: str = "task") -> TaskStar | None:
         """The task of that id as the operations so far leave it: live, or what is new; None when there is none.
@@ -236,6 +261,7 @@ class Changes:
         if len(found) == 1:
             return found[0]
         name = named(link)
+        shown = repr(link) if isinstance(link, str) else name
         if found:
             ids = ", ".join(repr(line.line_id) for line in found)
             moved = any(self.noted(("link", line.line_id)) for line in found)
@@ -243,11 +269,11 @@ class Changes:
                 "unknown", f"there are {len(found)} dependencies {name}: name one by its id ({ids})", name, moved
             )
         elif isinstance(link, str) and link in self.removed_lines:
-            self._refuse("unknown", f"dependency {name} is taken out by the same transaction", name)
+            self._refuse("unknown", f"dependency {shown} is taken out by the same transaction", name)
         elif self.noted(("link", link)):
-            self._refuse("unknown", f"dependency {name} was taken out since revision {self._base}", name, True)
+            self._refuse("unknown", f"dependency {shown} was taken out since revision {self._base}", name, True)
         else:
-            self._refuse("unknown", f"there is no dependency {name}", name, self._moved(("link", link)))
+            self._refuse("unknown", f"there is no dependency {shown}", name, self._moved(("link", link)))
         return None
 
     def between(self, source_id: str, target_id: str) -> list[TaskStarLine]:
@@ -293,6 +319,7 @@ class Changes:
             source is None
             or target is None
             or not self._may_change(target, f"a dependency on {line._from!r} cannot be added")
+            or not (self._is_the_same(source) and self._is_the_same(target))
         ):
             return
         if line_id in self.removed_lines or self._is_new(("link", line_id), f"dependency {line_id!r}", line_id):
@@ -354,6 +381,16 @@ class Changes:
         lines = (self.removed_lines, self.new_lines, self.updated_lines)
         targets = [line._to for group in lines for line in group.values()]
         return list(dict.fromkeys([*self.removed_tasks, *self.new_tasks, *self.updated_tasks, *targets]))
+
+    def touched_before(self) -> dict[object, int]:
+        """At which revision each thing that is changed was edited last, as far as that was noted; before they are made."""
+        touched = self.plan._touched or {}
+        keys: list[object] = [*self.removed_tasks, *self.new_tasks, *self.updated_tasks]
+        keys += [("gone", task_id) for task_id in self.removed_tasks]
+        for group in (self.removed_lines, self.new_lines, self.updated_lines):
+            for line in group.values():
+                keys += [("link", line.line_id), ("link", (line._from, line._to))]
+        return {key: touched[key] for key in keys if key in touched}
 
     def refused(self) -> EditError | None:
         """The error that says why it cannot be; None when it can."""

@@ -7,6 +7,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from galaxy_core.errors import PlanError
+from galaxy_core.model.reasons import shown, text_of
 from galaxy_core.model.result import ExecutionResult
 from galaxy_core.model.serial import plain
 
@@ -61,13 +63,30 @@ def outcome_document(payload: Any, outcome: ExecutionResult | None) -> dict[str,
     if outcome is not None:
         document |= {"status": str(outcome.status), "exit_code": outcome.exit_code}
         document |= {"stdout": outcome.stdout, "stderr": outcome.stderr}
-        document["error"] = None if outcome.error is None else str(outcome.error)
+        document["error"] = None if outcome.error is None else text_of(outcome.error)
         if outcome.stdout is not None:
             try:
                 document["json"] = json.loads(outcome.stdout)
             except (ValueError, RecursionError):
                 document["json"] = None
     return document
+
+
+def checked_evaluator(evaluator: Any) -> Evaluator | None:
+    """What decides a link, as it is.
+
+    Raises:
+        PlanError: it is neither None nor anything that can be called, such as an expression that was given as its text.
+    """
+    if evaluator is None or callable(evaluator):
+        return evaluator  # type: ignore[no-any-return]
+    if not isinstance(evaluator, str):
+        raise PlanError(f"a condition is a function, an Expression or None, not {shown(evaluator)}")
+    try:
+        Expression(evaluator)
+    except ValueError as error:
+        raise PlanError(f"a condition is a function or an Expression, not a text; as an expression: {error}") from error
+    raise PlanError(f"a condition is a function or an Expression, not a text: write Expression({evaluator!r})")
 
 
 def takes_outcome(evaluator: Evaluator) -> bool:

@@ -10,7 +10,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from galaxy_core.errors import ConditionError, ImmutableError, TaskSkippedError
-from galaxy_core.model.condition import Evaluator, takes_outcome
+from galaxy_core.model.condition import Evaluator, checked_evaluator, takes_outcome
+from galaxy_core.model.reasons import is_failure, message_of
 from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime, new_id, stamp
 from galaxy_core.model.serial import Document
 from galaxy_core.model.values import copied
@@ -76,7 +77,7 @@ class TaskStarLine(Document):
         self._to = to_task_id
         self._dependency_type = dependency_type
         self._condition_description = condition_description
-        self._evaluator = condition_evaluator
+        self._evaluator = None if condition_evaluator is None else checked_evaluator(condition_evaluator)
         self._line_id = line_id
         self._metadata = copied(dict(metadata)) if metadata else None
         self._satisfied = False
@@ -177,9 +178,14 @@ class TaskStarLine(Document):
         self.set_condition_evaluator(evaluator)
 
     def set_condition_evaluator(self, evaluator: Evaluator | None) -> None:
-        """Set what decides a CONDITIONAL link, and reset the satisfaction."""
+        """Set what decides a CONDITIONAL link, and reset the satisfaction.
+
+        Raises:
+            ImmutableError: I3.
+            PlanError: it cannot be called.
+        """
         self._guard()
-        self._evaluator = evaluator
+        self._evaluator = checked_evaluator(evaluator)
         self._changed()
 
     @property
@@ -252,7 +258,10 @@ class TaskStarLine(Document):
         """
         try:
             answer = self._judge(prerequisite_result, None)
-        except Exception:  # the API document: whoever calls this by hand gets False; runs use `_refused`
+            bool(answer)  # which is asked for by whoever reads it
+        except BaseException as error:  # the API document: who calls this by hand gets False; runs use `_refused`
+            if not is_failure(error):
+                raise
             answer = False
         if self._is_free:
             self._note(answer)
@@ -304,8 +313,10 @@ class TaskStarLine(Document):
                     answer.close()
                 raise TypeError("it is `async def`, and nobody can wait for a condition; write it as `def`")
             return bool(answer)
-        except Exception as error:  # the dependent receives it, as the cause of its being skipped
-            raise ConditionError(self._to, self._from, f"{type(error).__name__}: {error}") from error
+        except BaseException as error:  # the dependent receives it, as the cause of its being skipped
+            if not is_failure(error):
+                raise
+            raise ConditionError(self._to, self._from, message_of(error)) from error
 
     def refusal(self, source: TaskStar) -> TaskSkippedError | ConditionError | None:
         """Why the link does not let its target run now that `source` has ended; None when it does.

@@ -44,7 +44,11 @@ def changed_task(task: TaskStar, changes: Mapping[str, Any]) -> TaskStar:
 def changed_line(line: TaskStarLine, changes: Mapping[str, Any]) -> TaskStarLine:
     """A link of no constellation that says what `line` says, but for some fields of `LINE_FIELDS`."""
     said = {name: getattr(line, slot) for name, slot in LINE_FIELDS.items()}
-    return TaskStarLine(line._from, line._to, line_id=line.line_id, **(said | dict(changes)))
+    fields = said | dict(changes)
+    evaluator = fields.pop("condition_evaluator", None)
+    changed = TaskStarLine(line._from, line._to, line_id=line.line_id, **fields)
+    changed._evaluator = evaluator  # whatever it is: `line_problems` says what is wrong with it, as with all else
+    return changed
 
 
 def task_differences(before: TaskStar, after: TaskStar) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.events import ConstellationEvent, DeviceEvent, Event, EventType, TaskEvent
-from galaxy_core.model.reasons import message_of
+from galaxy_core.model.reasons import leaves, message_of
 from galaxy_core.model.result import ExecutionResult
 from galaxy_core.model.serial import plain
 from galaxy_core.model.task import TaskStar
@@ -81,27 +81,20 @@ def _task(event: TaskEvent, task: TaskStar | None) -> dict[str, Any]:
         document = result.to_dict()
         found |= {"device": result.device_id, "duration_s": result.execution_time}
         found |= {name: document[name] for name in _OF_RESULT}
-        if result.value != result.stdout:
+        # Only a text can be the same as another: what a foreign value's own comparison does is not known.
+        if result.value is not result.stdout and (type(result.value) is not str or result.value != result.stdout):
             found["value"] = document["result"]
     elif event.event_type is EventType.TASK_STARTED:
         found |= {"device": task.target_device_id if task else None, "attempt": task.attempts if task else None}
     found |= {key: data[name] for name, key in _OF_TASK.items() if name in data}
     if event.error is not None:
-        leaves = list(_leaves(event.error))
-        kind = leaves[0] if len(leaves) == 1 else event.error
+        errors = list(leaves(event.error))
+        kind = errors[0] if len(errors) == 1 else event.error
         found |= {"error": message_of(event.error), "error_type": type(kind).__name__}
         cause = getattr(event.error, "cause_id", None)
         if cause is not None:
             found["cause"] = cause
     return found
-
-
-def _leaves(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from _leaves(one)
-    else:
-        yield error
 
 
 def _result(event: ConstellationEvent, constellation: TaskConstellation) -> dict[str, Any]:

@@ -154,7 +154,7 @@ class Graph(Progress):
             InvalidPlanError: the plan is running, and the task says what no run could work with.
         """
         if self._listener is not None and (problems := task._unrunnable()):
-            raise InvalidPlanError(problems, f"Task {task._task_id} cannot be added to a running plan")
+            raise InvalidPlanError(problems, f"Task {task._task_id!r} cannot be added to a running plan")
         self._admit(task)
         self._edited(task._task_id)
         if self._listener is not None and task in self._ready:
@@ -239,7 +239,7 @@ class Graph(Progress):
             raise DuplicateIdError("Task", task._task_id)
         if task._owner is not None:
             raise PlanError(
-                f"Task {task._task_id} belongs to constellation {task._owner._id} already: add a copy of it (task.copy())"
+                f"Task {task._task_id!r} belongs to constellation {task._owner._id!r} already: add a copy of it (task.copy())"
             )
         task._owner = self
         task._index = self._next_index
@@ -258,6 +258,8 @@ class Graph(Progress):
         self._ready.pop(task, None)
         self._counts[task._status] -= 1
         task._owner = None
+        if self._touched is not None:
+            self._touched["gone", task._task_id] = self._revision + 1
 
     def _attach(self, line: TaskStarLine, source: TaskStar, target: TaskStar) -> None:
         line._source, line._target = source, target
@@ -315,7 +317,10 @@ class Graph(Progress):
             self._touched, self._tracked_since = {}, self._revision
 
     def _touched_after(self, key: object, revision: int) -> bool:
-        """Whether a task (its id) or link ("link", its id or both ends) was, or may have been, edited after `revision`."""
+        """Whether something was, or may have been, edited after `revision`.
+
+        A task by its id, a link by "link" and its id or both ends, the taking out of a task by "gone" and its id.
+        """
         if self._touched is None or revision < self._tracked_since:
             return self._revision > revision
         return self._touched.get(key, -1) > revision
@@ -323,7 +328,8 @@ class Graph(Progress):
     @contextmanager
     def _as_one_edit(self) -> Iterator[None]:
         """What is edited inside raises the revision once, and whoever listens hears of it when all is done."""
-        listener, deferred = self._listener, Deferred()
+        listener = self._listener
+        deferred = Deferred(listener)
         self._together = True
         self._listener = deferred if listener is not None else None
         try:
@@ -332,8 +338,7 @@ class Graph(Progress):
             self._together = False
             self._listener = listener
             self._revision += 1
-            if listener is not None:
-                deferred.tell(listener)
+            deferred.tell()
 
     def _task_changed(self, task: TaskStar) -> None:
         """A setter of a task was used."""

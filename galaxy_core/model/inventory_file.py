@@ -57,6 +57,8 @@ def load_inventory(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) 
 def _checked(source: Source, data: dict[str, Any] | None) -> Inventory:
     if data is None:
         data = parse(source, "an inventory")
+    if "tasks" in data and "devices" not in data:
+        raise source.refuse_whole("is a plan, not an inventory: it has 'tasks', and no 'devices'")
     findings = Findings()
     document = validated_inventory(data, findings)
     devices = data.get("devices")

@@ -30,15 +30,17 @@ class Listener(Protocol):
 
 
 class Deferred:
-    """Hears like a listener, and tells another one later, in order: for edits that belong together."""
+    """Hears like a listener, and tells that one later, in order: for edits that belong together."""
 
-    def __init__(self) -> None:
+    def __init__(self, listener: Listener | None) -> None:
+        self._listener = listener
         self._heard: list[Callable[[Listener], None]] = []
 
-    def tell(self, listener: Listener) -> None:
+    def tell(self) -> None:
         """Pass on what was heard."""
-        for say in self._heard:
-            say(listener)
+        if self._listener is not None:
+            for say in self._heard:
+                say(self._listener)
 
     def task_changed(self, task: TaskStar) -> None:
         self._heard.append(lambda listener: listener.task_changed(task))
@@ -47,7 +49,8 @@ class Deferred:
         self._heard.append(lambda listener: listener.task_ended(task, ready, skipped))
 
     def withholds(self, task: TaskStar, status: TaskStatus) -> bool:
-        return False  # an edit ends nothing
+        # An edit ends nothing, but a condition that it has judged may.
+        return self._listener is not None and self._listener.withholds(task, status)
 
     def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         self._heard.append(lambda listener: listener.task_freed(ready, skipped))

@@ -15,6 +15,8 @@ Place = tuple[str | int, ...]
 
 #: Problems that one error lists; the rest is counted.
 MAX_PROBLEMS: Final = 50
+#: Problems after which nobody looks for more.
+ENOUGH_PROBLEMS: Final = 1000
 
 _DEEPEST = 10
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -35,10 +37,14 @@ def path_text(place: Place) -> str:
 
 @define
 class Findings:
-    """What is wrong with a document: `(place, line or None, text)` of the first, and how many `more` there are."""
+    """What is wrong with a document: `(place, line or None, text)` of the first, and how many `more` there are.
+
+    `stopped` says that somebody has ceased to look, so that there may be more than these.
+    """
 
     listed: list[tuple[Place, int | None, str]] = field(factory=list)
     more: int = 0
+    stopped: bool = False
 
     def add(self, place: Place, text: str, line: int | None = None) -> None:
         """Note a problem; its line is looked up later when it is not known."""
@@ -51,6 +57,11 @@ class Findings:
     def is_full(self) -> bool:
         """Whether what is added now is only counted, so that its text need not be made."""
         return len(self.listed) >= MAX_PROBLEMS
+
+    def stops(self) -> bool:
+        """Whether there are so many that looking for more is a waste; asked by those who then cease to look."""
+        self.stopped = self.stopped or len(self.listed) + self.more > ENOUGH_PROBLEMS
+        return self.stopped
 
     def __bool__(self) -> bool:
         return bool(self.listed)

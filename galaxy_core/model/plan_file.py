@@ -174,6 +174,8 @@ def load_plan(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES, max_t
 def _checked(source: Source, data: dict[str, Any] | None, max_tasks: int) -> Plan:
     if data is None:
         data = parse(source, "a plan")
+    if "devices" in data and "tasks" not in data:
+        raise source.refuse_whole("is an inventory, not a plan: it has 'devices', and no 'tasks'")
     findings = Findings()
     with collector_paused():
         plan = checked_plan(data, findings, max_tasks)
@@ -188,7 +190,7 @@ def checked_plan(data: dict[str, Any], findings: Findings, max_tasks: int = MAX_
     if isinstance(tasks, dict) and len(tasks) > max_tasks:
         findings.add(
             (),
-            f"has {len(tasks):,} tasks, more than the {max_tasks:,} that are read; raise max_tasks if it is meant to",
+            f"has {len(tasks):,} tasks, more than the {max_tasks:,} that are read; if it is meant to, raise max_tasks in Python",
         )
         return None
     document = validated_plan(data, findings)
@@ -198,7 +200,7 @@ def checked_plan(data: dict[str, Any], findings: Findings, max_tasks: int = MAX_
     if isinstance(tasks, dict):
         reader = LinkReader(tasks, findings)
         links = reader.read()
-        if not reader.in_order:
+        if not reader.in_order and not findings.stopped:
             find_cycles(tasks, links, findings)
     if document is None or findings:
         return None

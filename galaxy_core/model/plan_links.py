@@ -95,6 +95,8 @@ class LinkReader:
         """The links in the order of the document, those that references imply included."""
         for task_id, task in self._tasks.items():
             self.read_task(task_id, task)
+            if self._findings.more and self._findings.stops():
+                break
         return self.links
 
     def read_task(self, task_id: str, task: Any) -> None:

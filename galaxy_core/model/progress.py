@@ -21,6 +21,8 @@ _SKIPPED, _CANCELLED = TaskStatus.SKIPPED, TaskStatus.CANCELLED
 _UNCONDITIONAL, _COMPLETION_ONLY = DependencyType.UNCONDITIONAL, DependencyType.COMPLETION_ONLY
 _SUCCESS_ONLY = DependencyType.SUCCESS_ONLY
 _NONE: tuple[TaskStar, ...] = ()
+#: How often a link is judged by one end whose condition changes that link each time.
+MAX_JUDGEMENTS = 10
 
 
 class Progress:
@@ -111,7 +113,7 @@ class Progress:
                 freed, without = self._settle(source, at, line)
                 ready += freed
                 skipped += without
-        return ready, skipped
+        return [task for task in ready if task in self._ready], skipped  # what a condition did since may count, too
 
     def withdraw(self, task: TaskStar, error: BaseException, at: float) -> None:
         """Cancel a task that has not started without judging the links out of it, as when the whole run ends."""
@@ -167,18 +169,18 @@ class Progress:
         Conditions are anybody's code, which may even edit this very plan. So all counts agree whenever one is asked,
         and its answer counts only for a link that still stands afterwards.
         """
-        skipped = []
+        skipped, withheld = [], []
         for line in lines:
             if not _stands(line, ended):
                 continue
-            cause = line._refused(ended)
+            cause = _judged(line, ended)
             if not _stands(line, ended):
                 continue
             target = line._target
             assert target is not None
             waits = target._status in UNSTARTED
             if cause is not None and waits and withhold:
-                self._withheld[line] = None
+                withheld.append(line)
                 continue
             line._open = False
             target._pending -= 1
@@ -188,6 +190,8 @@ class Progress:
             elif waits and not target._pending:
                 self._ready[target] = None
                 ready.append(target)
+        # Not before: what a condition does may have them judged that nobody waits for, and nobody knows of this end yet.
+        self._withheld.update(dict.fromkeys(line for line in withheld if _stands(line, ended)))
         return skipped
 
     def _skip(self, task: TaskStar, cause: TaskSkippedError | ConditionError, at: float) -> None:
@@ -227,6 +231,7 @@ class Progress:
         for line in task._out:
             target = line._target
             assert target is not None
+            self._withheld.pop(line, None)
             if not line._open and target.is_modifiable:
                 line._open = True
                 line._forget()
@@ -254,6 +259,17 @@ class Progress:
         if self._listener is not None:
             self._listener.task_ended(task, ready, skipped)
         return list(ready)
+
+
+def _judged(line: TaskStarLine, source: TaskStar) -> TaskSkippedError | ConditionError | None:
+    """Why a link does not let its target run; judged anew, within reason, when its condition has changed the very link."""
+    cause = None
+    for _ in range(MAX_JUDGEMENTS):
+        kind, evaluator = line._dependency_type, line._evaluator
+        cause = line._refused(source)
+        if not _stands(line, source) or (line._dependency_type is kind and line._evaluator is evaluator):
+            break
+    return cause
 
 
 def _stands(line: TaskStarLine, source: TaskStar) -> bool:

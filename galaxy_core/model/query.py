@@ -16,6 +16,7 @@ from jmespath.exceptions import JMESPathError
 
 from galaxy_core.model.condition import Expression
 from galaxy_core.model.query_faults import faults
+from galaxy_core.model.query_forms import other_form
 
 MAX_LENGTH = Expression.MAX_LENGTH
 MAX_DEPTH = 50
@@ -47,8 +48,9 @@ class Query:
         try:
             self._parsed: Any = jmespath.compile(text).parsed
         except (JMESPathError, RecursionError) as error:
-            hint = " (numbers and other literals stand in back-ticks: `5`)" if _BARE_NUMBER.search(text) else ""
-            raise ValueError(f"not a JMESPath expression: {text!r}{hint}: {error}") from error
+            hint = "; numbers and other literals stand in back-ticks: `5`" if _BARE_NUMBER.search(text) else ""
+            why = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(": ")
+            raise ValueError(f"not a JMESPath expression: {text!r}: {why}{hint}{_meant(text, roots, True)}") from error
         kinds = []
         for kind, depth in _nodes(self._parsed):
             kinds.append(kind)
@@ -57,7 +59,8 @@ class Query:
             if len(kinds) > MAX_NODES:
                 raise ValueError(f"the JMESPath expression has more than {MAX_NODES} parts: {text!r}")
         if wrong := faults(self._parsed, roots):
-            raise ValueError(f"the JMESPath expression {text!r} cannot work: {'; '.join(wrong)}")
+            meant = _meant(text, roots, False)
+            raise ValueError(f"the JMESPath expression {text!r} cannot work: {'; '.join(wrong)}{meant}")
         self._duplicates = not _DUPLICATING.isdisjoint(kinds)
 
     def search(self, document: Any) -> Any:
@@ -74,6 +77,22 @@ class Query:
         except (JMESPathError, RecursionError) as error:
             raise ValueError(str(error)) from error
         return found
+
+
+def _meant(text: str, roots: Collection[str] | None, tell_names: bool) -> str:
+    """The nearest text that is an expression over these roots; else, unless that was told, what there is to look at."""
+    if roots is None:
+        return ""
+    form = other_form(text, roots)
+    if form is not None and len(form) <= MAX_LENGTH:
+        try:
+            parsed = jmespath.compile(form).parsed
+        except (JMESPathError, RecursionError):
+            parsed = None
+        if parsed is not None and not faults(parsed, roots):
+            return f"; did you mean {form!r}?"
+    names = ", ".join(map(repr, roots))
+    return f"; write it as in \"exit_code == `0` && contains(stdout, 'ok')\", over {names}" if tell_names else ""
 
 
 def _nodes(root: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -15,7 +15,8 @@ from attrs import evolve, field, frozen
 
 from galaxy_core.errors import InputError
 from galaxy_core.model.result import ExecutionResult
-from galaxy_core.model.values import EMPTY, copied, frozen_deep, frozen_mapping
+from galaxy_core.model.serial import plain
+from galaxy_core.model.values import EMPTY, frozen_deep, frozen_mapping
 
 #: What a reference may name, apart from ``json.PATH`` (a JMESPath expression) and ``file.NAME``.
 REFERENCE_VALUES = ("stdout", "stderr", "exit_code", "status", "value", "json")
@@ -267,7 +268,7 @@ class Action:
     def to_dict(self) -> dict[str, Any]:
         """The keys of a plan file."""
         arguments = {name: _reference_to_dict(value) for name, value in self.arguments.items()}
-        return {"action": {self.name: copied(arguments)}}
+        return {"action": {self.name: plain(arguments)}}
 
 
 @frozen

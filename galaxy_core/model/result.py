@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
+from galaxy_core.model.reasons import message_of, text_of
+
 
 class TaskStatus(StrEnum):
     """Where a task stands. Members compare equal to their lower-case names."""
@@ -179,7 +181,7 @@ class ExecutionResult:
         return self.status in ("completed", "success") and self.error is None
 
     def __repr__(self) -> str:
-        error = f", error={self.error!r}" if self.error is not None else ""
+        error = f", error={message_of(self.error)!r}" if self.error is not None else ""
         return f"<ExecutionResult {self.task_id!r} {self.status!s}{error}>"
 
     def __eq__(self, other: object) -> bool:
@@ -198,7 +200,7 @@ class ExecutionResult:
             "task_id": self.task_id,
             "status": str(self.status),
             "result": plain(self.result),
-            "error": None if self.error is None else str(self.error),
+            "error": None if self.error is None else text_of(self.error),
             "metadata": plain(self.metadata),
             "start_time": start.isoformat() if start else None,
             "end_time": end.isoformat() if end else None,

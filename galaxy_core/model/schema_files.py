@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any, Final, Literal, NotRequired
 
 from pydantic import ConfigDict, Discriminator, Field, StringConstraints, Tag, TypeAdapter, ValidationError, with_config
@@ -336,8 +337,30 @@ def _keys_at(root: str, item: str, place: tuple[str | int, ...]) -> tuple[str, .
     return _KEYS.get(str(place[-1]), ())
 
 
+#: Tasks that pydantic gets to see at once: it keeps all that is wrong with them in memory before it tells any of it.
+_AT_ONCE: Final = 1000
+
+
 def validated_plan(data: dict[str, Any], findings: Findings) -> PlanDocument | None:
     """`data` as a plan of the right shape; None, and findings, when it is not one."""
+    tasks = data.get("tasks")
+    if type(tasks) is not dict or len(tasks) <= _AT_ONCE:
+        return _validated_plan(data, findings)
+    document = _validated_plan({**data, "tasks": {}}, findings)
+    checked: dict[str, TaskDocument] = {}
+    entries = iter(tasks.items())
+    while (some := dict(islice(entries, _AT_ONCE))) and not findings.stops():
+        part = _validated_plan({"tasks": some}, findings)
+        if part is None:
+            document = None
+        else:
+            checked.update(part["tasks"])
+    if document is not None:
+        document["tasks"] = checked
+    return document
+
+
+def _validated_plan(data: dict[str, Any], findings: Findings) -> PlanDocument | None:
     try:
         return _PLAN.validate_python(data)
     except ValidationError as error:

@@ -13,7 +13,7 @@ import math
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, time
 from pathlib import Path
@@ -31,6 +31,7 @@ from galaxy_core.model.places import (
     lines_of,
     path_text,
     toml_problems,
+    too_many_digits,
 )
 
 #: Bytes of a file, unless the caller says otherwise.
@@ -42,8 +43,18 @@ FORMATS: Final = {".yaml": "yaml", ".yml": "yaml", ".json": "json", ".toml": "to
 NOT_FINITE: Final = "infinity and NaN are not values here"
 TOO_DEEP: Final = f"lies deeper than the {MAX_DEPTH} levels that are read"
 
-_TOO_LARGE: Final = "has more than the {:,} bytes that are read; raise max_bytes if it is meant to be that large"
+_TOO_LARGE: Final = (
+    "has more than the {:,} bytes that are read; if it is meant to be that large, raise max_bytes in Python"
+)
+_NO_TEXT: Final = "is no text: it has zero bytes in it; name another file, or, if this is UTF-16, save it as UTF-8"
 _UTF16_AND_32 = (b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")
+_TOML_NOT_FINITE = re.compile(r"[=\[,]\s*([-+]?(?:inf|nan)\b|[-+]?[\d_.]+[eE]\+?\d{3,})")
+_LONG_NUMBER = re.compile(r"[=\[,]\s*([-+]?[\d_]{4001,})")
+#: The least of each document, as YAML and, nearly, as JSON and TOML have it.
+_SUCH_AS: Final = {
+    "a plan": "tasks: {hello: {run: [echo, hello]}}",
+    "an inventory": "devices: {here: {transport: local}}",
+}
 _AT_LINE = re.compile(r" \(at line (\d+), column \d+\)$")
 
 
@@ -62,12 +73,19 @@ class Source:
         found = [(path_text(place), line or lines.get(place), text) for place, line, text in findings.listed]
         found.sort(key=lambda problem: math.inf if problem[1] is None else problem[1])
         if findings.more:
-            found.append(("", None, f"and {findings.more} more {'problem' if findings.more == 1 else 'problems'}"))
+            found.append(("", None, _rest(findings)))
         return DocumentError(self.name, found)
 
     def refuse_whole(self, text: str, line: int | None = None) -> DocumentError:
         """The error for a problem of the document as such."""
         return DocumentError(self.name, [("", line, text)])
+
+
+def _rest(findings: Findings) -> str:
+    """What is said of the problems that are not listed."""
+    if findings.stopped:
+        return f"and more: after {len(findings.listed) + findings.more:,} problems, no more were looked for"
+    return f"and {findings.more:,} more problem{'' if findings.more == 1 else 's'}"
 
 
 @contextmanager
@@ -109,15 +127,35 @@ def read_source(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Sou
     return source
 
 
+def document_lines(path: str | os.PathLike[str], places: Iterable[Place]) -> dict[Place, int]:
+    """On which line of a plan or inventory file a place such as ``("devices", "pixel", "settings", "port")`` stands.
+
+    For a place that is not in the file, the line of the innermost part around it that is. Of TOML, what lies in inline
+    tables has the line of the key in front of them. Costs a pass over the file. Empty when it cannot be read any more,
+    and without the places that nothing is known of.
+    """
+    try:
+        source, wanted = read_source(path), set(places)
+        found = lines_of(source.format, source.text or "", wanted)
+    except (OSError, ValueError, IndexError):  # somebody has changed it meanwhile
+        return {}
+    return {place: found[place] for place in wanted if place in found}
+
+
 def _decoded(source: Source, raw: bytes) -> str:
     if raw.startswith(_UTF16_AND_32):
         raise source.refuse_whole("is UTF-16 or UTF-32 text; save it as UTF-8", 1)
     try:
-        return raw.decode("utf-8-sig")  # some editors begin UTF-8 with a byte order mark
+        text = raw.decode("utf-8-sig")  # some editors begin UTF-8 with a byte order mark
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
+        if b"\x00" in raw:
+            raise source.refuse_whole(_NO_TEXT) from None
         text = f"byte 0x{raw[error.start]:02x} at offset {error.start} is not UTF-8; save the file as UTF-8"
         raise source.refuse_whole(text, line) from None
+    if "\x00" in text:  # which no format takes, each with words of its own
+        raise source.refuse_whole(_NO_TEXT)
+    return text
 
 
 def text_source(text: str, format: str, name: str, max_bytes: int = MAX_BYTES) -> Source:
@@ -149,11 +187,14 @@ def parse(source: Source, what: str) -> dict[str, Any]:
     assert source.text is not None
     with collector_paused():
         data = _PARSERS[source.format](source)
-    if data is None and not source.text.strip():
-        raise source.refuse_whole(f"is empty; {what} is a mapping of keys to values")
-    if not isinstance(data, dict):
-        raise source.refuse_whole(f"holds {described(data)}; {what} is a mapping of keys to values")
-    return data
+    if isinstance(data, dict):
+        return data
+    said = [line for line in map(str.strip, source.text.split("\n")) if line] if data is None else []
+    found = f"holds {described(data)}"
+    if data is None and all(line.startswith("#") for line in said):
+        found = "holds nothing but comments" if said else "is empty"
+    such_as = f", such as {_SUCH_AS[what]}" if what in _SUCH_AS else ""
+    raise source.refuse_whole(f"{found}; {what} is a mapping of keys to values{such_as}")
 
 
 def described(value: Any, show: bool = True) -> str:
@@ -279,13 +320,21 @@ def _parse_toml(source: Source) -> Any:
     except RecursionError:
         raise source.refuse_whole(TOO_DEEP) from None
     except _NotFiniteError:
-        raise source.refuse_whole(NOT_FINITE) from None
+        raise source.refuse_whole(NOT_FINITE, _line_of(_TOML_NOT_FINITE, source)) from None
     except ValueError as error:  # an integer longer than Python takes
-        raise source.refuse_whole(str(error)) from None
+        found = _LONG_NUMBER.search(source.text or "")
+        text = str(error) if found is None else too_many_digits(found[1])
+        raise source.refuse_whole(text, _line_of(_LONG_NUMBER, source)) from None
     if not data and not (source.text or "").strip():
         return None
     _refuse_depth(source, data)
     return data
+
+
+def _line_of(pattern: re.Pattern[str], source: Source) -> int | None:
+    """The line of the first match: a guess, because what stands in a text is not told from what is a value."""
+    found = pattern.search(source.text or "")
+    return None if found is None else (source.text or "").count("\n", 0, found.start(1)) + 1
 
 
 def _refuse_depth(source: Source, data: Any) -> None:

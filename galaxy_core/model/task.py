@@ -207,7 +207,7 @@ class TaskStar(TaskSpec):
         if not self._target_device_id:
             raise ValueError(f"No device assigned to task {self._task_id}")
         if problems := self._unrunnable():
-            raise InvalidPlanError(problems, f"Task {self._task_id} cannot run")
+            raise InvalidPlanError(problems, f"Task {self._task_id!r} cannot run")
         more = {} if self._request is None else {"request": self._request}
         start = time.time()
         try:

@@ -241,7 +241,11 @@ def _add_syntax_problem(findings: Findings, text: str, error: yaml.YAMLError) ->
 
 
 def yaml_tokens(text: str) -> Iterator[Token]:
-    """The steps through a text that is known to be YAML of ours."""
+    """The steps through a text that is known to be YAML of ours.
+
+    Raises:
+        ValueError: it is not, because somebody has changed it since.
+    """
     loader = _Loader(text)
     try:
         while True:
@@ -260,5 +264,7 @@ def yaml_tokens(text: str) -> Iterator[Token]:
                 yield Token("[", "", line)
             elif kind in (yaml.MappingEndEvent, yaml.SequenceEndEvent):
                 yield Token("}", "", line)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
     finally:
         loader.dispose()

@@ -13,6 +13,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+import anyio
+
+from galaxy_core.model.reasons import is_failure
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -31,7 +35,9 @@ def spawn(function: Callable[[], Awaitable[None]], name: str) -> None:
     async def guarded() -> None:
         try:
             await function()
-        except Exception:  # nobody awaits a background task: the log receives it
+        except BaseException as error:  # nobody awaits a background task: the log receives it
+            if not is_failure(error, anyio.get_cancelled_exc_class()):
+                raise
             logger.exception("background task %s failed", name)
 
     if "trio" in sys.modules and _in_trio():
@@ -44,19 +50,6 @@ def spawn(function: Callable[[], Awaitable[None]], name: str) -> None:
     task = asyncio.get_running_loop().create_task(guarded(), name=name)
     _kept.add(task)
     task.add_done_callback(_kept.discard)
-
-
-def is_cancelled() -> bool:
-    """Whether the background task that asks was itself told to stop.
-
-    On asyncio, whoever awaits a task that somebody else cancelled gets the same exception as if it were cancelled.
-    """
-    if "trio" in sys.modules and _in_trio():
-        return True
-    import asyncio
-
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 def _in_trio() -> bool:

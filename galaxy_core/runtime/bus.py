@@ -20,7 +20,9 @@ import anyio.lowlevel
 
 from galaxy_core.extension.interfaces import IEventObserver
 from galaxy_core.model.events import Event, EventType
-from galaxy_core.runtime.background import is_cancelled, spawn
+from galaxy_core.model.reasons import is_failure
+from galaxy_core.runtime.background import spawn
+from galaxy_core.runtime.blaming import how_it_failed
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 
 logger = logging.getLogger("galaxy_core.bus")
@@ -73,8 +75,13 @@ class Mailbox:
 
     @property
     def name(self) -> str:
-        """The observer's name for messages."""
-        return str(getattr(self.observer, "name", None) or type(self.observer).__name__)
+        """The observer's name for messages, even if it has none."""
+        try:
+            return str(getattr(self.observer, "name", None) or type(self.observer).__name__)
+        except BaseException as error:  # whoever reads the message gets the type
+            if not is_failure(error):
+                raise
+            return type(self.observer).__name__
 
     def add(self, where: Where, types: Types) -> None:
         """Hear events of these types, too, where `where` agrees."""
@@ -139,12 +146,9 @@ class Mailbox:
             answer = deliver(what)
             if answer is not None and inspect.isawaitable(answer):
                 await answer
-        except Exception:  # the observer's own error: the log receives it, under the observer's name
-            logger.exception("observer %s raised while hearing %s", self.name, _named(what))
-        except anyio.get_cancelled_exc_class():
-            if is_cancelled():
-                raise
-            logger.exception("observer %s was cancelled from within while hearing %s", self.name, _named(what))
+        except BaseException as error:  # the observer's own error: the log receives it, under the observer's name
+            how = how_it_failed(error)
+            logger.exception("observer %s %s, while hearing %s", self.name, how, _named(what))
 
     def _tell_waiters(self, *, all_of_them: bool = False) -> None:
         left = []

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from galaxy_core.errors import (
+    KEPT_PROBLEMS,
     AssignmentError,
     GalaxyError,
     InvalidPlanError,
@@ -25,10 +26,12 @@ from galaxy_core.runtime.placing import no_fit
 
 def check_tasks(constellation: TaskConstellation) -> None:
     """What the graph's invariants do not cover: numbers of single tasks, and what they take from each other."""
-    problems = []
+    problems: list[str] = []
     paths: dict[str, str | None] = {}  # by their text, because many tasks look at the same place
     for task_id, task in constellation._tasks.items():
         request = task._request
+        if len(problems) > KEPT_PROBLEMS:
+            break  # nobody reads more, and a plan may be wrong in each of 200,000 tasks
         if task._status is TaskStatus.RUNNING:
             problems.append(
                 f"task {task_id!r} is running already, for nobody: end it first (mark_task_completed, or task.cancel())"
@@ -106,11 +109,16 @@ def check_all_assigned(constellation: TaskConstellation, book: LaneBook) -> None
     if without or invalid:
         raise AssignmentError(
             "Device assignment validation failed:\n"
-            + (f"Tasks without device assignment: {without}\n" if without else "")
-            + (f"Tasks with invalid device IDs: {invalid}\n" if invalid else "")
+            + (f"Tasks without device assignment: {_listed(without)}\n" if without else "")
+            + (f"Tasks with invalid device IDs: {_listed(invalid)}\n" if invalid else "")
             + f"Available devices: {list(book.lanes)}\n"
             "Please provide either 'device_assignments' or 'assignment_strategy' parameter."
         )
+
+
+def _listed(names: list[str]) -> str:
+    """A list as text, not longer than anybody reads."""
+    return f"{names[:20]} and {len(names) - 20} more" if len(names) > 20 else str(names)
 
 
 def check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
@@ -141,7 +149,7 @@ def classes_to_place(constellation: TaskConstellation, device_assignments: Mappi
 
 def check_requests(constellation: TaskConstellation, book: LaneBook) -> None:
     """Before anything runs: the transport of each task's device takes its request."""
-    problems: list[GalaxyError] = []
+    problems: list[str] = []
     for task in constellation._tasks.values():
         lane = book.lanes.get(task._target_device_id or "")
         if lane is None or lane.transport is None or task._status not in UNSTARTED:
@@ -151,6 +159,8 @@ def check_requests(constellation: TaskConstellation, book: LaneBook) -> None:
         try:
             check_request(lane.transport, task._request, task, lane.device_id)
         except GalaxyError as error:
-            problems.append(error)
+            problems.append(str(error))
+            if len(problems) > KEPT_PROBLEMS:
+                break  # as above
     if problems:
-        raise InvalidPlanError([str(problem) for problem in problems[:50]])
+        raise InvalidPlanError(problems)

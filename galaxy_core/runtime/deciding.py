@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import inspect
 import logging
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import anyio
 
 from galaxy_core.errors import HookError
-from galaxy_core.extension.hookimpls import said
 from galaxy_core.extension.interfaces import RunInfo
 from galaxy_core.extension.registry import HookCall, PluginRegistry
+from galaxy_core.model.reasons import shown
+from galaxy_core.runtime.blaming import how_it_failed
 
 logger = logging.getLogger("galaxy_core.plugins")
 
@@ -31,9 +31,15 @@ async def review_run(plugins: PluginRegistry, run: RunInfo) -> list[tuple[str, s
             refusals.append((call.plugin, str(error)))
             continue
         if answer is not None:
-            reason = answer if isinstance(answer, str) else f"returned {answer!r} instead of None or a reason"
-            refusals.append((call.plugin, reason))
+            refusals.append((call.plugin, refusal_in(answer)))
     return refusals
+
+
+def refusal_in(answer: Any) -> str:
+    """The reason in the answer of a policy that has not agreed."""
+    if not issubclass(type(answer), str):
+        return f"returned {shown(answer)} instead of None or a reason"
+    return str.strip(answer) or "without a reason (it returned an empty text)"
 
 
 async def tell_finished(plugins: PluginRegistry, run: RunInfo, result: Mapping[str, Any]) -> None:
@@ -58,13 +64,27 @@ async def answer_of(call: HookCall, hook: str, timeout_s: float | None = None, *
             answer = call.function(**arguments)
             if inspect.isawaitable(answer):
                 answer = await answer
-        except Exception as error:  # the caller receives it as the cause: a plugin broke
-            raise HookError(call.plugin, hook, f"raised {said(error)}") from error
-        except anyio.get_cancelled_exc_class() as error:
-            if anyio.current_effective_deadline() == -math.inf:
-                raise
-            # Nobody cancelled this call: a task of the plugin's own was, and the plugin let the exception out.
-            raise HookError(call.plugin, hook, "was cancelled from within") from error
+        except BaseException as error:  # the caller receives it as the cause: a plugin broke
+            raise HookError(call.plugin, hook, how_it_failed(error)) from error
     if scope.cancelled_caught:
         raise HookError(call.plugin, hook, f"did not answer within {limit_s:g} s")
+    return answer
+
+
+def answer_now(call: HookCall, hook: str, **arguments: Any) -> Any:
+    """What one implementation answers to somebody who does not wait.
+
+    Raises:
+        HookError: it raised, or would answer later.
+    """
+    try:
+        answer = call.function(**arguments)
+    except BaseException as error:  # the caller receives it as the cause: a plugin broke
+        raise HookError(call.plugin, hook, how_it_failed(error)) from error
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
+        raise HookError(
+            call.plugin, hook, "has to be waited for, and whoever asks cannot wait; use synchronizer.edit(…)"
+        )
     return answer

@@ -7,25 +7,38 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from attrs import evolve
 
 from galaxy_core.errors import EditConflictError, EditError, EditProblem, HookError
 from galaxy_core.extension.interfaces import ProposedEdit
-from galaxy_core.model.changes import Changes
+from galaxy_core.model.changes import NO_EDITS, Changes, Own
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.edits import ReplacePlan, Transaction
-from galaxy_core.model.events import EventType
+from galaxy_core.model.events import ConstellationEvent, EventType
 from galaxy_core.model.result import new_id
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.deciding import answer_of
+from galaxy_core.runtime.deciding import answer_now, answer_of, refusal_in
 from galaxy_core.runtime.drafts import Committed, Draft
 from galaxy_core.runtime.feasible import unfeasible
 
 if TYPE_CHECKING:
     from galaxy_core.extension.registry import HookCall, PluginRegistry
     from galaxy_core.model.preview import Preview
+    from galaxy_core.runtime.bus import EventBus
+    from galaxy_core.runtime.clock import Clock
     from galaxy_core.runtime.flow import Flow
 
 Say = Callable[[EventType, str, Mapping[str, Any]], None]
+
+
+def announce(
+    bus: EventBus, clock: Clock, run: Flow | None, kind: EventType, constellation_id: str, data: Mapping[str, Any]
+) -> None:
+    """Publish what became of an edit of a plan, which may run, if anybody listens."""
+    if bus.wants(kind):
+        state = run.constellation.state.value if run is not None else "unknown"
+        more = {**data, "constellation_id": constellation_id}
+        bus.post((ConstellationEvent(kind, "synchronizer", clock.wall(), more, constellation_id, state),))
 
 
 class Desk:
@@ -140,17 +153,67 @@ class Desk:
             if stand_in is not None:
                 stand_in.close("it was reviewed")
 
-    def merge(self, plan: TaskConstellation, proposed: TaskConstellation, author: str = "") -> Committed:
+    def agreed(self, plan: TaskConstellation, transaction: Transaction) -> Changes:
+        """What an edit whose author does not wait comes to, checked and reviewed: `apply` it at once.
+
+        Told by an event when it is refused. A plugin that would answer later has not agreed.
+
+        Raises:
+            EditError, EditConflictError: it cannot be, or a review refused it.
+        """
+        plan.track_edits()
+        with self._refusal_told(plan, transaction, new_id()):
+            changes = self._sound(plan, transaction)
+            reviews, revision = self._reviews(), plan.revision
+            if reviews and not changes.is_empty:
+                answers = ((call, self._answer_now(call, plan, transaction)) for call in reviews)
+                problems = [_refusal(call, answer) for call, answer in answers if answer is not None]
+                if problems:
+                    raise EditError(problems, f"The edit {str(transaction)!r}")
+                if plan.revision != revision and transaction.base_revision is None:
+                    # A review is anybody's code. What it has edited, the author has not seen, and does not take back.
+                    transaction = evolve(transaction, base_revision=revision)
+                changes = self._sound(plan, transaction)
+            return changes
+
+    def _answer_now(self, call: HookCall, plan: TaskConstellation, transaction: Transaction) -> Any:
+        proposed = ProposedEdit(plan.constellation_id, transaction, self.preview(plan, transaction))
+        try:
+            return answer_now(call, "galaxy_review_edit", edit=proposed)
+        except HookError as error:
+            return str(error)
+
+    def apply(self, changes: Changes, kind: EventType) -> Committed:
+        """Make the changes that were `agreed`, and tell of them."""
+        return self._apply(changes, new_id(), kind)
+
+    def merge(
+        self,
+        plan: TaskConstellation,
+        proposed: TaskConstellation,
+        author: str = "",
+        base: int | None = None,
+        own: dict[int, Mapping[object, int]] | None = None,
+    ) -> Committed:
         """Make `plan` what `proposed` says, by ids, as far as it has not started, and tell of it. Nobody reviews it:
         whoever answers by an event cannot wait.
 
+        With `base`, what others have edited since that revision is not taken back. `own` is what the author's earlier
+        answers made (see `Changes`); this one is added to it.
+
         Raises:
+            EditConflictError: it would take back what somebody else has edited since `base`. Nothing was changed.
             EditError: the merged plan would break I1 to I3. Nothing was changed.
         """
         what = f"Merge of {proposed.constellation_id}"
-        transaction, edit_id = Transaction([ReplacePlan(proposed)], None, what, author), new_id()
+        transaction, edit_id = Transaction([ReplacePlan(proposed)], base, what, author), new_id()
         with self._refusal_told(plan, transaction, edit_id):
-            return self._apply(self._sound(plan, transaction), edit_id, EventType.EDIT_COMMITTED)
+            changes = self._sound(plan, transaction, own or NO_EDITS)
+            before = changes.touched_before()
+            committed = self._apply(changes, edit_id, EventType.EDIT_COMMITTED)
+            if own is not None and not changes.is_empty:
+                own[committed.revision] = before
+            return committed
 
     @contextmanager
     def _refusal_told(self, plan: TaskConstellation, transaction: Transaction, edit_id: str) -> Iterator[None]:
@@ -176,8 +239,8 @@ class Desk:
         self._tell(kind, edit_id, transaction, plan.constellation_id, before=before, revision=plan.revision, diff=diff)
         return Committed(edit_id, plan.constellation_id, plan.revision, transaction, inverse)
 
-    def _sound(self, plan: TaskConstellation, transaction: Transaction) -> Changes:
-        changes = Changes(plan, transaction)
+    def _sound(self, plan: TaskConstellation, transaction: Transaction, own: Own = NO_EDITS) -> Changes:
+        changes = Changes(plan, transaction, own)
         error = changes.refused()
         run = self._run_of(plan.constellation_id)
         if error is None and run is not None and run.constellation is plan:
@@ -214,8 +277,7 @@ class Desk:
             except HookError as error:
                 answer = str(error)
             if answer is not None:
-                reason = answer if isinstance(answer, str) else f"returned {answer!r} instead of None or a reason"
-                problems.append(EditProblem("refused", f"plugin {call.plugin} refuses: {reason}", None, call.plugin))
+                problems.append(_refusal(call, answer))
             if draft.is_over:
                 problems.append(EditProblem("over", "its time was over before it was reviewed"))
                 break
@@ -233,3 +295,7 @@ class Desk:
             "base_revision": transaction.base_revision,
         }
         self._say(kind, constellation_id, {**about, **more})
+
+
+def _refusal(call: HookCall, answer: Any) -> EditProblem:
+    return EditProblem("refused", f"plugin {call.plugin} refuses: {refusal_in(answer)}", None, call.plugin)

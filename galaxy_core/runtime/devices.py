@@ -327,7 +327,7 @@ class ConstellationDeviceManager:
         ("connection_error"), the `timeout` seconds passed ("timeout_error") or it failed ("general_error").
 
         Raises:
-            ValueError: the device is not registered, or not connected.
+            ValueError: the device is not registered, or not connected; the timeout is not positive.
         """
         lane = self.lane_book.lanes.get(device_id)
         if lane is None:

@@ -11,7 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.abc
@@ -30,7 +30,10 @@ from galaxy_core.runtime.placer import Placer
 from galaxy_core.runtime.reports import Reports
 from galaxy_core.runtime.timers import Timers
 
-_FAILED, _CANCELLED = TaskStatus.FAILED, TaskStatus.CANCELLED
+if TYPE_CHECKING:
+    from galaxy_core.runtime.desk import Desk
+
+_RUNNING, _FAILED, _CANCELLED = TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.CANCELLED
 
 #: Which reason for interrupting an attempt outweighs which.
 _WEIGHT = {None: 0, "timeout": 1, "lost": 2, "cancel": 3}
@@ -56,6 +59,11 @@ class Worker:
         assert self.lane is not None
         task, self.task, self.lease = self.task, None, 0
         return task, self.lane
+
+    def was_at(self, task: TaskStar) -> bool:
+        """Whether its attempt is what a task is at: nobody has ended that by hand, or even begun another one."""
+        assert self.attempt is not None
+        return task._status is _RUNNING and task._attempts == self.attempt.number
 
     def interrupt(self, reason: str) -> None:
         """Cancel the present attempt because of "timeout", "lost" or "cancel"; of several reasons the last of these.
@@ -112,6 +120,7 @@ class Flow(ABC):
         clock: Clock,
         *,
         editing: Editing | None,
+        desk: Desk,
         artifacts: Artifacts,
         logger: logging.Logger,
     ) -> None:
@@ -120,6 +129,7 @@ class Flow(ABC):
         self.placer = placer
         self.clock = clock
         self.editing = editing
+        self.desk = desk
         self.artifacts = artifacts
         self.reports = Reports(constellation, bus, clock)
         self.bus = bus
@@ -426,9 +436,14 @@ class Flow(ABC):
         self.reports.ended(task, task._status, task._result, task._error, ready, at)
         self._carry_on(ready, skipped, at)
 
+    def given_up(self, task: TaskStar, lane: Lane) -> None:
+        """An attempt is over that nobody waits for: somebody has ended its task meanwhile, and may have retried it."""
+        lane.release()
+        self.task_freed((task,), ())
+
     def task_freed(self, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         """Listener: an edit, or a retry by hand, made tasks ready, or decided that they are skipped."""
-        still = [task for task in ready if self._can_start(task) and task not in self.backing_off]
+        still = [task for task in ready if self._can_start(task)]
         for task in still:
             self.held.pop(task, None)
         self._carry_on(still, skipped, self._wall())
@@ -436,7 +451,10 @@ class Flow(ABC):
             self.release()
 
     def _can_start(self, task: TaskStar) -> bool:
-        return task._status in UNSTARTED and not task._pending and task._owner is self.constellation
+        if task._status not in UNSTARTED or task._pending or task._owner is not self.constellation:
+            return False
+        # What is tried again waits until its back-off, and even an attempt that nobody waits for, are over (I1).
+        return not task._attempts or (task not in self.backing_off and self.worker_of(task) is None)
 
     def task_removed(self, task: TaskStar) -> None:
         """Listener: a task that had not started was taken out."""

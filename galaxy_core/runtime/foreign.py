@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, ref
 from galaxy_core.errors import NoDevicesError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome
 from galaxy_core.model.device import Device, DeviceStatus, DeviceType
+from galaxy_core.model.reasons import message_of
 from galaxy_core.model.task import DEFAULT_TIMEOUT_S
 from galaxy_core.runtime.lanes import LaneBook
 
@@ -84,7 +85,8 @@ class ForeignLanes(LaneBook):
         try:
             connected = list(manager.get_connected_devices())
         except Exception as error:  # the caller receives it, as the cause
-            raise NoDevicesError(f"No available devices for assignment: the device manager raised {error!r}") from error
+            why = f"the device manager raised {message_of(error)}"
+            raise NoDevicesError(f"No available devices for assignment: {why}") from error
         for device_id in connected:
             lane = self.lanes.get(device_id) or self.add(self._describe(device_id))
             if lane.session is None:

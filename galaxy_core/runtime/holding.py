@@ -59,8 +59,11 @@ def is_reached(task: TaskStar, task_ids: Container[str]) -> bool:
 
     What else they lead to waits for such a task, and need not be held. O(in-degree).
     """
-    if task._task_id in task_ids:
-        return True
+    return task._task_id in task_ids or follows(task, task_ids)
+
+
+def follows(task: TaskStar, task_ids: Container[str]) -> bool:
+    """Whether a task that could start could do so because one of these has ended. O(in-degree)."""
     queue, seen = [task], {task}
     for at in queue:  # it grows
         for line in at._in:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import anyio
 
 from galaxy_core.errors import RunError
 from galaxy_core.extension.interfaces import Journal, JournalWriter, RunInfo
 from galaxy_core.model.events import Event
+from galaxy_core.model.reasons import text_of
+from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.bus import STALL_S, EventBus
 from galaxy_core.runtime.run import Run
+
+logger = logging.getLogger("galaxy_core.plugins")
 
 #: Seconds that a journal has, once its run is over, to keep what it has not kept yet.
 CLOSING_S = 60.0
@@ -43,8 +48,8 @@ class JournalTap:
         try:
             with anyio.CancelScope() as self._writing:
                 await self._writer.write(mine)
-        except Exception as error:  # the caller of the run receives it, from `check`
-            self._failure = error
+        except BaseException as error:  # the caller of the run receives it, from `check`
+            self._failure = blamed(error, "journal", self._journal_name)
             self._run.cancel("its journal failed")
 
     async def close(self, bus: EventBus) -> None:
@@ -69,7 +74,7 @@ class JournalTap:
         constellation_id = self._run.constellation.constellation_id
         if self._failure is not None:
             raise RunError(
-                f"run of {constellation_id!r} was cancelled because its journal failed: {self._failure}"
+                f"run of {constellation_id!r} was cancelled because its journal failed: {text_of(self._failure)}"
             ) from self._failure
         if self._gave_up:
             raise RunError(
@@ -85,23 +90,33 @@ async def journalled(journal: Journal, run: Run, info: RunInfo, bus: EventBus) -
     Raises:
         RunError: the journal cannot be opened, written to or closed; its error is chained.
     """
-    async with AsyncExitStack() as stack:
-        with _blamed("open", journal, info):
-            writer = await stack.enter_async_context(journal.open(info))
-        tap = JournalTap(journal.name, writer, run)
+    with _blamed("open", journal, info):
+        opened = journal.open(info)
+        writer = await opened.__aenter__()
+    tap = JournalTap(journal.name, writer, run)
+    try:
         bus.subscribe(tap)
         try:
             yield
         finally:
             await tap.close(bus)
         tap.check()
-        with _blamed("close", journal, info):
-            await stack.aclose()
+    except BaseException as error:
+        try:
+            with _blamed("close", journal, info):
+                await opened.__aexit__(type(error), error, error.__traceback__)
+        except RunError as broken:  # the log receives it: the caller hears of what came first
+            logger.error("%s", broken, exc_info=broken)  # noqa: TRY400  the journal's trouble, not the run's
+        raise
+    with _blamed("close", journal, info):
+        await opened.__aexit__(None, None, None)
 
 
 @contextmanager
 def _blamed(what: str, journal: Journal, info: RunInfo) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # the caller of the run receives it, as the cause
-        raise RunError(f"run of {info.constellation_id!r} cannot {what} journal {journal.name!r}: {error}") from error
+    except BaseException as error:  # the caller of the run receives it, as the cause
+        failure = blamed(error, "journal", journal.name)
+        why = f"run of {info.constellation_id!r} cannot {what} journal {journal.name!r}: {text_of(failure)}"
+        raise RunError(why) from failure

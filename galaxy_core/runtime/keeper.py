@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
@@ -11,6 +13,7 @@ from galaxy_core.extension.interfaces import Session
 from galaxy_core.model.device import DeviceStatus
 from galaxy_core.model.events import EventType
 from galaxy_core.model.reasons import message_of
+from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.lanes import Lane
 
 if TYPE_CHECKING:
@@ -73,9 +76,10 @@ class Keeper:
                 except (PluginError, SecretError, SettingsError, UnknownTransportError) as error:
                     failures = manager.max_retries + 1  # trying again would find the same
                     self._detach(error)
-                except Exception as error:  # the device's status and the events carry it to whoever asks
+                except BaseException as error:  # the device's status and the events carry it to whoever asks
+                    failure = blamed(error, "transport", lane.device.transport)
                     failures = 1 if self._attached else failures + 1
-                    self._detach(error)
+                    self._detach(failure)
                 if self._stopping or failures > manager.max_retries:
                     break
                 self.settled.set()
@@ -90,11 +94,8 @@ class Keeper:
         lane.transport = transport
         now = anyio.current_time
         with anyio.CancelScope(deadline=now() + CONNECT_TIMEOUT_S) as self._scope:
-            async with transport.open(lane.device, settings) as session:
-                lacks = [name for name in ("execute", "probe") if not callable(getattr(session, name, None))]
-                if lacks:
-                    what = f"transport {lane.device.transport!r} opened {type(session).__name__}, which has no"
-                    raise PluginError(lane.device.transport, f"{what} {' and no '.join(lacks)}: that is no session")
+            async with _connection(transport.open(lane.device, settings), lane.device.transport) as session:
+                _check_session(session, lane.device.transport)
                 self._scope.deadline = float("inf")
                 self._attach(session)
                 await self._watch(session)
@@ -118,8 +119,8 @@ class Keeper:
                 try:
                     await session.probe()
                     continue
-                except Exception as error:  # the keeper itself receives it: the session is closed and opened again
-                    why = message_of(error)
+                except BaseException as error:  # the keeper itself receives it: the session is closed and opened again
+                    why = message_of(blamed(error, "transport", self.lane.device.transport))
             if self._broken is None and not self._stopping:
                 self._broken = DeviceLostError(self.lane.device_id, f"probe: {why}")
 
@@ -161,3 +162,28 @@ class Keeper:
         lane.book.changed(lane)
         self.settled.set()
         self.ended.set()
+
+
+def _connection(opened: Any, transport: str) -> AbstractAsyncContextManager[Session]:
+    """What `open` returned, if it can be entered.
+
+    Raises:
+        PluginError: it cannot.
+    """
+    if all(callable(getattr(type(opened), name, None)) for name in ("__aenter__", "__aexit__")):
+        return opened  # type: ignore[no-any-return]  # it was looked at
+    if inspect.iscoroutine(opened):
+        opened.close()  # nobody will await it, and Python would warn of that
+    what = f"transport {transport!r}: its `open` returned {type(opened).__name__} instead of an asynchronous context"
+    raise PluginError(transport, f"{what} manager that yields a session; put @asynccontextmanager above it")
+
+
+def _check_session(session: object, transport: str) -> None:
+    """
+    Raises:
+        PluginError: it is none.
+    """
+    lacks = [name for name in ("execute", "probe") if not callable(getattr(session, name, None))]
+    if lacks:
+        what = f"transport {transport!r} opened {type(session).__name__}, which has no {' and no '.join(lacks)}"
+        raise PluginError(transport, f"{what}: that is no session. `open` yields an object that has both")

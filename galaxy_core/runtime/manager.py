@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 from weakref import WeakSet
@@ -9,10 +10,12 @@ from weakref import WeakSet
 from galaxy_core.errors import AssignmentError, NoDevicesError, UnknownDeviceError
 from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.events import EventType, TaskEvent
 from galaxy_core.model.result import UNSTARTED
 from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.devices import component_logger, registry_of
-from galaxy_core.runtime.foreign import lanes_of
+from galaxy_core.runtime.foreign import is_ours, lanes_of
 from galaxy_core.runtime.lanes import DEFAULT_ESTIMATE_S, LaneBook, needs_of
 from galaxy_core.runtime.placing import ask, no_fit
 
@@ -21,7 +24,8 @@ class ConstellationManager:
     """Assigns devices to tasks by strategies that plugins bring, and keeps track of constellations.
 
     `device_manager` may be any object with ``get_connected_devices()``, ``device_registry.get_device_info(id)`` and
-    ``assign_task_to_device(…)``. `plugins` is a registry, or plugin objects to use beside the installed ones.
+    ``assign_task_to_device(…)``. `plugins` is a registry, or plugin objects to use beside the installed ones;
+    `event_bus` by default that of our own device managers, else the one of the process.
     """
 
     def __init__(
@@ -30,8 +34,10 @@ class ConstellationManager:
         enable_logging: bool = True,
         *,
         plugins: PluginRegistry | Iterable[object] | None = None,
+        event_bus: EventBus | None = None,
     ) -> None:
         self.device_manager = device_manager
+        self._event_bus = event_bus
         theirs = getattr(device_manager, "plugins", None)  # a foreign manager may have something else of that name
         shared = theirs if plugins is None and isinstance(theirs, PluginRegistry) else plugins
         self.plugins: PluginRegistry = registry_of(shared)
@@ -62,15 +68,17 @@ class ConstellationManager:
         device_preferences: Mapping[str, str] | None = None,
         *,
         available: bool = True,
+        insist: bool = True,
     ) -> dict[str, str]:
         """Assign a device to every task that has not started and is not pinned; all of them, or none.
 
-        Preferences are kept to the letter. With ``available=False`` devices count that are registered but not
-        connected, as for a preview. Returns the device id of every task that has one.
+        Preferences are kept to the letter. With ``insist=False`` one that cannot be kept is dropped: the strategy
+        places the task, and a TASK_ASSIGNED event tells where, and why. With ``available=False`` devices count that are
+        registered but not connected, as for a preview. Returns the device id of every task that has one.
 
         Raises:
-            ValueError: no device manager or device, an unknown strategy, a preference that is unavailable or does not
-                fit, a pin on an unknown device, or a task that fits nowhere.
+            ValueError: no device manager or device, an unknown strategy, a preference that is unavailable, does not fit
+                or contradicts a pin, a pin on an unknown device, or a task that fits nowhere.
             StrategyError: the strategy raised, or returned what cannot be used.
         """
         book = self.lanes()
@@ -80,7 +88,7 @@ class ConstellationManager:
                 + ("; ".join(f"{k}: {v}" for k, v in book.missing((None, frozenset())).items()) or "none is registered")
             )
         chosen = self.plugins.strategy(strategy)
-        placed = self._preferred(constellation, book, device_preferences or {}, available)
+        placed, dropped = self._preferred(constellation, book, device_preferences or {}, available, insist)
         open_tasks = []
         for task in constellation._tasks.values():
             if task._status in UNSTARTED and task._task_id not in placed:
@@ -94,6 +102,7 @@ class ConstellationManager:
         for task_id, device_id in placed.items():
             constellation._tasks[task_id]._target_device_id = device_id
         self._assigned.add(constellation)
+        self._tell_dropped(constellation, dropped)
         self._logger.info("assigned %d tasks of %s by %s", len(placed), constellation.constellation_id, strategy)
         return {
             task._task_id: task._target_device_id
@@ -102,26 +111,43 @@ class ConstellationManager:
         }
 
     def _preferred(
-        self, constellation: TaskConstellation, book: LaneBook, preferences: Mapping[str, str], available: bool
-    ) -> dict[str, str]:
-        placed = {}
+        self,
+        constellation: TaskConstellation,
+        book: LaneBook,
+        preferences: Mapping[str, str],
+        available: bool,
+        insist: bool,
+    ) -> tuple[dict[str, str], dict[str, tuple[str, str]]]:
+        """The device of each task whose preference is kept; of the others, which one it was, and why not."""
+        placed, dropped = {}, {}
         for task_id, device_id in preferences.items():
             task = constellation._known(task_id)
             if task._status not in UNSTARTED:
                 continue
-            lane = book.lanes.get(device_id)
-            if lane is None:
+            lack = _unavailable(task, device_id, book, available)
+            if lack is None:
+                placed[task_id] = device_id
+            elif not insist:
+                dropped[task_id] = device_id, lack
+            elif device_id not in book.lanes:
                 raise UnknownDeviceError(device_id, book.lanes, f"Preference of task {task_id!r}: ")
-            lack = lane.device.lacks(*needs_of(task))
-            if lack is None and available and lane.session is None:
-                lack = f"is {lane.status.value}"
-            if lack is not None:
+            else:
                 raise AssignmentError(
                     f"Task {task_id!r} prefers device {device_id!r}, which {lack}. "
                     "Drop the preference, or make the device available."
                 )
-            placed[task_id] = device_id
-        return placed
+        return placed, dropped
+
+    def _tell_dropped(self, constellation: TaskConstellation, dropped: Mapping[str, tuple[str, str]]) -> None:
+        theirs = self.device_manager.event_bus if is_ours(self.device_manager) else None
+        bus = self._event_bus or theirs or get_event_bus()
+        if dropped and bus.wants(EventType.TASK_ASSIGNED):
+            about, now = {"constellation_id": constellation.constellation_id}, time.time()
+            for task_id, (preferred, why) in dropped.items():
+                device_id = constellation._tasks[task_id]._target_device_id
+                data = {**about, "device_id": device_id, "preferred_device_id": preferred, "reason": why}
+                kind, source_id = EventType.TASK_ASSIGNED, "constellation_manager"
+                bus.post((TaskEvent(kind, source_id, now, data, task_id, "pending"),))
 
     def _check_pin(self, task: TaskStar, book: LaneBook) -> None:
         device_id = task._target_device_id or ""
@@ -280,3 +306,15 @@ class ConstellationManager:
 
 def _estimate(task: TaskStar) -> float:
     return DEFAULT_ESTIMATE_S if task._estimate_s is None else task._estimate_s
+
+
+def _unavailable(task: TaskStar, device_id: str, book: LaneBook, available: bool) -> str | None:
+    """Why a task cannot have the device that it prefers, as a verb and what follows; None when it can."""
+    lane = book.lanes.get(device_id)
+    if lane is None:
+        return "is not registered"
+    if task._pinned and task._target_device_id != device_id:
+        return f"is not {task._target_device_id!r}, to which the task is pinned"
+    if (lack := lane.device.lacks(*needs_of(task))) is not None:
+        return lack
+    return f"is {lane.status.value}" if available and lane.session is None else None

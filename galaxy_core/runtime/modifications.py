@@ -16,10 +16,10 @@ import anyio
 
 from galaxy_core.errors import PlanError
 from galaxy_core.model.constellation import TaskConstellation
-from galaxy_core.model.events import ConstellationEvent, Event, EventType, TaskEvent
+from galaxy_core.model.events import Event, EventType, TaskEvent
 from galaxy_core.model.result import TaskStatus
 from galaxy_core.runtime.background import spawn
-from galaxy_core.runtime.desk import Desk
+from galaxy_core.runtime.desk import Desk, announce
 from galaxy_core.runtime.holding import TimeoutPolicy
 from galaxy_core.runtime.merging import merge_states
 
@@ -52,6 +52,10 @@ class Modifications:
             lambda: getattr(orchestrator, "plugins", None), self._say, self.stir, lambda: self.timeout_s, self._run_of
         )
         self._pending: dict[Key, float] = {}  # until when each is waited for, in the event loop's time
+        # By constellation and task: the revision at which its end was told, which is what an answer to it has to know.
+        self._told_at: dict[str, dict[str, int]] = {}
+        # By constellation and author: what their answers made; see Changes.
+        self._own: dict[tuple[str, str], dict[int, Mapping[object, int]]] = {}
         self._late: dict[str, set[str]] = {}  # tasks by constellation: given up, an answer that still comes is refused
         self._told_by: dict[str, str] = {}  # by constellation: as which source its run told ends; the bus repeats them
         self._at_rest: dict[str, None] = {}  # constellations that do not run, of which something is kept, oldest first
@@ -120,6 +124,10 @@ class Modifications:
             return
         self._late.get(key[0], set()).discard(key[1])
         self._pending[key] = anyio.current_time() + self.timeout_s
+        run = self._run_of(key[0])
+        if run is not None:
+            run.constellation.track_edits()
+            self._told_at.setdefault(key[0], {})[key[1]] = run.constellation.revision
         self._statistics["total_modifications"] += 1
         self.stir()
 
@@ -198,21 +206,18 @@ class Modifications:
 
     def _forget(self, constellation_id: str) -> None:
         self._late.pop(constellation_id, None)
+        self._told_at.pop(constellation_id, None)
+        for key in [key for key in self._own if key[0] == constellation_id]:
+            del self._own[key]
         self._told_by.pop(constellation_id, None)
         self._proposed.pop(constellation_id, None)
         if self._editors.get(constellation_id) == 0:
             del self._editors[constellation_id]
 
     def _say(self, kind: EventType, constellation_id: str, data: Mapping[str, Any]) -> None:
-        orchestrator = self._orchestrator
-        bus = getattr(orchestrator, "event_bus", None)
-        if bus is None or not bus.wants(kind):
-            return
-        run = self._run_of(constellation_id)
-        state = run.constellation.state.value if run is not None else "unknown"
-        at = orchestrator.clock.wall()
-        more = {**data, "constellation_id": constellation_id}
-        bus.post((ConstellationEvent(kind, "synchronizer", at, more, constellation_id, state),))
+        bus = getattr(self._orchestrator, "event_bus", None)
+        if bus is not None:
+            announce(bus, self._orchestrator.clock, self._run_of(constellation_id), kind, constellation_id, data)
 
     def _modified(self, event: Event) -> None:
         data = event.data or {}
@@ -226,7 +231,7 @@ class Modifications:
         constellation_id = self._meant(event, new, task_ids)
         if constellation_id is None:
             return
-        keys = [(constellation_id, task_id) for task_id in task_ids]
+        keys = list(dict.fromkeys((constellation_id, task_id) for task_id in task_ids))
         answered = [key for key in keys if key in self._pending]
         given_up = self._late.get(constellation_id, set())
         late = [key[1] for key in keys if key[1] in given_up]
@@ -239,7 +244,8 @@ class Modifications:
                 given_up.difference_update(late)
                 self.refuse(constellation_id, late, "it came after its time was over")
             elif new is not None:
-                self._propose(constellation_id, new, [key[1] for key in keys], event.source_id)
+                base = data.get("base_revision", self._told_of(keys))
+                self._propose(constellation_id, new, [key[1] for key in keys], event.source_id, base)
         finally:
             for key in answered:
                 del self._pending[key]
@@ -265,7 +271,12 @@ class Modifications:
         self._logger.warning("CONSTELLATION_MODIFIED does not say for which constellation: give constellation_id")
         return None
 
-    def _propose(self, constellation_id: str, new: Any, task_ids: list[str], author: str) -> None:
+    def _told_of(self, keys: Iterable[Key]) -> int | None:
+        """The revision of the plan when the first of these ends was told; None when none was."""
+        revisions = (self._told_at.get(constellation_id, {}).get(task_id) for constellation_id, task_id in keys)
+        return min((revision for revision in revisions if revision is not None), default=None)
+
+    def _propose(self, constellation_id: str, new: Any, task_ids: list[str], author: str, base: int | None) -> None:
         run = self._run_of(constellation_id)
         if not isinstance(new, TaskConstellation):
             what = f"its new_constellation is of type {type(new).__name__}; wanted is a TaskConstellation"
@@ -273,9 +284,12 @@ class Modifications:
         elif run is None:
             self._proposed[constellation_id] = new
             self._current = new
+        elif base is not None and (isinstance(base, bool) or not isinstance(base, int)):
+            self.refuse(constellation_id, task_ids, f"its base_revision is {base!r:.80}; wanted is a whole number")
         elif new is not run.constellation:
+            own = self._own.setdefault((constellation_id, author), {})
             try:
-                self.desk.merge(run.constellation, new, author)
+                self.desk.merge(run.constellation, new, author, base, own)
             except PlanError as error:
                 self.refuse(constellation_id, task_ids, str(error))
 

@@ -23,6 +23,7 @@ from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.checking import (
     check_all_assigned,
+    check_assignments,
     check_fits,
     check_requests,
     check_tasks,
@@ -31,7 +32,8 @@ from galaxy_core.runtime.checking import (
 )
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 from galaxy_core.runtime.collector import relaxed_collector
-from galaxy_core.runtime.deciding import review_run, tell_finished
+from galaxy_core.runtime.deciding import HOOK_TIMEOUT_S, review_run, tell_finished
+from galaxy_core.runtime.desk import Desk, announce
 from galaxy_core.runtime.devices import component_logger
 from galaxy_core.runtime.explain import Why, explain
 from galaxy_core.runtime.foreign import is_ours, lanes_of
@@ -73,13 +75,15 @@ class TaskConstellationOrchestrator:
         self.event_bus = event_bus or get_event_bus()
         self.clock = clock
         self._device_manager = device_manager
-        self._manager = ConstellationManager(device_manager, enable_logging, plugins=plugins)
+        self._manager = ConstellationManager(device_manager, enable_logging, plugins=plugins, event_bus=self.event_bus)
         self.plugins = self._manager.plugins
         self._artifacts = None if artifacts is None else Path(artifacts)
         self._journal = journal
         self._synchronizer: ConstellationModificationSynchronizer | None = None
         self._runs: dict[str, Run] = {}
         self._starting: set[str] = set()
+        # Where edits are told of that come without a synchronizer.
+        self._desk = Desk(lambda: self.plugins, self._say, lambda: None, lambda: HOOK_TIMEOUT_S, self.run_of)
         self._observers: list[IEventObserver] = []  # of plugins, subscribed now
         self._observed_runs = 0
         self._logger = component_logger("orchestrator", enable_logging)
@@ -143,6 +147,8 @@ class TaskConstellationOrchestrator:
         """Everything that can refuse a run, before anything of it is published."""
         constellation_id = constellation.constellation_id
         check_tasks(constellation)
+        if is_ours(self._device_manager):  # what cannot be is said before a device is connected for it
+            check_assignments(constellation, self._device_manager.lane_book, device_assignments or {})
         book = await self._connected_book(constellation, device_assignments or {}, assignment_strategy)
         with pinned(constellation, book, device_assignments or {}):
             placer = await self._assign(constellation, book, assignment_strategy)
@@ -158,6 +164,7 @@ class TaskConstellationOrchestrator:
             self.event_bus,
             self.clock,
             editing=editing,
+            desk=editing.desk if editing is not None else self._desk,
             artifacts=Artifacts(constellation_id, self._artifacts),
             logger=self._logger,
         )
@@ -283,6 +290,9 @@ class TaskConstellationOrchestrator:
             await manager.connect_enough(enough)
         return book
 
+    def _say(self, kind: EventType, constellation_id: str, data: Mapping[str, Any]) -> None:
+        announce(self.event_bus, self.clock, self.run_of(constellation_id), kind, constellation_id, data)
+
     # ------------------------------------------------------------------------------------------- assignment
     async def _assign(
         self,
@@ -308,9 +318,13 @@ class TaskConstellationOrchestrator:
         constellation: TaskConstellation,
         strategy: str = "round_robin",
         device_preferences: Mapping[str, str] | None = None,
+        *,
+        insist: bool = True,
     ) -> dict[str, str]:
         """See `ConstellationManager.assign_devices_automatically`."""
-        return await self._manager.assign_devices_automatically(constellation, strategy, device_preferences)
+        return await self._manager.assign_devices_automatically(
+            constellation, strategy, device_preferences, insist=insist
+        )
 
     # ------------------------------------------------------------------------------------------- cancelling
     async def cancel_execution(self, constellation_id: str) -> bool:

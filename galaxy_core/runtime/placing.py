@@ -9,6 +9,7 @@ from galaxy_core.errors import NoFittingDeviceError, StrategyError
 from galaxy_core.extension.hookimpls import said
 from galaxy_core.extension.interfaces import AssignmentStrategy, Placement, TaskToPlace
 from galaxy_core.model.graph import Graph
+from galaxy_core.model.reasons import is_failure
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.lanes import LaneBook, Requirements, needs_of
 
@@ -96,9 +97,9 @@ def ask(
     name = name_of(strategy)
     try:
         return _checked(name, strategy.assign(Placement(to_place, loads, _Prerequisites(graph))), to_place)
-    except StrategyError:
-        raise
-    except Exception as error:  # the caller receives it as the cause: a plugin broke
+    except BaseException as error:  # the caller receives it as the cause: a plugin broke
+        if isinstance(error, StrategyError) or not is_failure(error):
+            raise
         raise StrategyError(name, f"raised {said(error)}") from error
 
 

@@ -26,11 +26,12 @@ from galaxy_core.model.edits import (
     UpdateDependency,
     UpdateTask,
 )
-from galaxy_core.model.reasons import message_of
+from galaxy_core.model.reasons import is_failure, message_of
 from galaxy_core.model.result import TaskStatus
 from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.deciding import answer_of
-from galaxy_core.runtime.holding import HoldScope, is_reached
+from galaxy_core.runtime.holding import HoldScope, follows
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.flow import Flow
@@ -61,7 +62,9 @@ class _Desktop:
             return True
         try:
             return bool(self._wants(plan=plan, task=task, status=status.value))
-        except Exception:  # the log receives it, under the plugin's name: a plugin broke
+        except BaseException as error:  # the log receives it, under the plugin's name: a plugin broke
+            if not is_failure(error):
+                raise
             logger.exception("plugin %s: galaxy_wants_end raised", self.call.plugin)
             return True
 
@@ -118,7 +121,7 @@ class Proposals:
         """Whether a task that could start may not, before some end was answered."""
         if not self._unanswered or scope == "none":
             return False
-        return scope == "all" or is_reached(task, self._unanswered)
+        return scope == "all" or follows(task, self._unanswered)
 
     async def serve(self) -> None:
         """Ask, for as long as the run lasts."""
@@ -158,8 +161,9 @@ class Proposals:
                 await self._synchronizer.desk.commit(constellation, transaction)
             except EditError as error:
                 refused = error
-            except Exception as error:  # whoever hears of refused modifications receives it: of a plugin, or its answer
-                self._synchronizer.refuse(constellation.constellation_id, task_ids, message_of(error), plugin)
+            except BaseException as error:  # whoever hears of refused modifications receives it
+                why = message_of(blamed(error, "plugin", plugin))
+                self._synchronizer.refuse(constellation.constellation_id, task_ids, why, plugin)
                 return
             else:
                 return

@@ -45,6 +45,7 @@ class Reports:
         self._version = -1
         self.posted = 0
         self.hears_starts = self.hears_ends = False
+        self._heard: dict[TaskStatus, EventType] = {}  # of the ends that somebody listens to
         self._sink: OutputSink | None = None
         self.flush()
 
@@ -71,7 +72,8 @@ class Reports:
         """Who listens is not who did: look for what."""
         self._version = self._bus.version
         self.hears_starts = self._bus.wants(_STARTED)
-        self.hears_ends = any(self._bus.wants(kind) for kind in _TYPES.values())
+        self._heard = {status: kind for status, kind in _TYPES.items() if self._bus.wants(kind)}
+        self.hears_ends = bool(self._heard)
         self._sink = self._pass_on if self._bus.wants(EventType.TASK_OUTPUT) else None
 
     def _add(self, event: Event) -> None:
@@ -82,7 +84,7 @@ class Reports:
     def started(self, task: TaskStar, device_id: str, at: float) -> None:
         """An attempt started."""
         if self.hears_starts:
-            data = {"device_id": device_id, "attempt": task._attempts, **self._about}
+            data = {"device_id": device_id, "attempt": task._attempts, "constellation_id": self._constellation._id}
             self._add(TaskEvent(_STARTED, self.source_id, at, data, task._task_id, "running"))
 
     def ended(
@@ -95,12 +97,14 @@ class Reports:
         at: float,
     ) -> TaskEvent | None:
         """A task ended; `ready` are the tasks that became ready by it."""
-        kind = _TYPES[status]
-        if not self._bus.wants(kind):
+        if self._version != self._bus.version:
+            self._notice()
+        kind = self._heard.get(status)
+        if kind is None:
             return None
         data = {
             "constellation_id": self._constellation._id,
-            "newly_ready_tasks": [freed._task_id for freed in ready],
+            "newly_ready_tasks": [freed._task_id for freed in ready] if ready else [],
             "constellation": self._constellation,
         }
         event = TaskEvent(kind, self.source_id, at, data, task._task_id, status._value_, result, error)

@@ -9,7 +9,7 @@ Everything between two awaits is synchronous, so the constellation is never seen
 
 from __future__ import annotations
 
-import math
+from typing import Any
 
 import anyio
 import anyio.abc
@@ -29,6 +29,8 @@ from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import message_of
 from galaxy_core.model.result import UNSTARTED, ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.answers import left_behind, sound, why_lost
+from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.flow import Flow, Worker
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
@@ -103,8 +105,18 @@ class Run(Flow):
                 return
 
     def _close(self) -> None:
-        """Give back whatever the run still holds. Only a cancelled or broken run has anything left."""
+        """Give back whatever the run still holds, and say what came of it, even if that breaks."""
         self._closed = True
+        try:
+            self._give_back()
+        except BaseException as error:
+            self.failure = self.failure or f"the kernel broke while it ended the run: {message_of(error)}"
+            raise
+        finally:
+            self._leave()
+
+    def _give_back(self) -> None:
+        """Only a cancelled or broken run has anything left."""
         self.book.hungry.pop(self, None)
         if not self.constellation.is_complete():
             self.cancelled = self.constellation._cancelled = True
@@ -116,11 +128,20 @@ class Run(Flow):
             self._runnable.popleft()[1].release()
         for lane in self.book.lanes.values():
             lane.take_queue(self)
-        for task in list(self._counted):
-            self._count_out(task)
         self.constellation._withheld.clear()
         if self.editing is not None:
             self.editing.over(self)
+
+    def _leave(self) -> None:
+        """From now on the constellation is nobody's, and the run has an outcome."""
+        # Should even what follows break, whoever waits is told this, and not that there is nothing.
+        self.outcome: dict[str, Any] = {
+            "results": {},
+            "status": "failed",
+            "total_tasks": 0,
+            "statistics": {},
+            "error": self.failure,
+        }
         self.constellation._listener = None
         self.book.runs.pop(self, None)
         self.reports.flush()
@@ -153,7 +174,7 @@ class Run(Flow):
         if task is None or task.is_terminal:
             return False
         worker = self.worker_of(task)
-        if worker is not None:
+        if worker is not None and worker.was_at(task):
             worker.interrupt("cancel")
             return True
         self._end(task, _CANCELLED, TaskCancelledError(task_id, f"task {task_id!r}: {why}"), self._wall())
@@ -205,14 +226,9 @@ class Run(Flow):
                 except DeviceLostError as error:
                     if lane.session is session:  # else the loss is known, and the lane may have another session by now
                         lane.lost(error)
-                    outcome = Unknown(error.why)
-                except Exception as error:  # the task receives it: it is the error of this attempt
-                    outcome = Completed(error=error)
-                except anyio.get_cancelled_exc_class():
-                    if anyio.current_effective_deadline() == -math.inf:
-                        raise
-                    # Nobody cancelled this attempt: a task of the transport's own was, and it let the exception out.
-                    outcome = Completed(error=f"transport {lane.device.transport!r} was cancelled from within")
+                    outcome = Unknown(why_lost(error))
+                except BaseException as error:  # the task receives it: it is the error of this attempt
+                    outcome = Completed(error=blamed(error, "transport", lane.device.transport, native=False))
                 # What becomes runnable by this end needs nobody to be woken: this worker is on the way to take it.
                 waking, self._waking = self._waking, True
                 self._finish(worker, task, lane, outcome)
@@ -244,8 +260,9 @@ class Run(Flow):
         if request is not None:
             try:
                 request = prepare_request(request, task, lane, self.constellation)
-            except Exception as error:  # the task receives it: what it takes from others may be anything
-                self._settle_failure(task, lane, "failed", error, None)
+            except BaseException as error:  # the task receives it: what it takes from others may be anything
+                failure = blamed(error, "transport", lane.device.transport, native=False)
+                self._settle_failure(task, lane, "failed", failure, None)
                 return None
         worker.task, worker.lane = task, lane
         worker.lease = lease = self.book.next_lease()
@@ -267,6 +284,16 @@ class Run(Flow):
 
     def _finish(self, worker: Worker, task: TaskStar, lane: Lane, outcome: Outcome) -> None:
         """An attempt came to an end by itself."""
+        if type(outcome) is not Completed or not (  # of a session that said nothing there is nothing to check
+            outcome.exit_code is None
+            and outcome.stdout is None
+            and outcome.stderr is None
+            and outcome.error is None
+            and outcome.files is None
+            and outcome.metadata is None
+            and outcome.truncated is False
+        ):
+            outcome = sound(outcome, lane.device.transport)
         success = type(outcome) is Completed and outcome.error is None and not outcome.exit_code
         if worker.reason is not None:
             # Of a lost device nothing counts but that it did not even start; else what was faster than the interruption.
@@ -276,11 +303,8 @@ class Run(Flow):
             if not stands:
                 return  # the interruption decides, once the scope is left
         worker.lease, worker.task = 0, None
-        if type(outcome) is Completed and outcome.metadata and not isinstance(outcome.metadata, dict):
-            what = f"transport {lane.device.transport!r} returned {type(outcome.metadata).__name__} as metadata"
-            outcome, success = Completed(error=f"{what}; wanted is a dict"), False
-        if task._status is not _RUNNING:
-            lane.release()  # somebody else ended it meanwhile
+        if not worker.was_at(task):
+            self.given_up(task, lane)
         elif success:
             self._succeeded(task, lane, outcome)  # type: ignore[arg-type]  # it is Completed
         else:
@@ -309,7 +333,8 @@ class Run(Flow):
         editing = self.editing
         withhold = editing is not None and editing.withholds(self, task, _COMPLETED)
         ready, skipped = constellation.end(task, _COMPLETED, result, None, at, withhold)
-        self._count_out(task)
+        if task._counted is not None:
+            self._count_out(task)
         if self._failovers:
             self._failovers.pop(task, None)
         if editing is not None:
@@ -327,10 +352,10 @@ class Run(Flow):
     def _interrupted(self, worker: Worker, reason: str) -> None:
         """An attempt was cancelled, and its session has cleaned up after it."""
         task, lane = worker.free()
-        if task._status is not _RUNNING:  # somebody else ended it meanwhile
-            lane.release()
+        if not worker.was_at(task):
+            self.given_up(task, lane)
             return
-        said = worker.attempt.partial if worker.attempt is not None else None
+        said = left_behind(worker.attempt, lane.device.transport, self._logger)
         if reason == "timeout":
             assert task._timeout is not None
             error = TaskTimeoutError(task.task_id, task._timeout)
@@ -351,7 +376,7 @@ class Run(Flow):
             if error is None:
                 error = TaskFailedError(task.task_id, f"exit status {outcome.exit_code}", outcome.exit_code)
             elif not isinstance(error, BaseException):
-                error = TaskFailedError(task.task_id, str(error), outcome.exit_code)
+                error = TaskFailedError(task.task_id, error, outcome.exit_code)
             self._settle_failure(task, lane, "failed", error, outcome)
         elif isinstance(outcome, Refused):
             refusal = TaskRefusedError(task.task_id, f"task {task.task_id!r} was not started: {outcome.reason}")
@@ -359,7 +384,7 @@ class Run(Flow):
                 self._again(task, lane, "refused", refusal)
             else:
                 self._settle_failure(task, lane, "refused", refusal, None)
-        elif isinstance(outcome, Unknown):
+        else:
             why = f"nobody knows how task {task.task_id!r} ended: {outcome.reason}"
             unknown = OutcomeUnknownError(task.task_id, why)
             if task._effect is _ONCE:
@@ -370,13 +395,6 @@ class Run(Flow):
                 lane.release()
             else:
                 self._again(task, lane, "lost", unknown)
-        else:
-            wrong = TaskFailedError(
-                task.task_id,
-                f"transport {lane.device.transport!r} returned {type(outcome).__name__} "
-                "instead of Completed, Refused or Unknown",
-            )
-            self._settle_failure(task, lane, "failed", wrong, None)
 
     def _settle_failure(
         self, task: TaskStar, lane: Lane, kind: str, error: BaseException, outcome: Completed | None
@@ -420,5 +438,5 @@ def _went(lane: Lane) -> str:
     """Why a lane has no session any more; the error of a lost device names the device itself."""
     error = lane.error
     if isinstance(error, DeviceLostError):
-        return str(error)
+        return message_of(error)
     return f"device {lane.device_id!r} went: {message_of(error) if error is not None else 'disconnected'}"

@@ -7,13 +7,23 @@ from typing import Any
 
 import anyio
 
-from galaxy_core.errors import DeviceLostError, GalaxyError, TaskRefusedError, TaskTimeoutError
+from galaxy_core.errors import (
+    DeviceLostError,
+    GalaxyError,
+    InvalidPlanError,
+    PluginError,
+    TaskRefusedError,
+    TaskTimeoutError,
+)
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core.model.graph import Graph
+from galaxy_core.model.reasons import text_of
 from galaxy_core.model.request import Request
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.answers import sound, why_lost
 from galaxy_core.runtime.artifacts import Artifacts
+from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.clock import Clock
 from galaxy_core.runtime.flow import Worker
 from galaxy_core.runtime.inputs import prepare_request
@@ -56,8 +66,13 @@ async def execute_on_lane(
     """Wait for a slot, execute, give the slot back; a failure is a FAILED result.
 
     Whoever waits for a device that goes is told so, instead of waiting for it to come back.
+
+    Raises:
+        InvalidPlanError: the timeout is not positive.
     """
-    task = TaskStar(task_id, description=description, task_data=task_data, request=request)
+    task = TaskStar(task_id, description=description, timeout=timeout_s, task_data=task_data, request=request)
+    if problems := task._unrunnable():
+        raise InvalidPlanError(problems, f"Task {task_id} cannot run")
     worker = Worker()
     turn = _Turn(worker, lane)
     task._ticket = lane.book.new_ticket()
@@ -106,13 +121,13 @@ async def _attempt(
                 return outcome
             artifacts = Artifacts(f"single-{task.task_id}")
             attempt = Attempt("single", task, lane.device_id, 1, worker.lease, request, timeout_s, artifacts=artifacts)
-            outcome = await lane.session.execute(attempt)
+            outcome = sound(await lane.session.execute(attempt), lane.device.transport)
         except DeviceLostError as error:
             if worker.reason is None:
                 lane.lost(error)
-            outcome = Unknown(error.why)
-        except Exception as error:  # whoever asked receives it, as the error of the result
-            outcome = Completed(error=error)
+            outcome = Unknown(why_lost(error))
+        except BaseException as error:  # whoever asked receives it, as the error of the result
+            outcome = Completed(error=blamed(error, "transport", lane.device.transport))
     if worker.scope.cancelled_caught and worker.reason is None:
         return TaskTimeoutError(task.task_id, timeout_s)
     return outcome
@@ -133,7 +148,7 @@ def _as_result(
         if result.error is None:
             return result
         kind, category = "execution_error", "general_error"
-        if isinstance(outcome.error, GalaxyError):
+        if isinstance(outcome.error, GalaxyError) and not isinstance(outcome.error, PluginError):
             kind = "request_error"
     elif isinstance(outcome, TaskTimeoutError):
         result.error, kind, category = outcome, "timeout", "timeout_error"
@@ -150,7 +165,7 @@ def _as_result(
     if result.result is None:
         result.result = {
             "error_type": kind,
-            "message": str(result.error),
+            "message": text_of(result.error),
             "device_id": device_id,
             "task_id": task_id,
         }

@@ -23,7 +23,7 @@ from galaxy_core.runtime.holding import (
     checked_policy,
     checked_scope,
     checked_timeout,
-    is_reached,
+    follows,
 )
 from galaxy_core.runtime.modifications import STATUSES, Key, Modifications
 from galaxy_core.runtime.proposals import Proposals
@@ -146,7 +146,7 @@ class ConstellationModificationSynchronizer(Modifications):
             if self._scope == "all":
                 if self._waits_for(constellation_id):
                     return True
-            elif is_reached(task, _PendingOf(constellation_id, self._pending)):
+            elif follows(task, _PendingOf(constellation_id, self._pending)):
                 return True
         proposals = self._proposals.get(run)
         if proposals is not None and proposals.holds(task, self._plugin_scope):
@@ -199,6 +199,7 @@ class ConstellationModificationSynchronizer(Modifications):
 
         Unless somebody has asked for this synchronizer, that nobody else edits is not worth a word.
         """
+        run.constellation.track_edits()  # an answer may be about the plan as it is now
         if not is_wanted:
             self._warned.add(run.constellation.constellation_id)
         calls = self._orchestrator.plugins.implementations("galaxy_propose_edit")

@@ -134,13 +134,16 @@ def rows() -> dict[str, tuple[list[str], list[str]]]:
 
 def fields() -> dict[str, list[str]]:
     """The attributes that each error class sets on itself, as the source has them; but `args`, which every exception has."""
-    module = ast.parse((ROOT / "galaxy_core" / "errors.py").read_text(encoding="utf-8"))
+    modules = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in sorted((ROOT / "galaxy_core" / "errors").glob("*.py"))
+    ]
     return {
         node.name: [
             inner.attr
             for inner in ast.walk(node)
             if isinstance(inner, ast.Attribute) and isinstance(inner.ctx, ast.Store) and inner.attr != "args"
         ]
+        for module in modules
         for node in module.body
         if isinstance(node, ast.ClassDef)
     }

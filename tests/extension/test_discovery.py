@@ -6,6 +6,9 @@ import logging
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from galaxy_core.errors import HookError, PluginConflictError, PluginError, PluginLoadError, UnknownStrategyError
+from galaxy_core.extension import discovery
+from galaxy_core.extension.discovery import InstalledPlugin
 from galaxy_core.extension.registry import PluginInfo, PluginRegistry
 
 if TYPE_CHECKING:
@@ -473,3 +478,64 @@ def test_an_error_of_a_hook_of_an_installed_plugin_names_hook_and_plugin(site: S
     [problem] = site.registry().problems
     assert isinstance(problem, HookError)
     assert (problem.plugin, problem.hook) == ("plans", "galaxy_strategies")
+
+
+class Told(logging.Handler):
+    """Keeps what is logged, and lets a plugin of a test go on once something was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.at_last = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+        self.at_last.set()
+
+
+def test_a_plugin_that_takes_long_is_told_of_while_it_is_being_imported(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = Told()
+    logger = logging.getLogger(discovery.__name__)
+    monkeypatch.setattr(discovery, "SLOW_S", 0.01)
+    monkeypatch.setattr(site, "told", told.at_last, raising=False)
+    monkeypatch.setitem(sys.modules, "told_at_last", site)
+    waiting = "import told_at_last\nassert told_at_last.told.wait(60), 'nobody was told'\n"
+    site.install("acme-slow", plans=waiting + strategies("acme"))
+    logger.addHandler(told)
+    try:
+        registry = site.registry()
+        assert registry.strategy("acme").name == "acme"
+    finally:
+        logger.removeHandler(told)
+    [text] = told.texts
+    assert text == (
+        "plugin 'plans' of distribution 'acme-slow' is still being loaded after 0.01 s (acme_slow_plans), and nothing goes "
+        "on before that is done; to do without it, block it: 'plans'"
+    )
+
+
+def test_the_host_can_watch_how_each_plugin_is_loaded_instead(site: Site) -> None:
+    site.install("acme-good", good=strategies("good"))
+    site.install("acme-bad", bad="import sys\nsys.exit(1)\n")
+    site.install("acme-not", unwanted=strategies("unwanted"))
+    seen = []
+
+    @contextmanager
+    def watch(plugin: InstalledPlugin) -> Iterator[None]:
+        seen.append(f"{plugin.title} begins")
+        try:
+            yield
+        finally:
+            seen.append(f"{plugin.title} ends, {site.imported('acme_good_good')}")
+
+    registry = PluginRegistry(entry_points=site.entry_points, blocked=["unwanted"], watch=watch)
+    assert seen == []
+    assert list(registry.strategies) == ["good"]
+    assert seen == [
+        "plugin 'bad' of distribution 'acme-bad' begins",
+        "plugin 'bad' of distribution 'acme-bad' ends, False",
+        "plugin 'good' of distribution 'acme-good' begins",
+        "plugin 'good' of distribution 'acme-good' ends, True",
+    ]

@@ -27,7 +27,7 @@ TOP_LEVEL = [
 ]
 KERNEL = [
     "__init__.py",
-    "errors.py",
+    "errors/__init__.py",
     "extension/hookspecs.py",
     "extension/interfaces.py",
     "extension/registry.py",

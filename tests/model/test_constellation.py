@@ -123,7 +123,7 @@ def test_an_id_stands_once() -> None:
 def test_a_task_belongs_to_one_plan_and_a_copy_of_it_to_another() -> None:
     task = plan_of("a").tasks["a"]
     other = TaskConstellation("other")
-    with pytest.raises(PlanError, match=r"Task a belongs to constellation plan already: add a copy"):
+    with pytest.raises(PlanError, match=r"Task 'a' belongs to constellation 'plan' already: add a copy"):
         other.add_task(task)
     other.add_task(task.copy())
     assert other.task_count == 1

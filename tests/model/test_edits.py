@@ -78,9 +78,9 @@ def takes(*task_ids: str) -> Command:
         (UpdateTask("xyz", HIGH), "unknown", "xyz", "there is no task 'xyz'"),
         (AddDependency(link("xyz", "b")), "unknown", "xyz", "there is no prerequisite 'xyz'"),
         (AddDependency(link("b", "xyz")), "unknown", "xyz", "there is no task 'xyz'"),
-        (RemoveDependency("xyz"), "unknown", "xyz", "there is no dependency xyz"),
+        (RemoveDependency("xyz"), "unknown", "xyz", "there is no dependency 'xyz'"),
         (RemoveDependency(("b", "a")), "unknown", "b -> a", "there is no dependency b -> a"),
-        (UpdateDependency("xyz", {}), "unknown", "xyz", "there is no dependency xyz"),
+        (UpdateDependency("xyz", {}), "unknown", "xyz", "there is no dependency 'xyz'"),
         (AddTask(TaskStar("b")), "duplicate", "b", "there is a task 'b' already"),
         (AddDependency(link("b", "d", "bc")), "duplicate", "bc", "there is a dependency 'bc' already"),
         (
@@ -137,10 +137,10 @@ def takes(*task_ids: str) -> Command:
             "dependency b -> c: its type is 'success', and no DependencyType",
         ),
         (
-            AddDependency(link("b", "d", condition_evaluator="status")),
+            UpdateDependency("bc", {"condition_evaluator": "status"}),
             "invalid",
-            "bd",
-            "dependency b -> d: its condition is 'status', which cannot be called",
+            "bc",
+            "dependency b -> c: its condition is 'status', which cannot be called",
         ),
         (
             UpdateTask("c", {"request": takes("a")}),
@@ -214,7 +214,7 @@ def test_what_the_same_transaction_takes_out_is_gone() -> None:
     )
     assert [problem.reason for problem in problems] == [
         "task 'c' is taken out by the same transaction",
-        "dependency bc is taken out by the same transaction",
+        "dependency 'bc' is taken out by the same transaction",
         "prerequisite 'c' is taken out by the same transaction",
     ]
 
@@ -326,7 +326,7 @@ def test_a_base_revision_that_is_still_to_come_is_refused() -> None:
     [
         (UpdateTask("c", HIGH), RemoveTask("c"), "changed", "task 'c' was edited by somebody else since revision 1"),
         (RemoveTask("c"), UpdateTask("c", HIGH), "unknown", "task 'c' was taken out since revision 1"),
-        (RemoveTask("c"), RemoveDependency("bc"), "unknown", "dependency bc was taken out since revision 1"),
+        (RemoveTask("c"), RemoveDependency("bc"), "unknown", "dependency 'bc' was taken out since revision 1"),
         (RemoveTask("c"), AddTask(TaskStar("c")), "changed", "task 'c' was edited by somebody else since revision 1"),
         (
             RemoveTask("c"),

@@ -114,7 +114,9 @@ def test_all_problems_come_at_once_with_their_lines() -> None:
 
 def test_an_inventory_without_devices_says_so() -> None:
     assert refused("{}") == [("", None, "'devices' is missing")]
-    assert refused("") == [("", None, "is empty; an inventory is a mapping of keys to values")]
+    assert refused("") == [
+        ("", None, "is empty; an inventory is a mapping of keys to values, such as devices: {here: {transport: local}}")
+    ]
 
 
 def test_an_error_never_shows_what_stands_in_settings() -> None:
@@ -156,3 +158,9 @@ def test_the_json_schema_agrees_with_the_reader(data: dict[str, Any], valid: boo
         parse_inventory(data)
     else:
         assert refused(data)
+
+
+def test_a_plan_in_the_place_of_an_inventory_is_told_as_such() -> None:
+    assert refused("tasks: {a: {run: [x]}}") == [
+        ("", None, "is a plan, not an inventory: it has 'tasks', and no 'devices'")
+    ]

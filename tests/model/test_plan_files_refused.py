@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
 from typing import Any
 
 import pytest
 
 from galaxy_core.errors import DocumentError
+from galaxy_core.model import schema_files
+from galaxy_core.model.places import Findings
 from galaxy_core.model.plan_file import parse_plan
+from galaxy_core.model.plan_links import LinkReader
 
 TASKS = "tasks:\n  a:\n    run: [x]\n"
 
@@ -247,6 +251,40 @@ def test_fifty_problems_are_listed_and_the_rest_is_counted() -> None:
     assert found[-1] == ("", None, "and 150 more problems")
 
 
+@pytest.mark.parametrize("wrong", [{"run": "x"}, {}, {"run": ["x"], "needs": ["nowhere"]}], ids=str)
+def test_after_a_thousand_problems_nobody_looks_for_more(
+    wrong: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    validated, read = schema_files._validated_plan, LinkReader.read_task
+
+    def counted(data: dict[str, Any], findings: Findings) -> Any:
+        seen.append(len(data["tasks"]))
+        return validated(data, findings)
+
+    def counted_too(self: LinkReader, task_id: str, task: Any) -> None:
+        seen.append(1)
+        read(self, task_id, task)
+
+    monkeypatch.setattr(schema_files, "_validated_plan", counted)
+    monkeypatch.setattr(LinkReader, "read_task", counted_too)
+    tasks = {f"t{n}": {"run": ["x"]} for n in range(500)} | {f"bad{n}": wrong for n in range(2500)}
+    has_its_shape = wrong.get("run") != "x"  # is found out of all tasks before the other problems are looked for
+    path, line, text = refused({"tasks": tasks})[-1]
+    assert (path, line) == ("", None)
+    assert re.fullmatch(r"and more: after 1,\d\d\d problems, no more were looked for", text)
+    assert sum(seen) <= 2001 + (3000 if has_its_shape else 0)
+
+
+def test_a_large_plan_is_read_as_a_small_one_is() -> None:
+    tasks: dict[str, Any] = {f"t{n}": {"run": ["x"], "needs": [f"t{n - 1}"] if n else []} for n in range(2500)}
+    plan = parse_plan({"name": "large", "tasks": tasks, "extensions": {"x": 1}})
+    assert (list(plan.tasks), plan.name, plan.extensions) == (list(tasks), "large", {"x": 1})
+    assert plan.to_constellation().dependency_count == 2499
+    tasks["t2400"] = {"run": "x"}
+    assert [path for path, _, _ in refused({"nam": "large", "tasks": tasks})] == ["nam", "tasks.t2400.run"]
+
+
 def test_a_problem_is_said_once_even_when_it_spoils_what_depends_on_it() -> None:
     found = refused({"tasks": {"a": {"run": [{"from": "b", "value": 3}], "needs": 7}, "b": {"run": None}}})
     assert [path for path, _, _ in found] == ["tasks.a.run[0].value", "tasks.a.needs", "tasks.b.run"]
@@ -254,6 +292,8 @@ def test_a_problem_is_said_once_even_when_it_spoils_what_depends_on_it() -> None
 
 def test_the_bound_on_tasks_can_be_moved() -> None:
     data = {"tasks": {f"t{n}": {"run": ["x"]} for n in range(4)}}
-    with pytest.raises(DocumentError, match=r"has 4 tasks, more than the 3 that are read; raise max_tasks"):
+    with pytest.raises(
+        DocumentError, match=r"has 4 tasks, more than the 3 that are read; if it is meant to, raise max_tasks"
+    ):
         parse_plan(data, max_tasks=3)
     assert len(parse_plan(data, max_tasks=4).tasks) == 4

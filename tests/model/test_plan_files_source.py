@@ -13,7 +13,7 @@ from galaxy_core.errors import DocumentError
 from galaxy_core.model import yaml_source
 from galaxy_core.model.places import MAX_DIGITS, path_text
 from galaxy_core.model.plan_file import load_plan, parse_plan
-from galaxy_core.model.source import MAX_DEPTH, parse, text_source
+from galaxy_core.model.source import MAX_DEPTH, document_lines, parse, text_source
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{chr(98 + n)}: &{chr(98 + n)} [{', '.join([f'*{chr(97 + n)}'] * 9)}]\n" for n in range(9)
@@ -238,9 +238,9 @@ def test_json_is_read_with_its_escapes() -> None:
         ("[a.b]\nx = 1\n[c]\n[a.b]\n", "a.b", 4, "this key stands twice, on lines 1 and 4; remove or rename one"),
         ("a = 1\nb = [\n", "", None, "is not TOML: "),
         ("a = 1\nb = x\n", "", 2, "is not TOML: Invalid value"),
-        ("a = inf\n", "", None, "infinity and NaN are not values here"),
-        ("a = 1e999\n", "", None, "infinity and NaN are not values here"),
-        ("a = " + "1" * 5000, "", None, "5000 digits"),
+        ("a = inf\n", "", 1, "infinity and NaN are not values here"),
+        ("b = 1\na = 1e999\n", "", 2, "infinity and NaN are not values here"),
+        ("b = 1\na = " + "1" * 5000, "", 2, "a number of 5000 digits is more than is read"),
         ("a = " + "[" * 50 + "]" * 50, "", None, "lies deeper than the 50 levels that are read"),
         ("a = " + "[" * 5000 + "]" * 5000, "", None, "lies deeper than the 50 levels that are read"),
         ("a." * 60 + "b = 1", "", None, "lies deeper than the 50 levels that are read"),
@@ -262,10 +262,13 @@ def test_a_date_of_toml_is_refused_where_values_are_free() -> None:
 # ---------------------------------------------------------------------------------------------------- whole texts
 
 
+A_PLAN = "a plan is a mapping of keys to values, such as tasks: {hello: {run: [echo, hello]}}"
+
+
 @pytest.mark.parametrize("format", ["yaml", "json", "toml"])
 @pytest.mark.parametrize("text", ["", "  \n\n"])
 def test_an_empty_text_is_said_to_be_empty(text: str, format: str) -> None:
-    assert only(text, format) == ("", None, "is empty; a plan is a mapping of keys to values")
+    assert only(text, format) == ("", None, f"is empty; {A_PLAN}")
 
 
 @pytest.mark.parametrize(
@@ -273,7 +276,8 @@ def test_an_empty_text_is_said_to_be_empty(text: str, format: str) -> None:
     [
         ("- a\n- b\n", "yaml", "a list of 2"),
         ("just words", "yaml", "the text 'just words'"),
-        ("# a comment\n", "yaml", "nothing (null)"),
+        ("# a comment\n\n # another", "yaml", "nothing but comments"),
+        ("null # a comment", "yaml", "nothing (null)"),
         ("[1]", "json", "a list of 1"),
         ("3", "json", "the number 3"),
         ("null", "json", "nothing (null)"),
@@ -281,7 +285,7 @@ def test_an_empty_text_is_said_to_be_empty(text: str, format: str) -> None:
     ],
 )
 def test_a_document_that_is_not_a_mapping_is_refused(text: str, format: str, found: str) -> None:
-    assert only(text, format) == ("", None, f"holds {found}; a plan is a mapping of keys to values")
+    assert only(text, format) == ("", None, f"holds {found}; {A_PLAN}")
 
 
 def test_bytes_that_are_not_utf_8_are_refused_with_their_line(tmp_path: Path) -> None:
@@ -333,7 +337,9 @@ def test_the_size_of_a_file_and_of_a_text_is_bounded(tmp_path: Path) -> None:
     size = path.stat().st_size
     load_plan(path, max_bytes=size)
     parse_plan("tasks: {} #é", max_bytes=size)
-    said = f"has more than the {size - 1} bytes that are read; raise max_bytes if it is meant to be that large"
+    said = (
+        f"has more than the {size - 1} bytes that are read; if it is meant to be that large, raise max_bytes in Python"
+    )
     with pytest.raises(DocumentError, match=said):
         load_plan(path, max_bytes=size - 1)
     with pytest.raises(DocumentError, match=said):
@@ -357,3 +363,46 @@ def test_a_path_is_written_so_that_it_can_be_found() -> None:
     assert path_text(("tasks", "a.b", "run", 0)) == 'tasks["a.b"].run[0]'
     assert path_text(("a\x1b", "")) == '["a\\u001b"][""]'
     assert path_text(tuple("abcdefghijkl")) == "a.b.c.d.e.f.g.h.i.j…"
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json", "toml"])
+@pytest.mark.parametrize("raw", [b"GIF89a\x00\x01", b"\x89PNG\r\n\xff\x00", "tasks: {}".encode("utf-16-le")])
+def test_what_is_no_text_is_told_as_such_in_every_format(raw: bytes, suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"plan.{suffix}").write_bytes(raw)
+    with pytest.raises(
+        DocumentError, match="is no text: it has zero bytes in it; name another file, or, if this is UTF-16"
+    ):
+        load_plan(tmp_path / f"plan.{suffix}")
+
+
+def test_an_inventory_in_the_place_of_a_plan_is_told_as_such() -> None:
+    said = "is an inventory, not a plan: it has 'devices', and no 'tasks'"
+    with pytest.raises(DocumentError) as caught:
+        parse_plan("devices: {here: {}}")
+    assert caught.value.problems == (("", None, said),)
+    with pytest.raises(DocumentError, match="unknown key 'devices'"):
+        parse_plan("devices: {here: {}}\ntasks: {}")
+
+
+PLACES: list[tuple[str | int, ...]] = [("tasks", "b", "run", 1), ("tasks", "b", "nothing"), ("tasks",), ("nowhere",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "lines"),
+    [
+        ("p.yaml", "name: x\ntasks:\n  a: {run: [x]}\n  b:\n    run:\n      - x\n      - y\n", [7, 4, 2]),
+        ("p.json", '{\n"tasks": {\n"a": {"run": ["x"]},\n"b": {"run": [\n"x",\n"y"]}}}', [6, 4, 2]),
+        ("p.toml", "name = 'x'\n[tasks.a]\nrun = ['x']\n[tasks.b]\nrun = ['x', 'y']\n", [5, 4, 2]),
+    ],
+)
+def test_the_lines_of_a_document_can_be_asked_for(name: str, text: str, lines: list[int], tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert document_lines(tmp_path / name, PLACES) == dict(zip(PLACES[:3], lines, strict=True))
+
+
+@pytest.mark.parametrize("name", ["p.yaml", "p.json", "p.toml", "p.txt"])
+@pytest.mark.parametrize("text", ["a: [", "a: b: {]", '{"a": ]}', "}", '{"a" "\\x"}', "\x07"])
+def test_a_document_that_has_been_spoilt_since_has_no_lines(name: str, text: str, tmp_path: Path) -> None:
+    assert document_lines(tmp_path / name, [("a", "b")]) == {}
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert set(document_lines(tmp_path / name, [("z", "b")])) <= {("z", "b")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -260,3 +261,40 @@ def test_the_schema_of_a_link_refuses_an_impossible_condition() -> None:
     TaskStarLineSchema(from_task_id="a", to_task_id="b", condition_expression="stdout")
     with pytest.raises(ValueError, match="did you mean 'stdout'"):
         TaskStarLineSchema(from_task_id="a", to_task_id="b", condition_expression="stdot")
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("exit_code == 0", "exit_code == `0`"),
+        ("exit_code == -1", "exit_code == `-1`"),
+        ("exit_code = 0", "exit_code == `0`"),
+        ("exitcode == 0", "exit_code == `0`"),
+        ("exit_code is None", "exit_code == `null`"),
+        ("value == true", "value == `true`"),
+        ('status == "completed"', "status == 'completed'"),
+        ("status == completed", "status == 'completed'"),
+        ("not error", "!error"),
+        ("len(stdout) > 3", "length(stdout) > `3`"),
+        ("'ok' in stdout", "contains(stdout, 'ok')"),
+        ("json.free >= 5.5 or json.items[0].x == 3", "json.free >= `5.5` || json.items[0].x == `3`"),
+        ("json[?x == 3] and exit_code <> 1", "json[?x == `3`] && exit_code != `1`"),
+    ],
+)
+def test_a_condition_as_other_languages_write_it_is_answered_with_what_was_meant(written: str, meant: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"; did you mean {meant!r}?")):
+        Expression(written)
+    Expression(meant)
+
+
+@pytest.mark.parametrize("written", ["exit_code ==", "exit_code in (0, 1)", "stdout == 'a", "${exit_code} == 0"])
+def test_a_condition_that_means_nothing_known_is_answered_with_what_is_allowed(written: str) -> None:
+    with pytest.raises(ValueError, match=r"write it as in .exit_code == `0` .*over 'status', 'exit_code', ") as caught:
+        Expression(written)
+    assert "did you mean" not in str(caught.value)
+
+
+def test_a_path_is_not_told_of_the_names_of_conditions() -> None:
+    with pytest.raises(ValueError, match="not a JMESPath expression") as caught:
+        Query("items[")
+    assert "status" not in str(caught.value)

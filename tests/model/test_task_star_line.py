@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_core.errors import ConditionError, ImmutableError
+from galaxy_core.errors import ConditionError, ImmutableError, PlanError
 from galaxy_core.model.condition import Expression
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
@@ -423,3 +423,22 @@ def test_a_link_from_an_ended_task_that_stays_satisfied_leaves_its_target_ready(
     plan.get_all_dependencies()[0].dependency_type = SUCCESS_ONLY
     assert [task.task_id for task in plan.get_ready_tasks()] == ["b"]
     assert plan.validate_dag() == (True, [])
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        ("exit_code == `0`", r"not a text: write Expression\('exit_code == `0`'\)$"),
+        ("exit_code == 0", r"not a text; as an expression: .*numbers and other literals stand in back-ticks"),
+        (5, r"a function, an Expression or None, not (int )?5$"),
+    ],
+)
+def test_a_condition_that_cannot_be_called_is_refused_when_it_is_set(condition: Any, said: str) -> None:
+    with pytest.raises(PlanError, match=said):
+        link(CONDITIONAL, condition)
+    with pytest.raises(PlanError, match=said):
+        TaskStarLine.create_conditional("a", "b", "a condition", condition)
+    free = link(CONDITIONAL)
+    with pytest.raises(PlanError, match=said):
+        free.condition_evaluator = condition
+    assert free.condition_evaluator is None

@@ -9,10 +9,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_core.errors import PlanError
+from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.request import Action, Call, Command, Reference
 from galaxy_core.model.task import TaskStar
 from galaxy_core.model.values import FrozenDict, FrozenList, copied, frozen_deep
@@ -181,3 +183,21 @@ def test_task_data_is_nobody_elses_at_any_depth(way: str) -> None:
     task.task_data["deep"][0]["er"].append(3)
     task.task_data["tags"].add(3)
     assert task.task_data == task.copy().task_data == {"deep": [{"er": [1]}], "tags": {1}}
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        Command(["true", Reference("x")], env={"a": "b"}, files={"in": Reference("x", "file.f")}, outputs=["out"]),
+        Command(shell="true", stdin=Reference("x")),  # noqa: S604  nothing runs
+        Action("query", {"deep": [{"er": (1, {2, 3})}], "whole": Reference("x"), "wide": {"r": {"st": []}}}),
+        Call(print, (1,)),
+    ],
+    ids=lambda request: type(request).__name__,
+)
+def test_documents_of_requests_are_plain_all_the_way_down(request_: Command | Action | Call) -> None:
+    task = TaskStar("a", request=request_, task_data={"deep": ({"er": {1}},)})
+    plan = TaskConstellation()
+    plan.add_task(task)
+    for document in (request_.to_dict(), task.to_dict(), plan.to_dict()):
+        assert yaml.safe_load(yaml.safe_dump(document)) == json.loads(json.dumps(document)) == document

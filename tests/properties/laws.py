@@ -97,14 +97,15 @@ def _of_task(world: World, run_id: str, task: TaskStar, *, cancels: bool) -> Ite
         return
     events = [event.event_type for event in _task_events(world, run_id, task.task_id)]
     ends = [kind for kind in events if kind in END_OF.values()]
-    if ends != [END_OF[task.status]]:
+    retried = [EventType.TASK_FAILED] * world.retried[run_id, task.task_id]
+    if ends != [*retried, END_OF[task.status]]:
         yield f"it is {task.status.value}, and the ends that were told are {[kind.value for kind in ends]}"
-    elif events[-1] is not ends[0]:
+    elif events[-1] is not ends[-1]:
         yield f"{events[-1].value} was told after its end"
     if any(one.end is None for one in tries):
         yield "an attempt never ended"
         return
-    if (run_id, task.task_id) in world.by_hand:
+    if (run_id, task.task_id) in world.by_hand or (run_id, task.task_id) in world.handled:
         return
     starts = events.count(EventType.TASK_STARTED)
     if not task.attempts == starts == len(tries):

@@ -173,7 +173,8 @@ def test_what_somebody_else_has_edited_since_the_base_revision_is_a_conflict(sce
     moved = {*theirs.removed_tasks, *theirs.new_tasks, *theirs.updated_tasks}
     lines = {**theirs.removed_lines, **theirs.new_lines, **theirs.updated_lines}
     theirs.apply()
-    oracle = Oracle.of(plan, [*moved, *(("link", key) for key in lines)])
+    gone = [("gone", task_id) for task_id in theirs.removed_tasks]
+    oracle = Oracle.of(plan, [*moved, *(("link", key) for key in lines), *gone])
     oracle.read(scene.batch)
     before, seen = everything(plan), picture(plan)
     changes = Changes(plan, Transaction(scene.batch, base))

@@ -171,7 +171,7 @@ def operations(draw: st.DrawFn, spec: Spec, focus: str) -> Operation:
             return UpdateTask(task_id, draw(_unsound if draw(_rarely) else _sound))
         case "link":
             said = draw(_unsound_link if draw(_rarely) else _link)
-            if said.get("metadata") == 3:  # of which no link can be made
+            if said.get("metadata") == 3 or said.get("condition_evaluator") == "status":  # of which no link can be made
                 said = {}
             source, target = ends if draw(_sometimes) else sorted(ends)
             return AddDependency(TaskStarLine(source, target, line_id=draw(_any_link_id), **said))
@@ -492,7 +492,8 @@ class Oracle:
         elif line.line_id in self.links:
             self.wrong("duplicate")
         elif all([self.has(link.source), self.has(link.target)]) and self.may_change(link.target):
-            if key in self.moved and key not in self.removed:
+            ends = [end for end in (link.source, link.target) if end not in self.fresh]
+            if (key in self.moved and key not in self.removed) or any(("gone", end) in self.moved for end in ends):
                 self.wrong("changed")
             else:
                 self.links[line.line_id] = link

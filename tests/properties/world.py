@@ -6,6 +6,7 @@ laws.py. Both are kept as texts in `World.problems`: an exception in a session w
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import anyio
@@ -97,6 +98,8 @@ class World:
         self.tries: list[Try] = []
         self.events: list[tuple[float, Event]] = []
         self.by_hand: dict[tuple[str, str], End] = {}
+        self.handled: set[tuple[str, str]] = set()  # tasks whose status somebody has changed by hand, ever
+        self.retried: Counter[tuple[str, str]] = Counter()  # how often somebody had them tried again
         self.cancelled: set[str] = set()
         self.problems: list[str] = []
         self._leases: set[int] = set()
@@ -203,7 +206,7 @@ class World:
             f"{lane.running} slots are taken": lane.running < len(on_device) + 1,
             "its lease is not its own": attempt.lease in self._leases,
             f"it is called number {attempt.number}": attempt.number != one.number
-            and (run_id, attempt.task_id) not in self.by_hand,
+            and not {(run_id, attempt.task_id)} & (self.by_hand.keys() | self.handled),
             f"it is called on {attempt.device_id}": attempt.device_id != device_id,
             "the session broke before": session.broken,
             "the session is not the lane's": lane.session is not session,

@@ -5,6 +5,7 @@ Every test of an example does what the document's example does, under `galaxy_co
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Callable
@@ -481,6 +482,23 @@ class TestExceptions:
             assert getattr(house, "said", None) == "Orchestration cancelled"
             assert house.device().sessions == 0
         assert constellation.tasks["a"].status == "cancelled"
+
+    @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)  # the document's own words
+    async def test_a_cancelled_task_of_asyncio_raises_what_asyncio_raises(self) -> None:
+        async with rig() as house:
+            house.transport.script("a", hang)
+            constellation = plan("a")
+            call = asyncio.ensure_future(house.run(constellation))
+            await until(constellation.get_running_tasks)
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert constellation.tasks["a"].status == "cancelled"
+            again = plan("a")
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(house.run(again), 5)
+            assert again.tasks["a"].status == "cancelled"
+            assert house.slots_are_free()
 
     async def test_a_task_that_times_out_is_a_timeout_error_on_its_result(self) -> None:
         async with rig() as house:

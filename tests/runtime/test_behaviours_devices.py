@@ -449,6 +449,15 @@ class TestAssigningATask:
         assert result.result["error_type"] == "timeout"
         assert (result.metadata["error_category"], result.metadata["timeout"]) == ("timeout_error", 12)
 
+    @pytest.mark.parametrize("timeout", [0, -1.5])
+    async def test_a_timeout_that_is_not_positive_is_refused(self, timeout: float) -> None:  # row 7
+        async with rig() as house:
+            await house.manager.connect_all()
+            with pytest.raises(ValueError, match=r"Task a cannot run.*Timeout must be a positive number"):
+                await assign(house, "a", timeout=timeout)
+            assert house.slots_are_free()
+        assert house.device().started == []
+
     @pytest.mark.parametrize("step", ["unplug", "raises", "unknown"])
     async def test_a_lost_connection_says_so(self, step: str) -> None:
         async with rig() as house:
@@ -473,6 +482,19 @@ class TestAssigningATask:
         assert (result.status, result.result["error_type"]) == ("failed", "device_disconnection")
         assert result.metadata["error_category"] == "connection_error"
         assert result.metadata["disconnected"] is True
+
+    async def test_a_lost_device_is_not_idle_again_because_its_task_has_ended(self) -> None:  # row 32
+        async with rig(reconnect_delay=60) as house:
+            await house.manager.connect_all()
+            house.transport.script("a", takes(1, DeviceLostError("d1", "cable")))
+            await assign(house, "a")
+            await anyio.sleep(1)
+            assert house.manager.get_device_status("d1")["status"] == "disconnected"
+            with pytest.raises(ValueError, match="Device d1 is not connected"):
+                await assign(house, "b")
+            await house.bus.drain()
+            statuses = [event.device_status for event in house.recorder.of(EventType.DEVICE_STATUS_CHANGED)]
+        assert statuses == ["connecting", "idle", "busy", "disconnected"]
 
     async def test_who_waits_for_a_device_that_goes_is_told_instead_of_waiting_for_ever(self) -> None:
         async with rig(max_retries=0) as house:

@@ -16,6 +16,7 @@ from galaxy_core import (
     Device,
     DeviceType,
     EventBus,
+    EventType,
     ImmutableError,
     NoDevicesError,
     NoFittingDeviceError,
@@ -27,7 +28,7 @@ from galaxy_core import (
     UnknownStrategyError,
     UnknownTaskError,
 )
-from galaxy_core.testing.fakes import takes
+from galaxy_core.testing.fakes import Recorder, takes
 
 from .fakes import DeviceInfo, ForeignManager, Rig, plan, rig, until
 
@@ -81,6 +82,17 @@ class TestAssigning:
                 await until(running.get_running_tasks)
                 assignments = await manager.assign_devices_automatically(plan("a b c"), "load_balance")
         assert Counter(assignments.values()) == {"d1": 1, "d2": 2}
+
+    @pytest.mark.parametrize("strategy", STRATEGIES)
+    async def test_no_strategy_is_kept_from_a_busy_device(self, strategy: str) -> None:  # row 16
+        async with rig() as house:
+            manager = await connected(house)
+            running = plan("x", target_device_id="d1")
+            house.transport.script("x", takes(5))
+            async with anyio.create_task_group() as group:
+                group.start_soon(house.run, running, None)
+                await until(running.get_running_tasks)
+                assert await manager.assign_devices_automatically(plan("a"), strategy) == {"a": "d1"}
 
     async def test_hard_requirements_hold_with_every_strategy(self) -> None:  # row 17
         devices = (device("phone", "android", "camera"), device("pc", "windows"), device("old", "android"))
@@ -161,10 +173,10 @@ class TestAssigning:
     @pytest.mark.parametrize(
         ("preferences", "error", "says"),
         [
-            ({"a": "d9"}, UnknownDeviceError, "Preference of task 'a': Device d9"),
-            ({"a": "off"}, AssignmentError, "prefers device 'off', which is disconnected"),
-            ({"a": "pc"}, AssignmentError, "prefers device 'pc', which is windows, not android"),
-            ({"nobody": "d1"}, UnknownTaskError, "nobody"),
+            ({"b": "d1", "a": "d9"}, UnknownDeviceError, "Preference of task 'a': Device d9"),
+            ({"b": "d1", "a": "off"}, AssignmentError, "prefers device 'off', which is disconnected"),
+            ({"b": "d1", "a": "pc"}, AssignmentError, "prefers device 'pc', which is windows, not android"),
+            ({"b": "d1", "nobody": "d1"}, UnknownTaskError, "nobody"),
         ],
     )
     async def test_a_preference_that_cannot_be_is_an_error_and_nothing_is_assigned(  # row 19
@@ -177,6 +189,62 @@ class TestAssigning:
             with pytest.raises(error, match=says):
                 await manager.assign_devices_automatically(constellation, "round_robin", preferences)
             assert [task.target_device_id for task in constellation.tasks.values()] == [None, None]
+
+    @pytest.mark.parametrize(
+        ("preferred", "why"),
+        [
+            ("off", "is disconnected"),
+            ("pc", "is windows, not android"),
+            ("d9", "is not registered"),
+        ],
+    )
+    async def test_a_preference_that_cannot_be_is_an_event_if_that_is_asked_for(  # row 19
+        self, preferred: str, why: str
+    ) -> None:
+        async with rig(device("d1", "android"), device("off", "android"), device("pc", "windows")) as house:
+            await connected(house)
+            await house.manager.disconnect_device("off")
+            constellation = plan("a b", device_type=DeviceType.ANDROID, constellation_id="c1")
+            placed = await house.orchestrator.assign_devices_automatically(
+                constellation, "round_robin", {"a": preferred, "b": "d1"}, insist=False
+            )
+            await house.bus.drain()
+        assert placed == {"a": "d1", "b": "d1"}
+        (event,) = house.recorder.of(EventType.TASK_ASSIGNED)
+        assert (event.task_id, event.status, event.source_id) == ("a", "pending", "constellation_manager")
+        assert event.data == {
+            "constellation_id": "c1",
+            "device_id": "d1",
+            "preferred_device_id": preferred,
+            "reason": why,
+        }
+
+    async def test_a_manager_of_ones_own_tells_that_on_the_bus_of_its_devices_or_its_own(self) -> None:
+        async with rig() as house:
+            await house.manager.connect_all()
+            bus, recorder = EventBus(), Recorder()
+            bus.subscribe(recorder)
+            for manager in (ConstellationManager(house.manager), ConstellationManager(house.manager, event_bus=bus)):
+                await manager.assign_devices_automatically(plan("a"), "round_robin", {"a": "d9"}, insist=False)
+            await house.bus.drain()
+            await bus.drain()
+        assert len(house.recorder.of(EventType.TASK_ASSIGNED)) == len(recorder.of(EventType.TASK_ASSIGNED)) == 1
+
+    async def test_what_is_preferred_does_not_move_a_pin(self) -> None:  # row 19
+        async with rig("d1", "d2") as house:
+            manager = await connected(house)
+            constellation = plan("a b", target_device_id="d2")
+            with pytest.raises(
+                AssignmentError, match="prefers device 'd1', which is not 'd2', to which the task is pin"
+            ):
+                await manager.assign_devices_automatically(constellation, "round_robin", {"b": "d1"})
+            assert constellation.tasks["b"].target_device_id == "d2"
+            placed = await manager.assign_devices_automatically(
+                constellation, "round_robin", {"b": "d1", "a": "d2"}, insist=False
+            )
+            await house.bus.drain()
+        assert placed == {"a": "d2", "b": "d2"}
+        assert [event.task_id for event in house.recorder.of(EventType.TASK_ASSIGNED)] == ["b"]
 
     async def test_started_tasks_are_left_alone(self) -> None:  # row 19
         async with rig("d1", "d2") as house:

@@ -6,17 +6,22 @@ cancelling (9), runs of their own (10, 12), one live plan (11, 15), events (13),
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
 
 import anyio
 import pytest
+import trio
 
 from galaxy_core import (
     Completed,
     ConditionError,
+    ConstellationModificationSynchronizer,
     ConstellationState,
+    Device,
+    DeviceLostError,
     Event,
     EventBus,
     EventType,
@@ -36,9 +41,9 @@ from galaxy_core import (
     TaskStatus,
     TaskTimeoutError,
 )
-from galaxy_core.testing.fakes import hang, takes
+from galaxy_core.testing.fakes import Recorder, hang, takes
 
-from .fakes import Rig, link, plan, rig, until
+from .fakes import DeviceInfo, ForeignManager, Rig, link, plan, rig, until
 
 pytestmark = pytest.mark.anyio
 FINAL = (
@@ -115,6 +120,16 @@ class TestResults:  # rows 1 to 3
         }
         assert caplog.records == []
 
+    async def test_what_goes_wrong_is_silenced_too(
+        self, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async with rig(enable_logging=False, max_retries=0) as house:
+            silent = TaskConstellationOrchestrator(house.manager, enable_logging=False, event_bus=house.bus)
+            house.transport.script("a", DeviceLostError("d1", "cable"))
+            result = await silent.orchestrate_constellation(plan("a b"), device_assignments={"a": "d1", "b": "d1"})
+        assert [str(one.status) for one in result["results"].values()] == ["unknown", "failed"]
+        assert (caplog.records, capsys.readouterr().err) == ([], "")
+
     async def test_the_error_of_a_failed_task_stands_on_the_task_the_event_and_the_result(self) -> None:
         boom = KeyError("the device's own")
         async with rig() as house:
@@ -136,6 +151,27 @@ class TestResults:  # rows 1 to 3
         assert exits.exit_code == 3
         assert result["results"]["exits"].stdout == "half"
         assert (result["results"]["says"].stderr, str(result["results"]["says"].error)) == ("oops", "no such file")
+
+
+class Turns(trio.abc.Instrument):
+    """Counts how often the event loop of this test looks for something to do: under virtual time, that costs nothing else."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        try:
+            loop: Any = asyncio.get_running_loop()
+        except RuntimeError:
+            trio.lowlevel.add_instrument(self)
+        else:
+            self._select, loop.select = loop.select, self._counted
+
+    def before_io_wait(self, timeout: float) -> None:
+        self.count += 1
+
+    def _counted(self, timeout: float | None) -> list[Any]:
+        self.count += 1
+        found: list[Any] = self._select(timeout)
+        return found
 
 
 class TestLinks:  # rows 4 to 6
@@ -169,18 +205,48 @@ class TestLinks:  # rows 4 to 6
 
     async def test_an_unmet_condition_skips_and_the_run_ends_without_waiting(self) -> None:
         async with rig() as house:
-            constellation = plan("a b")
+            constellation = plan("a b c d", "b>c b~d")
             constellation.add_dependency(TaskStarLine.create_conditional("a", "b", "never", lambda value: False))
             before = anyio.current_time()
             result = await house.run(constellation)
-            assert anyio.current_time() == before  # nothing polls: no time passes
-        assert result["results"]["b"].status is TaskStatus.SKIPPED
+            assert anyio.current_time() == before
+        assert [str(one.status) for one in result["results"].values()] == [
+            "completed",
+            "skipped",
+            "skipped",
+            "completed",
+        ]
+        causes = [result["results"][task_id].error for task_id in ("b", "c")]
+        assert [getattr(cause, "cause_id", None) for cause in causes] == ["a", "b"]
+        assert "never" in str(causes[0])
 
     async def test_nothing_polls_while_a_task_runs(self) -> None:
-        async with rig(heartbeat_interval=1e6) as house:
-            house.transport.script("a", takes(5000))
-            await house.run(plan("a b", "a>b"))
-            assert anyio.current_time() == pytest.approx(5000)
+        async def turns_of_the_event_loop(seconds: float) -> int:
+            async with rig(heartbeat_interval=1e6) as house:
+                house.transport.script("a", takes(seconds))
+                before = turns.count
+                await house.run(plan("a b c", "a>b"))
+                return turns.count - before
+
+        turns = Turns()
+        assert await turns_of_the_event_loop(5000) <= await turns_of_the_event_loop(5) + 5
+
+    async def test_nothing_polls_while_an_answer_is_awaited_or_a_task_backs_off(self) -> None:
+        async def turns_of_the_event_loop(seconds: float) -> int:
+            async with rig(heartbeat_interval=1e6) as house:
+                house.transport.script("a", Completed(exit_code=1), Completed())
+                synchronizer = ConstellationModificationSynchronizer(house.orchestrator)
+                synchronizer.set_modification_timeout(seconds)
+                house.orchestrator.set_modification_synchronizer(synchronizer)
+                policy = RetryPolicy(backoff_s=seconds, max_backoff_s=seconds, jitter=0)
+                before, start = turns.count, anyio.current_time()
+                with synchronizer.editor():
+                    await house.run(plan("a b", "a>b", retry_count=1, retry=policy))
+                assert anyio.current_time() - start == pytest.approx(3 * seconds)
+                return turns.count - before
+
+        turns = Turns()
+        assert await turns_of_the_event_loop(5000) <= await turns_of_the_event_loop(5) + 5
 
     async def test_success_with_no_value_satisfies_a_success_only_link(self) -> None:
         async with rig() as house:
@@ -349,6 +415,27 @@ class TestLanes:  # row 8
             await house.run(constellation)
             assert anyio.current_time() == pytest.approx(30 / slots)
         assert house.device().most_running == slots
+
+    async def test_nor_when_another_device_would_take_many_more(self) -> None:
+        async with rig(Device("narrow", "fake"), Device("wide", "fake", max_concurrency=9)) as house:
+            house.transport.default = takes(1)
+            constellation = plan(" ".join(f"t{i}" for i in range(10)), target_device_id="narrow")
+            await house.run(constellation, None)
+            assert anyio.current_time() == pytest.approx(10)
+            assert house.slots_are_free()
+        assert house.device("narrow").most_running == 1
+
+    async def test_a_run_and_single_tasks_share_the_slots_of_a_device(self) -> None:
+        async with rig() as house:
+            await house.manager.connect_all()
+            house.transport.default = takes(1)
+            async with anyio.create_task_group() as group:
+                group.start_soon(house.run, plan("a b c"))
+                for number in range(3):
+                    group.start_soon(house.manager.assign_task_to_device, f"s{number}", "d1", "alone", {})
+            assert anyio.current_time() == pytest.approx(6)
+            assert house.slots_are_free()
+        assert house.device().most_running == 1
 
     async def test_the_queue_of_a_device_goes_by_priority_and_then_by_age(self) -> None:
         async with rig() as house:
@@ -827,13 +914,26 @@ class TestChecksBeforeAnythingStarts:  # row 14, and the texts of the errors
         async with rig() as house:
             with pytest.raises(ValueError, match="Task nobody not found"):
                 await house.run(plan("a"), None, device_assignments={"a": "d1", "nobody": "d1"})
-        assert house.recorder.story(*DEVICE) == []
+            await house.bus.drain()
+            assert house.recorder.events == []  # no device was even connected for it
 
     async def test_unknown_devices_in_device_assignments_are_refused(self) -> None:
         async with rig() as house:
             with pytest.raises(ValueError, match="Device d9 is not registered"):
                 await house.run(plan("a"), None, device_assignments={"a": "d9"})
-        assert house.recorder.story(*DEVICE) == []
+            await house.bus.drain()
+            assert house.recorder.events == []
+
+    @pytest.mark.parametrize("assignments", [{"nobody": "d1"}, {"a": "d9"}])
+    async def test_so_are_they_with_a_device_manager_of_somebody_elses(self, assignments: dict[str, str]) -> None:
+        manager, bus, recorder = ForeignManager(d1=DeviceInfo()), EventBus(), Recorder()
+        bus.subscribe(recorder)
+        with pytest.raises(ValueError, match=r"Task nobody not found|Device d9 is not registered"):
+            await TaskConstellationOrchestrator(manager, event_bus=bus).orchestrate_constellation(
+                plan("a"), assignments
+            )
+        await bus.drain()
+        assert (recorder.events, manager.calls) == ([], [])
 
     async def test_a_refused_assignment_changes_no_task(self) -> None:
         async with rig() as house:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from itertools import pairwise
@@ -24,7 +25,6 @@ from galaxy_core import (
     TaskStarLine,
     TaskStatus,
 )
-from galaxy_core.model.analysis import maximum_antichain
 from galaxy_core.testing.fakes import hang
 
 from .fakes import link, plan, rig, until
@@ -54,6 +54,7 @@ class TestGating:  # row 20
                 await until(lambda: first.tasks["c"].status is TaskStatus.RUNNING)
                 document = first.to_dict()
                 group.cancel_scope.cancel()
+            document = json.loads(json.dumps(document))
             loaded = TaskConstellation.from_dict(document)
             assert {task_id: str(task.status) for task_id, task in loaded.tasks.items()} == {
                 "a": "completed",
@@ -63,6 +64,32 @@ class TestGating:  # row 20
                 "e": "pending",
             }
             assert loaded.get_ready_tasks() == []
+            loaded.mark_task_completed("c", True)  # of its outcome nobody knows but who loads the plan
+            house.transport.script("e", Completed("second"))
+            house.device().started.clear()
+            result = await house.run(loaded)
+            assert house.device().started == ["e"]
+        assert {task_id: str(one.status) for task_id, one in result["results"].items()} == {
+            "a": "completed",
+            "b": "failed",
+            "c": "completed",
+            "d": "skipped",
+            "e": "completed",
+        }
+        assert result["results"]["a"].result == "first"
+
+    async def test_a_cancelled_plan_is_loaded_as_cancelled(self) -> None:
+        async with rig() as house:
+            house.transport.script("b", hang)
+            first = plan("a b c", "a>b b>c", constellation_id="c1")
+            async with anyio.create_task_group() as group:
+                group.start_soon(house.run, first)
+                await until(lambda: first.tasks["b"].status is TaskStatus.RUNNING)
+                await house.orchestrator.cancel_execution("c1")
+        loaded = TaskConstellation.from_json(first.to_json())
+        assert [str(task.status) for task in loaded.tasks.values()] == ["completed", "cancelled", "cancelled"]
+        assert loaded.state is ConstellationState.CANCELLED
+        assert loaded.get_ready_tasks() == []
 
     def test_invalid_documents_are_refused(self) -> None:
         document = plan("a b", "a>b").to_dict()
@@ -197,10 +224,33 @@ def test_importing_the_kernel_needs_no_configuration(tmp_path: Path) -> None:  #
     assert done.stdout == "task_a\n"
 
 
+LOADED = """
+import sys
+before = set(sys.modules)
+import galaxy_core
+new = sorted(set(sys.modules) - before)
+print(*[name for name in new if name.partition(".")[0] not in sys.stdlib_module_names])
+"""
+#: The kernel's dependencies, and what they need themselves.
+NEEDED = {"anyio", "attr", "attrs", "exceptiongroup", "idna", "pluggy", "sniffio", "typing_extensions"}
+#: Its parts that a program which runs plans may never use.
+AT_NEED = ("testing", "runtime.control", "runtime.editor", "model.schema", "model.plan_file", "model.inventory_file")
+
+
+def test_importing_the_kernel_loads_the_kernel_alone(tmp_path: Path) -> None:  # row 34
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    loaded = done.stdout.split()
+    assert {name.partition(".")[0] for name in loaded} - NEEDED == {"galaxy_core"}  # no plugin, no pydantic
+    assert not [name for name in loaded if name.startswith(tuple(f"galaxy_core.{part}" for part in AT_NEED))]
+
+
 def test_the_widest_wave_and_the_largest_antichain_are_both_offered() -> None:  # row 36
     constellation = plan("a b x y1 y2", "a>b x>y1 x>y2")
     assert constellation.get_max_width() == 3
-    assert len(maximum_antichain(constellation)) == 3
+    assert constellation.get_maximum_antichain() == ["b", "y1", "y2"]
     staggered = plan("a b1 b2 x y z1 z2", "a>b1 a>b2 x>y y>z1 y>z2")
     assert staggered.get_max_width() == 3
-    assert len(maximum_antichain(staggered)) == 4
+    assert staggered.get_maximum_antichain() == ["b1", "b2", "z1", "z2"]
+    assert "Kahn" in (TaskConstellation.get_max_width.__doc__ or "")

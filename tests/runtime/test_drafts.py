@@ -243,6 +243,35 @@ class TestConflicts:
                 assert constellation.tasks["b"].task_description == "mine"
                 assert list(constellation.tasks) == ["a", "b", "x"]
 
+    @pytest.mark.parametrize("arrow", ["c>x", "x>c"])
+    @pytest.mark.parametrize("at_once", [True, False])
+    async def test_a_link_to_a_task_whose_id_another_one_has_by_now_is_a_conflict(
+        self, arrow: str, at_once: bool
+    ) -> None:
+        async with study() as house:
+            constellation = plan("a c x", "a>c a>x", "c1")
+            async with house.running(constellation):
+                with pytest.raises(EditConflictError, match=r"'x' was taken out since revision .*, and another one"):
+                    async with house.synchronizer.edit("c1", hold="all") as draft:
+                        draft.add_dependency(link(arrow))
+                        if at_once:
+                            await house.synchronizer.commit(
+                                Transaction([RemoveTask("x"), AddTask(new("x")), AddDependency(link("a>x"))]), "c1"
+                            )
+                        else:
+                            constellation.remove_task("x")
+                            constellation.add_task(new("x"))
+                assert len(constellation.dependencies) == 1 + at_once
+
+    async def test_a_link_to_a_task_that_somebody_else_has_changed_is_none(self) -> None:
+        async with study() as house:
+            constellation = plan("a c x", "a>c a>x", "c1")
+            async with house.running(constellation):
+                async with house.synchronizer.edit("c1", hold="all") as draft:
+                    draft.add_dependency(link("c>x"))
+                    constellation.tasks["x"].description = "said anew"
+                assert len(constellation.dependencies) == 3
+
     async def test_a_cycle_that_two_drafts_would_close_together_is_refused_to_the_second(self) -> None:
         async with study() as house:
             constellation = plan("a b c", "a>b a>c", "c1")
@@ -614,7 +643,13 @@ async def breaks() -> None:
 class TestReviewing:
     @pytest.mark.parametrize(
         ("answer", "reason"),
-        [("not on Sundays", "not on Sundays"), (breaks, "the policy is lost"), (17, "returned 17")],
+        [
+            ("not on Sundays", "not on Sundays"),
+            (breaks, "the policy is lost"),
+            (17, "returned 17"),
+            ("", "plugin .* refuses: without a reason"),
+            (" ", "plugin .* refuses: without a reason"),
+        ],
     )
     async def test_an_edit_that_a_review_does_not_agree_to_changes_nothing(self, answer: Any, reason: str) -> None:
         async with study(Reviewer(answer)) as house:

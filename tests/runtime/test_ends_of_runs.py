@@ -23,6 +23,7 @@ from galaxy_core import (
     TaskTimeoutError,
     Unknown,
 )
+from galaxy_core.runtime import run as run_module
 from galaxy_core.runtime.run import Run
 from galaxy_core.testing.fakes import hang, takes
 from galaxy_core.testing.virtual_time import virtual_backend
@@ -220,6 +221,30 @@ async def test_a_kernel_that_breaks_is_a_runtime_error_and_every_task_has_still_
         assert all(task.is_terminal for task in constellation.tasks.values())
         assert house.recorder.of(EventType.CONSTELLATION_CANCELLED) != []
         assert TaskConstellation.from_dict(constellation.to_dict()).is_complete()
+
+
+@pytest.mark.parametrize("where", ["_give_back", "outcome_of"])
+async def test_a_run_that_breaks_even_while_it_ends_has_failed_and_leaves_its_plan_free(
+    where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    async with rig() as house:
+        constellation = plan("a b", "a>b")
+        if where == "_give_back":
+            monkeypatch.setattr(Run, where, broken)
+        else:
+            monkeypatch.setattr(run_module, where, broken)
+        with pytest.raises(RunError, match="ZeroDivisionError: a bug"):
+            await house.run(constellation)
+        monkeypatch.undo()
+        await house.bus.drain()
+        assert [event.constellation_state for event in house.recorder.of(EventType.CONSTELLATION_FAILED)] == ["failed"]
+        assert house.orchestrator.runs() == []
+        assert house.slots_are_free()
+        assert [str(task.status) for task in constellation.tasks.values()] == ["completed", "completed"]
+        assert (await house.run(constellation))["status"] == "completed"
 
 
 @pytest.mark.parametrize("name", ["asyncio", "trio"])

@@ -102,14 +102,18 @@ class TestReviewing:
             (ReviewingLater(raises), "raised LookupError: no policy file"),
             (Reviewing(hangs), "did not answer within 30 s"),
             (Reviewing(True), "returned True instead of None or a reason"),
+            (Reviewing(""), "without a reason (it returned an empty text)"),
+            (ReviewingLater(" \n"), "without a reason (it returned an empty text)"),
         ],
     )
     async def test_a_policy_that_cannot_answer_has_refused(self, policy: Reviewing, why: str) -> None:
-        async with rig(plugins=[policy]) as house:
+        async with rig() as house:
+            house.orchestrator.plugins.register(policy, "reviewing")
             with pytest.raises(RunRefusedError) as caught:
                 await house.run(plan("a"))
             assert anyio.current_time() < 31
         assert why in str(caught.value)
+        assert [plugin for plugin, _ in caught.value.reasons] == ["reviewing"]
 
     async def test_a_refused_plan_can_be_run_when_the_policy_agrees(self) -> None:
         policy = Reviewing("not yet")

@@ -21,8 +21,10 @@ from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.differences import line_differences, task_differences
 from galaxy_core.model.edits import Transaction
+from galaxy_core.model.events import EventType
 from galaxy_core.model.result import new_id
 from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.flow import Flow
 
 NOTHING = Transaction(())
 
@@ -140,17 +142,22 @@ class Done:
     touched: tuple[str, ...]
 
 
-def perform(plan: TaskConstellation, step: Step) -> Done:
-    """Do a step, whole or not at all.
+def perform(plan: TaskConstellation, step: Step, kind: EventType = EventType.EDIT_COMMITTED) -> Done:
+    """Do a step, whole or not at all. Of a plan that runs it is reviewed, and told of by an event of this kind.
 
     Raises:
-        EditError: it cannot be.
+        EditError: it cannot be, or is refused.
         OSError: its file cannot be written.
     """
-    changes = Changes(plan, step.transaction)
-    error = changes.refused()
-    if error is not None:
-        raise error
+    run = plan._listener
+    desk = run.desk if isinstance(run, Flow) else None
+    if desk is not None:
+        changes = desk.agreed(plan, step.transaction)
+    else:
+        changes = Changes(plan, step.transaction)
+        error = changes.refused()
+        if error is not None:
+            raise error
     file = None
     if step.file is not None:
         file = Content.of(step.file.path)
@@ -160,7 +167,7 @@ def perform(plan: TaskConstellation, step: Step) -> Done:
     metadata = plan.metadata if step.metadata is not None else None
     touched = tuple(changes.touched)
     changed = (name, metadata, file) != (step.name, step.metadata, step.file) or not changes.is_empty
-    inverse = changes.apply()
+    inverse = changes.apply() if desk is None or changes.is_empty else desk.apply(changes, kind).inverse
     if step.name is not None and step.name != name:
         plan.name = step.name
     if step.metadata is not None and step.metadata != metadata:
@@ -205,7 +212,9 @@ class HistoryEntry:
         if self._left is not None and (problems := self._left.problems(plan)):
             raise EditError(problems)
         before = plan.revision
-        done = perform(plan, self._back)
+        verb, kind = ("Redo", EventType.EDIT_COMMITTED) if self.is_undone else ("Undo", EventType.EDIT_UNDONE)
+        transaction = evolve(self._back.transaction, description=f"{verb}: {self.description}")
+        done = perform(plan, evolve(self._back, transaction=transaction), kind)
         return evolve(
             self,
             is_undone=not self.is_undone,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain, islice
+from math import inf
 from typing import Any
 
 import anyio
@@ -26,36 +28,36 @@ from galaxy_core import (
     UnknownDeviceError,
     UnknownStrategyError,
     UnknownTransportError,
+    document_lines,
 )
 from galaxy_core.errors import DocumentError, NoFittingDeviceError, PluginConflictError, nearest
-from galaxy_core.extension.models import argument_problems, settings_problems
-from galaxy_core_cli.places import Place, lines_of
+from galaxy_core.extension.models import argument_problems, settings_problems, with_paths
+from galaxy_core_cli.files import only_this_machine
 
-#: Problems that are told of one file; the rest is counted.
-MOST = 50
+#: Problems that are told of one file, and those that are looked for; what is found beyond the first is counted.
+MOST, ENOUGH = 50, 1000
+
+#: The way to a part of a file: keys of mappings and indices of lists.
+Place = tuple[str | int, ...]
 
 
 @frozen
 class Problem:
-    """One of a file; `source` names it. `line` is None where it is not known."""
+    """One of a file; `source` names it, `path` the place in it. `line` is None where it is not known."""
 
     source: str
-    place: Place
+    path: str
     text: str
     line: int | None = None
 
-    @property
-    def path(self) -> str:
-        return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.place).removeprefix(".")
-
     def __str__(self) -> str:
         where = f"{self.source}:{self.line}" if self.line is not None else self.source
-        return f"{where}: {self.path + ': ' if self.place else ''}{self.text}"
+        return f"{where}: {self.path + ': ' if self.path else ''}{self.text}"
 
 
 def of_document(error: DocumentError) -> list[Problem]:
     """The problems that a file has by itself."""
-    return [Problem(error.source, (path,) if path else (), text, line) for path, line, text in error.problems]
+    return [Problem(error.source, path, text, line) for path, line, text in error.problems]
 
 
 @frozen
@@ -85,10 +87,11 @@ class Case:
         Raises:
             PluginError: a strategy broke.
         """
-        of_devices, of_plan = list(self._of_devices()), [*self._of_strategy(), *self._of_places()]
+        of_devices = list(self._of_devices())
+        of_plan = list(islice(chain(self._of_strategy(), self._of_places()), ENOUGH + 1))
         if not of_devices and not of_plan:
             self._assign()
-            of_plan += self._of_requests()
+            of_plan += islice(self._of_requests(), ENOUGH + 1)
         return [*_placed(self.devices_path, of_devices), *_placed(self.plan_path, of_plan)]
 
     def refuse(self) -> None:
@@ -129,10 +132,13 @@ class Case:
         known = {device.device_id: device for device in self.devices}
         known.update(self.manager.device_registry.get_all_devices())
         lacking: dict[Any, NoFittingDeviceError | None] = {}
+        unknown: dict[str, str] = {}
         for task in self.constellation.get_all_tasks():
             pin = task.target_device_id
             if pin is not None and pin not in known:
-                yield ("tasks", task.task_id, "device"), str(UnknownDeviceError(pin, known))
+                if pin not in unknown:
+                    unknown[pin] = str(UnknownDeviceError(pin, known, only_this_machine(self.devices_path)))
+                yield ("tasks", task.task_id, "device"), unknown[pin]
                 continue
             kind = None if task.device_type is None else task.device_type.value
             needs = (kind, task.requires, pin)
@@ -161,12 +167,16 @@ class Case:
 
 
 def _placed(path: str | None, found: Sequence[tuple[Place, str]]) -> Iterator[Problem]:
+    """In the order of the lines, as the problems of a file by itself are told."""
     name = "<standard input>" if path == "-" else path or "this machine"
-    lines = lines_of(path, [place for place, _ in found[:MOST]]) if found else {}
-    for place, text in found[:MOST]:
-        yield Problem(name, place, text, lines.get(place))
-    if len(found) > MOST:
-        yield Problem(name, (), f"and {len(found) - MOST} more problems")
+    lines = document_lines(path, [place for place, _ in found]) if path and path != "-" and found else {}
+    in_order = sorted(found, key=lambda problem: lines.get(problem[0], inf))[:MOST]
+    for (place, _), (path_text, text) in zip(in_order, with_paths(in_order), strict=True):
+        yield Problem(name, path_text, text, lines.get(place))
+    if len(found) > ENOUGH:
+        yield Problem(name, "", f"and more: after {ENOUGH:,} problems, no more were looked for")
+    elif len(found) > MOST:
+        yield Problem(name, "", f"and {len(found) - MOST:,} more problem{'' if len(found) == MOST + 1 else 's'}")
 
 
 def _no_fit(task: TaskStar, kind: str | None, devices: Mapping[str, Device]) -> NoFittingDeviceError | None:

@@ -26,6 +26,8 @@ def read_plan(path: str) -> Plan:
     """
     from galaxy_core import load_plan, parse_plan
 
+    if not path:
+        raise click.UsageError("PLAN is an empty text: name a file, or - for standard input")
     if path != "-":
         return load_plan(path)
     text = sys.stdin.read()
@@ -41,14 +43,27 @@ def read_devices(path: str | None) -> Sequence[Device]:
     """
     from galaxy_core import Inventory, load_inventory
 
-    return (Inventory() if path is None else load_inventory(path)).devices
+    return (Inventory() if not path else load_inventory(path)).devices
+
+
+def only_this_machine(path: str | None) -> str:
+    """What is said before a device that is not known: that there is no inventory, if that is so."""
+    return "" if path else "without an inventory (--devices FILE, or GALAXY_DEVICES) there is this machine alone: "
 
 
 def registry(block: Iterable[str] = (), no_plugins: bool = False) -> PluginRegistry:
     """The installed plugins that are wanted; none is imported yet."""
     from galaxy_core import PluginRegistry
+    from galaxy_core_cli.loading import watched
 
-    return PluginRegistry(blocked=block, allowed=OURS if no_plugins else None)
+    return PluginRegistry(blocked=block, allowed=OURS if no_plugins else None, watch=watched)
+
+
+def loaded(block: Iterable[str] = (), no_plugins: bool = False) -> PluginRegistry:
+    """The installed plugins that are wanted, imported: in an event loop, Ctrl-C would not end an import."""
+    found = registry(block, no_plugins)
+    found.load()
+    return found
 
 
 def write(text: str, output: str | None) -> None:

@@ -118,13 +118,31 @@ def _explain(problem: BaseException, debug: bool) -> int:
         name = f"{problem.filename}: " if problem.filename else ""
         if not name and problem.errno in _FULL:
             name = "standard output cannot be written: "  # of a file, the error has the name
-        say.error(f"{name}{problem.strerror or problem}")
+        say.error(f"{name}{problem.strerror or problem}{_meant(problem)}")
     elif isinstance(problem, GalaxyError):
         say.error(why(problem))
     else:
         more = "" if debug else " Run it again with --debug for the traceback, and please report it."
         say.error(f"Galaxy itself failed: {type(problem).__name__}{': ' if str(problem) else ''}{problem}.{more}")
     return code_of(problem)
+
+
+def _meant(problem: OSError) -> str:
+    """What else may have been meant by the name of a file that is not there, and who named it so."""
+    name = problem.filename
+    if not isinstance(problem, FileNotFoundError) or not isinstance(name, str):
+        return ""
+    from galaxy_core.errors import nearest
+
+    folder, last = os.path.split(name)
+    stems: dict[str, list[str]] = {}  # without the suffix, which alone would make all plans look alike
+    with suppress(OSError):
+        for one in os.listdir(folder or "."):
+            stems.setdefault(os.path.splitext(one)[0], []).append(one)
+    near = nearest(os.path.splitext(last)[0], stems)[:1]
+    found = [repr(os.path.join(folder, one)) for stem in near for one in sorted(stems[stem])[:3]]
+    hint = f"; did you mean {' or '.join(found)}?" if found else ""
+    return hint + (" (named by GALAXY_DEVICES)" if name == os.environ.get("GALAXY_DEVICES") else "")
 
 
 if __name__ == "__main__":

@@ -50,17 +50,17 @@ class Probed:
 
 
 async def probed(
-    devices: Sequence[Device], registry: PluginRegistry, wanted: Sequence[str], timeout_s: float
+    devices: Sequence[Device], registry: PluginRegistry, wanted: Sequence[str], timeout_s: float, prefix: str = ""
 ) -> list[Probed]:
     """Connect to the wanted devices (all when none is named) at once, ask them, and disconnect.
 
     Raises:
-        UnknownDeviceError: one of the wanted is not among them.
+        UnknownDeviceError: one of the wanted is not among them. Its message begins with `prefix`.
     """
     by_id = {device.device_id: device for device in devices}
     for device_id in wanted:
         if device_id not in by_id:
-            raise UnknownDeviceError(device_id, by_id)
+            raise UnknownDeviceError(device_id, by_id, prefix)
     chosen = [by_id[device_id] for device_id in dict.fromkeys(wanted or by_id)]
     answers = [Probed(device.device_id, device.transport) for device in chosen]
     # One try: whoever asks wants to hear of the first failure.

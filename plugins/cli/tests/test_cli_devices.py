@@ -61,6 +61,21 @@ def test_single_devices_can_be_probed(galaxy: Galaxy, write: Write) -> None:
     assert "did you mean 'here'?" in done.err
 
 
+def test_without_an_inventory_an_unknown_device_is_told_of_that(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [x], device: pixel}}")
+    for arguments in (("devices", "probe", "pixel"), ("validate", "plan.yaml"), ("run", "plan.yaml")):
+        done = galaxy(*arguments)
+        assert done.code == Exit.REFUSED
+        assert (
+            "without an inventory (--devices FILE, or GALAXY_DEVICES) there is this machine alone"
+            in done.out + done.err
+        )
+    write("devices.yaml", DEVICES)
+    done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
+    assert "without an inventory" not in done.out
+    assert "registered: 'gone', 'here'" in done.out
+
+
 ODD = """
     from contextlib import asynccontextmanager
     import anyio

@@ -252,3 +252,30 @@ def test_an_error_of_galaxy_itself_that_has_no_words_is_still_a_sentence(
 
     monkeypatch.setattr("galaxy_core_cli.files.read_plan", broken)
     assert "Galaxy itself failed: AssertionError. Run it again" in galaxy("graph", "plan.yaml").err
+
+
+def test_a_file_that_is_not_there_is_told_with_what_was_probably_meant(galaxy: Galaxy, write: Write) -> None:
+    write("nightly.yaml", "tasks: {}")
+    write("other.yaml", "tasks: {}")
+    assert galaxy("validate", "nigthly.yml").err == (
+        "error: nigthly.yml: No such file or directory; did you mean 'nightly.yaml'?\n"
+    )
+    assert galaxy("validate", "nothing.yaml").err == "error: nothing.yaml: No such file or directory\n"
+    assert galaxy("validate", "no/folder.yaml").err == "error: no/folder.yaml: No such file or directory\n"
+
+
+def test_an_inventory_that_the_environment_names_is_told_as_such(
+    galaxy: Galaxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GALAXY_DEVICES", "lab.yaml")
+    done = galaxy("devices", "list")
+    assert (done.code, done.err) == (
+        Exit.REFUSED,
+        "error: lab.yaml: No such file or directory (named by GALAXY_DEVICES)\n",
+    )
+
+
+def test_a_plan_without_a_name_is_told_of(galaxy: Galaxy) -> None:
+    done = galaxy("validate", "")
+    assert done.code == Exit.REFUSED
+    assert "PLAN is an empty text: name a file" in done.err

@@ -76,7 +76,7 @@ def test_what_does_not_come_together_is_told_with_its_lines(galaxy: Galaxy, writ
     assert pinned.startswith("plan.yaml:5: tasks.pinned.device: ")
     assert "did you mean 'there'?" in pinned
     assert picky.startswith("plan.yaml:8: tasks.picky.requires: ")
-    assert "there: lacks camera" in picky
+    assert "device 'there' lacks camera" in picky
     assert other.startswith("plan.yaml:11: tasks.other.device_type: ")
 
 
@@ -114,7 +114,7 @@ def test_all_that_is_wrong_with_settings_is_told_each_on_its_line(galaxy: Galaxy
     )
     done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
     assert done.code == Exit.REFUSED
-    assert sorted(done.out.splitlines()) == [
+    assert done.out.splitlines() == [
         "devices.yaml:4: devices.one.settings.kill_grace_s: found a text; a number is wanted here",
         "devices.yaml:6: devices.one.settings.env.PATH: found a number; text is wanted here",
         "devices.yaml:7: devices.one.settings.drain_s: found a number; it must be more than 0",
@@ -220,14 +220,42 @@ def test_a_description_alone_is_nothing_for_this_machine(galaxy: Galaxy, write: 
     )
 
 
-@pytest.mark.parametrize(("name", "where"), [("plan.json", "plan.json:3: "), ("plan.toml", "plan.toml: ")])
-def test_json_has_lines_and_toml_does_without(name: str, where: str, galaxy: Galaxy, write: Write) -> None:
+@pytest.mark.parametrize(("name", "where"), [("plan.json", "plan.json:3: "), ("plan.toml", "plan.toml:3: ")])
+def test_json_and_toml_have_lines_too(name: str, where: str, galaxy: Galaxy, write: Write) -> None:
     texts = {
         "plan.json": '{\n"tasks": {\n"a": {"run": ["echo"], "requires": ["x"]}}}',
         "plan.toml": "[tasks.a]\nrun = ['echo']\nrequires = ['x']\n",
     }
     write(name, texts[name])
     assert galaxy("validate", name).out.startswith(f"{where}tasks.a.requires: ")
+
+
+def test_settings_in_toml_are_told_of_with_their_lines_and_in_their_order(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", GOOD)
+    write(
+        "devices.toml",
+        """
+        [devices.one]
+        transport = "local"
+        [devices.one.settings]
+        rot = "."
+        env.PATH = 3
+        kill_grace_s = "soon"
+        [devices.two]
+        settings = {drain_s = 0}
+        [devices."a.b"]
+        transport = "loca"
+        """,
+    )
+    done = galaxy("validate", "plan.yaml", "--devices", "devices.toml")
+    assert done.code == Exit.REFUSED
+    assert [line.partition(": ")[0] + " " + line.split(": ")[1] for line in done.out.splitlines()] == [
+        "devices.toml:4 devices.one.settings.rot",
+        "devices.toml:5 devices.one.settings.env.PATH",
+        "devices.toml:6 devices.one.settings.kill_grace_s",
+        "devices.toml:8 devices.two.settings.drain_s",
+        'devices.toml:10 devices["a.b"].transport',
+    ]
 
 
 def test_json_is_for_programs(galaxy: Galaxy, write: Write) -> None:
@@ -269,7 +297,9 @@ def test_thousands_of_problems_are_counted_after_the_first(galaxy: Galaxy, write
     write("plan.json", json.dumps({"tasks": {f"t{n}": {"run": ["x"], "requires": ["y"]} for n in range(3000)}}))
     lines = galaxy("validate", "plan.json").out.splitlines()
     assert len(lines) == 51
-    assert lines[-1].endswith("and 2950 more problems")
+    assert lines[-1].endswith("and more: after 1,000 problems, no more were looked for")
+    write("plan.json", json.dumps({"tasks": {f"t{n}": {"run": ["x"], "requires": ["y"]} for n in range(51)}}))
+    assert galaxy("validate", "plan.json").out.splitlines()[-1].endswith("and 1 more problem")
 
 
 def test_a_condition_with_a_bare_number_is_told_of_back_ticks(galaxy: Galaxy, write: Write) -> None:

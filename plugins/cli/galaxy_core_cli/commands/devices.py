@@ -31,7 +31,7 @@ def list_devices(devices: str | None, as_json: bool, block: tuple[str, ...], no_
     from galaxy_core_cli import files
     from galaxy_core_cli.probing import examined
 
-    found = examined(files.read_devices(devices), files.registry(block, no_plugins))
+    found = examined(files.read_devices(devices), files.loaded(block, no_plugins))
     if as_json:
         click.echo(json.dumps([info for info, _ in found], indent=2))
     else:
@@ -81,8 +81,9 @@ def probe(
     from galaxy_core_cli.probing import probed
 
     inventory = files.read_devices(devices)
-    registry = files.registry(block, no_plugins)
-    found = anyio.run(partial(probed, inventory, registry, device_ids, timeout_s))
+    registry = files.loaded(block, no_plugins)
+    prefix = files.only_this_machine(devices)
+    found = anyio.run(partial(probed, inventory, registry, device_ids, timeout_s, prefix))
     if as_json:
         click.echo(json.dumps([_document(one) for one in found], indent=2))
     else:

@@ -38,7 +38,7 @@ def plan(
 
     found = files.read_plan(plan)
     chosen = strategy or found.strategy or files.DEFAULT_STRATEGY
-    case = Case(found, plan, files.read_devices(devices), devices, files.registry(block, no_plugins), chosen)
+    case = Case(found, plan, files.read_devices(devices), devices, files.loaded(block, no_plugins), chosen)
     case.refuse()
     forecast = foretell(case.constellation, {device.device_id: device.max_concurrency for device in case.devices})
     if as_json:

@@ -63,5 +63,5 @@ def _problems(
     if read_plan is None or read_devices is None:
         return problems, 0
     chosen = strategy or read_plan.strategy or files.DEFAULT_STRATEGY
-    case = checks.Case(read_plan, plan, read_devices, devices, files.registry(block, no_plugins), chosen)
+    case = checks.Case(read_plan, plan, read_devices, devices, files.loaded(block, no_plugins), chosen)
     return case.problems(), len(read_plan.tasks)

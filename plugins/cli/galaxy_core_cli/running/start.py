@@ -66,8 +66,10 @@ def start(options: Options) -> int:
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         reporter = _reporter(options, order.constellation, console, lines)
         try:
-            with say.listening(reporter.tell, options.state), reporter, dying_at_quit(reporter.restore):
-                ending = anyio.run(partial(conduct, order, reporter), backend=options.backend)
+            with say.listening(reporter.tell, options.state):
+                order.registry.load()  # in an event loop, Ctrl-C would not end an import
+                with reporter, dying_at_quit(reporter.restore):
+                    ending = anyio.run(partial(conduct, order, reporter), backend=options.backend)
         except (PlanError, AssignmentError, DeviceError):
             # The kernel says what is wrong; the files say where.
             Case(plan, options.plan, devices, options.devices, order.registry, order.strategy).refuse()

@@ -1,0 +1,115 @@
+"""Runs that cannot start or go on, and why a task of one did not succeed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from galaxy_core.errors.root import GalaxyError, hint, listed, nearest
+
+
+class RunError(GalaxyError, RuntimeError):
+    """A run cannot start or go on."""
+
+
+class UnknownJournalError(RunError):
+    """No journal of that name; `near` the names that may have been meant."""
+
+    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+        names = list(known)
+        self.name, self.near = name, nearest(name, names)
+        super().__init__(
+            f"no plugin brings journal {name!r}{hint(self.near)}; available: {listed(names, 'none')}. "
+            "Install the plugin that brings it, or run without a journal."
+        )
+
+
+class ControlError(RunError):
+    """A control socket cannot be opened, or a run cannot be reached through one."""
+
+
+class UnknownRunError(ControlError):
+    """No run of that name can be reached, or, with `several`, more than one. `near` are those that may be meant.
+
+    `plans` are the names of the plans that they run, by id, as far as they are known.
+    """
+
+    def __init__(
+        self, run: str, known: Iterable[str] = (), several: Sequence[str] = (), plans: Mapping[str, str] | None = None
+    ) -> None:
+        names, plans = list(known), plans or {}
+        meant = [*names, *sorted({plan for plan in plans.values() if plan} - {*names})]
+        self.run, self.several, self.near = run, tuple(several), nearest(run, meant)
+
+        def told(ids: Iterable[str]) -> str:
+            return listed(
+                ids, "none", show=lambda one: f"{one!r} (plan {plans[one]!r})" if plans.get(one) else repr(one)
+            )
+
+        if several:
+            super().__init__(f"{run!r} may mean {told(several)}: name more of the id")
+        else:
+            super().__init__(
+                f"no run {run!r} can be reached{hint(self.near)}; those that can: {told(names)}. "
+                "A run can be reached while it lasts, by the user who started it, unless it has no control socket."
+            )
+
+
+class RunRefusedError(RunError):
+    """A policy plugin refused the run; `reasons` are `(plugin, reason)`."""
+
+    def __init__(self, constellation_id: str, reasons: Sequence[tuple[str, str]]) -> None:
+        self.constellation_id, self.reasons = constellation_id, tuple(reasons)
+        each = "; ".join(f"plugin {plugin!r}: {reason}" for plugin, reason in self.reasons)
+        super().__init__(f"run of {constellation_id!r} refused: {each}")
+
+
+class TaskError(GalaxyError, RuntimeError):
+    """Why a task did not succeed; `task_id` names it."""
+
+    def __init__(self, task_id: str, message: str) -> None:
+        self.task_id = task_id
+        super().__init__(message)
+
+
+class TaskFailedError(TaskError):
+    """It ran and said that it failed; `exit_code` where it has one."""
+
+    def __init__(self, task_id: str, why: str, exit_code: int | None = None) -> None:
+        self.exit_code = exit_code
+        super().__init__(task_id, why)
+
+
+class TaskTimeoutError(TaskError, TimeoutError):
+    """Its deadline of `timeout_s` seconds passed."""
+
+    def __init__(self, task_id: str, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        super().__init__(task_id, f"task {task_id!r} was stopped at its deadline of {timeout_s:g} s")
+
+
+class TaskRefusedError(TaskError):
+    """The device certainly did not start it."""
+
+
+class TaskCancelledError(TaskError):
+    """It was cancelled."""
+
+
+class TaskSkippedError(TaskError):
+    """`cause_id` is the prerequisite whose end the link does not accept."""
+
+    def __init__(self, task_id: str, cause_id: str, why: str) -> None:
+        self.cause_id, self.why = cause_id, why
+        super().__init__(task_id, f"task {task_id!r} was skipped: {why}")
+
+
+class ConditionError(TaskError):
+    """The condition of a link could not be evaluated; the evaluator's error is chained."""
+
+    def __init__(self, task_id: str, cause_id: str, why: str) -> None:
+        self.cause_id = cause_id
+        super().__init__(task_id, f"the condition of the link {cause_id} -> {task_id} could not be evaluated: {why}")
+
+
+class OutcomeUnknownError(TaskError):
+    """Nobody can vouch for what the attempt did; it is not run again by itself."""

@@ -1,0 +1,35 @@
+"""What errors keep and what they tell, however much is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from galaxy_core.errors import InvalidPlanError, NoFittingDeviceError, RunRefusedError
+
+
+def test_a_few_problems_of_a_plan_are_told_as_they_are() -> None:
+    error = InvalidPlanError(["one", "two"])
+    assert str(error) == "Invalid DAG: ['one', 'two']"
+    assert (error.problems, error.more) == (("one", "two"), 0)
+
+
+def test_twenty_problems_of_a_plan_are_told_a_thousand_kept_and_the_rest_counted() -> None:
+    error = InvalidPlanError((f"problem {number}" for number in range(20_000)), "Wrong")
+    assert str(error).startswith("Wrong: ['problem 0', 'problem 1', ")
+    assert str(error).endswith("'problem 19'] and 19,980 more")
+    assert (len(error.problems), error.problems[-1], error.more) == (1000, "problem 999", 19_000)
+
+
+@pytest.mark.parametrize(("devices", "end"), [(2, ". Add such"), (23, "; and 3 more. Add such")])
+def test_what_each_device_lacks_is_told_of_twenty(devices: int, end: str) -> None:
+    error = NoFittingDeviceError(["a"], "a camera", {f"d{number}": "lacks it" for number in range(devices)})
+    assert str(error).startswith(
+        "No device fits task 'a', which needs a camera. device 'd0' lacks it; device 'd1' lacks it"
+    )
+    assert end in str(error)
+    assert len(error.missing) == devices
+
+
+def test_the_plugins_that_refuse_a_run_are_quoted_as_all_ids_are() -> None:
+    error = RunRefusedError("c", [("night watch", "it is late"), ("b", "no")])
+    assert str(error) == "run of 'c' refused: plugin 'night watch': it is late; plugin 'b': no"
