@@ -353,8 +353,7 @@ def statistics(c: TaskConstellation) -> dict[str, Any]:
 
 def _status_counts(c: TaskConstellation) -> dict[str, int]:
     """The number of tasks in each status that there is."""
-    found = Counter(task._status for task in c._tasks.values())
-    return {status.value: found[status] for status in TaskStatus if status in found}
+    return {status.value: count for status, count in c._counts.items() if count}
 
 
 def describe(c: TaskConstellation, mode: str = "overview") -> str:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import anyio.abc
 
 from galaxy_core.errors import GalaxyError, TaskCancelledError
-from galaxy_core.extension.interfaces import Attempt, Completed
+from galaxy_core.extension.interfaces import Completed
 from galaxy_core.model.constellation import TaskConstellation
-from galaxy_core.model.policy import Effect
 from galaxy_core.model.result import UNSTARTED, ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.artifacts import Artifacts
@@ -29,52 +28,12 @@ from galaxy_core.runtime.lanes import Lane, LaneBook, needs_of
 from galaxy_core.runtime.placer import Placer
 from galaxy_core.runtime.reports import Reports
 from galaxy_core.runtime.timers import Timers
+from galaxy_core.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.desk import Desk
 
 _RUNNING, _FAILED, _CANCELLED = TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.CANCELLED
-
-#: Which reason for interrupting an attempt outweighs which.
-_WEIGHT = {None: 0, "timeout": 1, "lost": 2, "cancel": 3}
-
-
-class Worker:
-    """One of the pool: the attempt it is at, and the scope in which that can be interrupted."""
-
-    __slots__ = ("attempt", "event", "lane", "lease", "reason", "scope", "task")
-
-    def __init__(self) -> None:
-        self.scope = anyio.CancelScope()
-        self.event = anyio.Event()
-        self.task: TaskStar | None = None
-        self.attempt: Attempt | None = None
-        self.lane: Lane | None = None
-        self.lease = 0
-        self.reason: str | None = None
-
-    def free(self) -> tuple[TaskStar, Lane]:
-        """The attempt is over: what it was at. Its lease is void from now on."""
-        assert self.task is not None
-        assert self.lane is not None
-        task, self.task, self.lease = self.task, None, 0
-        return task, self.lane
-
-    def was_at(self, task: TaskStar) -> bool:
-        """Whether its attempt is what a task is at: nobody has ended that by hand, or even begun another one."""
-        assert self.attempt is not None
-        return task._status is _RUNNING and task._attempts == self.attempt.number
-
-    def interrupt(self, reason: str) -> None:
-        """Cancel the present attempt because of "timeout", "lost" or "cancel"; of several reasons the last of these.
-
-        But of a `once` attempt whose device went, nobody knows what it did: it stays lost, cancelled or not.
-        """
-        if self.task is None or _WEIGHT[reason] <= _WEIGHT[self.reason]:
-            return
-        if self.reason != "lost" or self.task._effect is not Effect.ONCE:
-            self.reason = reason
-            self.scope.cancel()
 
 
 class Editing(Protocol):
@@ -310,12 +269,12 @@ class Flow(ABC):
         task._ticket = 0
         task._target_device_id = None
 
-    def count_in(self, tasks: Sequence[TaskStar]) -> None:
-        """Count tasks that have a device already in that device's load."""
+    def count_in(self, tasks: Iterable[TaskStar]) -> None:
+        """Count those of these tasks that have not started and have a device already in that device's load."""
         lanes = self.book.lanes
         for task in tasks:
             lane = lanes.get(task._target_device_id)  # type: ignore[arg-type]  # None is nobody's id
-            if lane is not None and task._counted is None:
+            if lane is not None and task._counted is None and task._status in UNSTARTED:
                 self._count_in(task, lane)
 
     def accepts(self, task: TaskStar, lane: Lane, ticket: int) -> bool:
@@ -413,7 +372,7 @@ class Flow(ABC):
 
     def task_changed(self, task: TaskStar) -> None:
         """Listener: a task says something else now; if it waits for a lane, it is queued anew."""
-        if not task._ticket and task not in self.waiting:
+        if not self._can_start(task) or (not task._ticket and task not in self.waiting):
             return
         self._forget(task)
         if not task._pinned:

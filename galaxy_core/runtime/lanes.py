@@ -18,7 +18,8 @@ from galaxy_core.model.reasons import message_of
 
 if TYPE_CHECKING:
     from galaxy_core.model.task import TaskStar
-    from galaxy_core.runtime.flow import Flow, Worker
+    from galaxy_core.runtime.flow import Flow
+from galaxy_core.runtime.worker import Worker
 
 #: Seconds that a task without an estimate counts for in a device's load.
 DEFAULT_ESTIMATE_S = 1.0

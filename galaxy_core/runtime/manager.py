@@ -89,21 +89,28 @@ class ConstellationManager:
             )
         chosen = self.plugins.strategy(strategy)
         placed, dropped = self._preferred(constellation, book, device_preferences or {}, available, insist)
-        open_tasks = []
+        open_tasks, pins = [], []
         for task in constellation._tasks.values():
-            if task._status in UNSTARTED and task._task_id not in placed:
+            if task._status in UNSTARTED:
                 if task._pinned:
-                    self._check_pin(task, book)
-                else:
-                    open_tasks.append(task)
-        extra = self._held_elsewhere(constellation, placed.values(), book)
-        if open_tasks:
-            placed.update(ask(chosen, book, open_tasks, constellation, extra, available=available))
+                    pins.append(task)
+                if task._task_id not in placed:
+                    if task._pinned:
+                        self._check_pin(task, book)
+                    else:
+                        open_tasks.append(task)
+        extra = self._held_elsewhere(constellation, pins, placed.values(), book)
+        found = ask(chosen, book, open_tasks, constellation, extra, available=available) if open_tasks else {}
+        for task in open_tasks:
+            task._target_device_id = found[task._task_id]
         for task_id, device_id in placed.items():
             constellation._tasks[task_id]._target_device_id = device_id
         self._assigned.add(constellation)
         self._tell_dropped(constellation, dropped)
-        self._logger.info("assigned %d tasks of %s by %s", len(placed), constellation.constellation_id, strategy)
+        count = len(found) + len(placed)
+        self._logger.info("assigned %d tasks of %s by %s", count, constellation.constellation_id, strategy)
+        if len(found) == len(constellation._tasks):
+            return found  # of a large plan each walk over all of it is felt
         return {
             task._task_id: task._target_device_id
             for task in constellation._tasks.values()
@@ -158,7 +165,7 @@ class ConstellationManager:
             raise no_fit(book, needs_of(task), [task])
 
     def _held_elsewhere(
-        self, constellation: TaskConstellation, placed: Iterable[str], book: LaneBook
+        self, constellation: TaskConstellation, pins: Iterable[TaskStar], placed: Iterable[str], book: LaneBook
     ) -> dict[str, tuple[int, float]]:
         """Tasks and seconds by device that lanes do not count: assigned but not running, pinned, preferred."""
         held: dict[str, tuple[int, float]] = {}
@@ -172,8 +179,8 @@ class ConstellationManager:
             for task in other._tasks.values():
                 if task._target_device_id and not task.is_terminal:
                     add(task._target_device_id, _estimate(task))
-        for task in constellation._tasks.values():
-            if task._pinned and task._target_device_id and task._status in UNSTARTED:
+        for task in pins:
+            if task._target_device_id:
                 add(task._target_device_id, _estimate(task))
         for device_id in placed:
             add(device_id, DEFAULT_ESTIMATE_S)

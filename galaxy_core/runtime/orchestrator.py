@@ -151,9 +151,9 @@ class TaskConstellationOrchestrator:
             check_assignments(constellation, self._device_manager.lane_book, device_assignments or {})
         book = await self._connected_book(constellation, device_assignments or {}, assignment_strategy)
         with pinned(constellation, book, device_assignments or {}):
-            placer = await self._assign(constellation, book, assignment_strategy)
+            placer, assignments = await self._assign(constellation, book, assignment_strategy)
             check_requests(constellation, book)
-            info = await self._reviewed(constellation, metadata)
+            info = await self._reviewed(constellation, metadata, assignments)
         editing = self._synchronizer
         if editing is None and self.plugins.implementations("galaxy_propose_edit"):
             editing = ConstellationModificationSynchronizer(self)  # plugins edit, though nobody else does
@@ -172,9 +172,10 @@ class TaskConstellationOrchestrator:
             editing.attend(run, is_wanted=self._synchronizer is not None)
         return run, info
 
-    async def _reviewed(self, constellation: TaskConstellation, metadata: Mapping[str, Any]) -> RunInfo:
+    async def _reviewed(
+        self, constellation: TaskConstellation, metadata: Mapping[str, Any], assignments: Mapping[str, str]
+    ) -> RunInfo:
         constellation_id, tasks = constellation.constellation_id, constellation.get_all_tasks()
-        assignments = {task._task_id: task._target_device_id for task in tasks if task._target_device_id is not None}
         extensions = constellation.metadata.get("extensions") or {}
         if extensions:
             loaded = {plugin.name for plugin in self.plugins.describe()}
@@ -299,19 +300,20 @@ class TaskConstellationOrchestrator:
         constellation: TaskConstellation,
         book: LaneBook,
         strategy_name: str | None,
-    ) -> Placer:
-        """Give every task that has not started its device, or say why it cannot be."""
+    ) -> tuple[Placer, Mapping[str, str]]:
+        """Give every task that has not started its device, or say why it cannot be; the device of each that has one."""
         strategy = self.plugins.strategy(strategy_name) if strategy_name is not None else None
         placer = Placer(strategy, (lane.device_id for lane in book.available()))
         if not constellation.task_count:
-            return placer
+            return placer, {}
         if strategy is None:
             check_all_assigned(constellation, book)
         elif placer.binds_late:
             check_fits(constellation, book)
         else:
-            await self._manager.assign_devices_automatically(constellation, strategy_name or "")
-        return placer
+            return placer, await self._manager.assign_devices_automatically(constellation, strategy_name or "")
+        tasks = constellation._tasks.values()
+        return placer, {task._task_id: task._target_device_id for task in tasks if task._target_device_id is not None}
 
     async def assign_devices_automatically(
         self,

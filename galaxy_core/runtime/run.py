@@ -31,10 +31,11 @@ from galaxy_core.model.result import UNSTARTED, ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.answers import left_behind, sound, why_lost
 from galaxy_core.runtime.blaming import blamed
-from galaxy_core.runtime.flow import Flow, Worker
+from galaxy_core.runtime.flow import Flow
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
 from galaxy_core.runtime.outcome import outcome_of
+from galaxy_core.runtime.worker import Worker
 
 _COMPLETED, _FAILED, _CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED
 _RUNNING, _UNKNOWN, _ONCE = TaskStatus.RUNNING, TaskStatus.UNKNOWN, Effect.ONCE
@@ -64,7 +65,7 @@ class Run(Flow):
                 if self.editing is not None:
                     group.start_soon(self.editing.serve, self)
                 self._yield_at = self._perf() + YIELD_S
-                self.count_in(constellation.get_pending_tasks())
+                self.count_in(constellation._tasks.values())
                 self.submit(constellation.get_ready_tasks())
                 try:
                     await self._until_over()

@@ -25,9 +25,9 @@ from galaxy_core.runtime.answers import sound, why_lost
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.clock import Clock
-from galaxy_core.runtime.flow import Worker
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
+from galaxy_core.runtime.worker import Worker
 
 
 class _Turn:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 if TYPE_CHECKING:
-    from galaxy_core.runtime.flow import Worker
+    from galaxy_core.runtime.worker import Worker
 
 _NEVER = float("inf")
 #: Entries below which sweeping is not worth it.
