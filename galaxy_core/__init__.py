@@ -103,7 +103,7 @@ from galaxy_core.runtime.drafts import Committed, Draft
 from galaxy_core.runtime.explain import Why
 from galaxy_core.runtime.manager import ConstellationManager
 from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
-from galaxy_core.runtime.plans import run_constellation
+from galaxy_core.runtime.plans import arun_constellation, run_constellation
 from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
 
 if TYPE_CHECKING:
@@ -235,6 +235,7 @@ __all__ = [
     "UpdateDependency",
     "UpdateTask",
     "Why",
+    "arun_constellation",
     "ask_run",
     "control_socket",
     "document_lines",

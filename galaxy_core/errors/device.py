@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from galaxy_core.errors.root import GalaxyError, hint, listed, nearest
+from galaxy_core.errors.root import GalaxyError, brought_by, hint, listed, nearest
 
 
 class AssignmentError(GalaxyError, ValueError):
@@ -28,23 +28,34 @@ class UnknownDeviceError(AssignmentError):
 
 
 class UnknownStrategyError(AssignmentError):
-    """No strategy of that name; `near` the names that may have been meant."""
+    """No strategy of that name; `near` the names that may have been meant, `failed` broken plugins and their errors."""
 
-    def __init__(self, name: str, known: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, known: Iterable[str] = (), failed: Mapping[str, str] | None = None) -> None:
         names = list(known)
-        self.name, self.near = name, nearest(name, names)
+        self.name, self.near, self.failed = name, nearest(name, names), dict(failed or {})
         super().__init__(
             f"Unknown assignment strategy: {name}{hint(self.near)}; "
-            f"available: {listed(names, 'none')}. Install the plugin that brings it, or pass the plugin object."
+            f"available: {listed(names, 'none')}. {brought_by('it', name, self.failed)}, or pass the plugin object."
         )
 
 
 class NoFittingDeviceError(AssignmentError):
-    """`missing` says for each device id what it lacks for the task; `tasks` are all ids of that kind."""
+    """`missing` says for each device id what it lacks for the task; `tasks` are all ids of that kind.
 
-    def __init__(self, tasks: Sequence[str], needs: str, missing: Mapping[str, str]) -> None:
-        self.tasks, self.needs, self.missing = tuple(tasks), needs, dict(missing)
+    `pinned` is the device that the task is pinned to, and then the only one in `missing`; None when any would do.
+    """
+
+    def __init__(
+        self, tasks: Sequence[str], needs: str, missing: Mapping[str, str], *, pinned: str | None = None
+    ) -> None:
+        self.tasks, self.needs, self.missing, self.pinned = tuple(tasks), needs, dict(missing), pinned
         who = listed(self.tasks, "none", most=5)
+        if pinned is not None:
+            lack = self.missing.get(pinned, "does not fit").rstrip(".")
+            super().__init__(
+                f"task {who} is pinned to device {pinned!r}, which {lack}. Mend that, or pin the task to another device."
+            )
+            return
         told = [f"device {device!r} {lack}" for device, lack in list(self.missing.items())[:20]]
         if len(self.missing) > len(told):
             told.append(f"and {len(self.missing) - len(told)} more")
@@ -64,15 +75,21 @@ class DeviceError(GalaxyError, RuntimeError):
 
 
 class UnknownTransportError(DeviceError, ValueError):
-    """No plugin brings that transport; `near` the names that may have been meant."""
+    """No plugin brings that transport; `near` the names that may have been meant, `failed` broken plugins and their
+    errors.
+    """
 
-    def __init__(self, device_id: str, transport: str, known: Iterable[str] = ()) -> None:
+    def __init__(
+        self, device_id: str, transport: str, known: Iterable[str] = (), failed: Mapping[str, str] | None = None
+    ) -> None:
         names = list(known)
-        self.transport, self.near = transport, nearest(transport, names)
+        self.transport, self.near, self.failed = transport, nearest(transport, names), dict(failed or {})
+        remedy = brought_by("it", transport, self.failed) if self.failed else "Install a plugin"
+        example = "" if self.failed else f" such as galaxy-core-{transport}"
         super().__init__(
             device_id,
             f"device {device_id!r} wants transport {transport!r}, which no plugin brings{hint(self.near)}; "
-            f"available: {listed(names, 'none')}. Install a plugin such as galaxy-core-{transport}.",
+            f"available: {listed(names, 'none')}. {remedy}{example}.",
         )
 
 

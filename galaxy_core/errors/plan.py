@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import asdict, frozen
 
-from galaxy_core.errors.root import GalaxyError, hint, nearest
+from galaxy_core.errors.root import GalaxyError, hint, nearest, shortened_way
 
 
 class PlanError(GalaxyError, ValueError):
@@ -31,11 +31,11 @@ class UnknownTaskError(PlanError):
 
 
 class CycleError(PlanError):
-    """`cycle` lists the task ids around the cycle, the first repeated at the end."""
+    """`cycle` lists the task ids around the cycle, the first repeated at the end; of very many the message names some."""
 
     def __init__(self, cycle: Sequence[str], link: tuple[str, str] | None = None) -> None:
         self.cycle, self.link = tuple(cycle), link
-        way = " -> ".join(self.cycle)
+        way = shortened_way(" -> ".join(self.cycle))
         if link is None:
             super().__init__(f"DAG contains cycles: {way}")
         else:
@@ -152,7 +152,7 @@ class DocumentError(PlanError):
     """A plan or inventory document is wrong.
 
     `source` names the file (or "<text>"); `problems` are `(path, line, text)`, path such as ``tasks.a.run[0]`` and
-    line 1-based or None where the format has none.
+    line 1-based or None where the format has none. Of a cycle of many tasks `problems` name all, the message some.
     """
 
     def __init__(self, source: str, problems: Sequence[tuple[str, int | None, str]]) -> None:
@@ -160,5 +160,5 @@ class DocumentError(PlanError):
         lines = []
         for path, line, text in self.problems:
             place = f"{source}:{line}" if line is not None else source
-            lines.append(f"{place}: {path + ': ' if path else ''}{text}")
+            lines.append(f"{place}: {path + ': ' if path else ''}{shortened_way(text)}")
         super().__init__("\n".join(lines))

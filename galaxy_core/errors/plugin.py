@@ -19,10 +19,8 @@ class PluginLoadError(PluginError):
     def __init__(self, plugin: str, distribution: str | None, why: str) -> None:
         self.distribution, self.why = distribution, why
         origin = f" of distribution {distribution!r}" if distribution else ""
-        super().__init__(
-            plugin,
-            f"plugin {plugin!r}{origin} could not be loaded: {why}. Repair or uninstall it, or block it by name.",
-        )
+        remedy = "Repair or uninstall it, or block it by name." if distribution else "Correct it, or leave it out."
+        super().__init__(plugin, f"plugin {plugin!r}{origin} could not be loaded: {why}. {remedy}")
 
 
 class PluginConflictError(PluginError):

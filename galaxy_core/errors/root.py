@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
-def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Up to three of `known` that `name` may have meant, best first; empty when none is near."""
+def nearest(name: object, known: Iterable[str]) -> tuple[str, ...]:
+    """Up to three of `known` that `name` may have meant, best first; empty when none is near, or it is no text."""
+    if not isinstance(name, str):
+        return ()
     import difflib  # costs more than this module, and only who errs needs it
 
-    names = list(known)
+    names = [candidate for candidate in known if isinstance(candidate, str)]
     if len(names) > 5000:  # difflib compares with every name: at that size it would cost seconds
         names = [candidate for candidate in names if candidate[:1] == name[:1]][:5000]
     return tuple(difflib.get_close_matches(name, names, n=3, cutoff=0.6))
@@ -27,11 +29,29 @@ def hint(near: Sequence[str]) -> str:
 
 def listed(names: Iterable[str], none: str, most: int = 20, show: Callable[[str], str] = repr) -> str:
     """The first `most` of the names in their order, and how many more there are; `none` when there are none."""
-    found = sorted(names)
+    found = sorted(names, key=str)
     if not found:
         return none
     more = f" and {len(found) - most} more" if len(found) > most else ""
     return ", ".join(map(show, found[:most])) + more
+
+
+def brought_by(what: str, name: str, failed: Mapping[str, str]) -> str:
+    """What to do when no plugin brings `what`; `failed` are those that are installed and broken, each with its error."""
+    if not failed:
+        return f"Install the plugin that brings {what}"
+    near = [one for one in failed if name in one.split(":")]
+    if near:
+        return f"A plugin of that name is installed, but is broken: {failed[near[0]]}. Repair it"
+    return f"Install the plugin that brings {what}, or repair it: installed but broken are {listed(failed, 'none', 5)}"
+
+
+def shortened_way(text: str, most: int = 50, first: int = 20) -> str:
+    """A text with a way such as ``a -> b -> c`` in it: of one with more than `most` steps the `first` and the last."""
+    if text.count(" -> ") <= most:
+        return text
+    steps = text.split(" -> ")
+    return " -> ".join([*steps[:first], f"… {len(steps) - first - 1:,} more …", steps[-1]])
 
 
 class GalaxyError(Exception):

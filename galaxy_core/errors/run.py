@@ -30,13 +30,22 @@ class ControlError(RunError):
 class UnknownRunError(ControlError):
     """No run of that name can be reached, or, with `several`, more than one. `near` are those that may be meant.
 
-    `plans` are the names of the plans that they run, by id, as far as they are known.
+    `plans` are the names of the plans that they run, by id, as far as they are known. `silent` are the ids of those that
+    do not answer, and whose plans are therefore not known. `is_gone`: there was one, and its process has ended.
     """
 
     def __init__(
-        self, run: str, known: Iterable[str] = (), several: Sequence[str] = (), plans: Mapping[str, str] | None = None
+        self,
+        run: str,
+        known: Iterable[str] = (),
+        several: Sequence[str] = (),
+        plans: Mapping[str, str] | None = None,
+        *,
+        silent: Sequence[str] = (),
+        is_gone: bool = False,
     ) -> None:
-        names, plans = list(known), plans or {}
+        names, plans = [name for name in known if name not in silent], plans or {}
+        self.silent, self.is_gone = tuple(silent), is_gone
         meant = [*names, *sorted({plan for plan in plans.values() if plan} - {*names})]
         self.run, self.several, self.near = run, tuple(several), nearest(run, meant)
 
@@ -46,12 +55,27 @@ class UnknownRunError(ControlError):
             )
 
         if several:
-            super().__init__(f"{run!r} may mean {told(several)}: name more of the id")
+            super().__init__(f"{run!r} may mean {told(several)}: name more of the id{_ending(several)}")
+        elif is_gone:
+            super().__init__(f"the run {run!r} has ended: its process is gone")
+        elif silent:
+            are = "does not answer: its process" if len(silent) == 1 else "do not answer: their processes"
+            rest = f"; those that can: {told(names)}" if names else ""
+            super().__init__(
+                f"no run {run!r} can be reached, but {told(silent)} {are} may be stopped, or busy, and which plan that "
+                f"is cannot be known meanwhile{hint(self.near)}{rest}"
+            )
         else:
             super().__init__(
-                f"no run {run!r} can be reached{hint(self.near)}; those that can: {told(names)}. "
+                f"no run {run!r} can be reached{hint(self.near)}; it may have ended. Those that can: {told(names)}. "
                 "A run can be reached while it lasts, by the user who started it, unless it has no control socket."
             )
+
+
+def _ending(ids: Sequence[str]) -> str:
+    """How much of an id is enough, where ids differ in their ends, as those do that Galaxy makes."""
+    ends = {one[-8:] for one in ids if len(one) > 8}
+    return f"; its last 8 characters are enough, such as {ids[-1][-8:]!r}" if len(ends) == len(ids) else ""
 
 
 class RunRefusedError(RunError):

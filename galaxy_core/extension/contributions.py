@@ -51,21 +51,23 @@ def _transport_complaint(transport: Any) -> str | None:
         if not hasattr(transport, attribute):
             return f"it has no attribute {attribute!r}"
     model = transport.settings_model
-    if model is not None and not _is_model(model):
-        return f"its settings_model is {_shown(model)}; it must be a pydantic model class, or None"
+    if model is not None and not is_model(model):
+        return f"its settings_model is {in_words(model)}; it must be a pydantic model class, or None"
     if not isinstance(transport.requests, AbstractSet):
-        return f"its requests are {_shown(transport.requests)}; they must be a frozenset of strings"
+        return f"its requests are {in_words(transport.requests)}; they must be a frozenset of strings"
     for request in transport.requests:
         if request not in REQUEST_KINDS:
             near = did_you_mean(str(request), REQUEST_KINDS)
             return f"it accepts requests of kind {request!r}{near}; kinds are {', '.join(REQUEST_KINDS)}"
     if not isinstance(transport.actions, Mapping):
-        return f"its actions are {_shown(transport.actions)}; they must be a mapping of names to pydantic model classes"
+        return (
+            f"its actions are {in_words(transport.actions)}; they must be a mapping of names to pydantic model classes"
+        )
     for action, model in transport.actions.items():
         if (complaint := _name_complaint(action)) is not None:
             return f"of an action, {complaint}"
-        if not _is_model(model):
-            return f"the model of its action {action!r} is {_shown(model)}; it must be a pydantic model class"
+        if not is_model(model):
+            return f"the model of its action {action!r} is {in_words(model)}; it must be a pydantic model class"
     kind = transport.device_type
     if kind is not None and not (isinstance(kind, str) and kind and kind == kind.lower()):
         return f"its device_type is {kind!r}; it must be a lower-case name, or None"
@@ -148,7 +150,7 @@ def _returned(kind: Kind, function: Callable[..., Any], error: Callable[[str], P
     if inspect.iscoroutine(returned):
         returned.close()  # it will never be awaited, and Python would warn of that
     if isinstance(returned, str | bytes | Mapping) or not isinstance(returned, Iterable):
-        raise error(f"it returned {_shown(returned)}; it must return an iterable of {kind.plural}, such as a list")
+        raise error(f"it returned {in_words(returned)}; it must return an iterable of {kind.plural}, such as a list")
     with blame(lambda why: error(f"it raised {why}")):
         values = list(islice(returned, MOST + 1))
     if len(values) > MOST:
@@ -161,12 +163,12 @@ def _add(found: list[Contribution], kind: Kind, value: Any, error: Callable[[str
         return
     if isinstance(value, type):
         raise error(f"the class {value.__name__} is not a {kind.singular}; bring an instance of it")
-    with blame(lambda why: error(f"{_shown(value)} cannot be examined: it raised {why}")):
+    with blame(lambda why: error(f"{in_words(value)} cannot be examined: it raised {why}")):
         complaint = kind.complaint(value)
         name = getattr(value, "name", None) if kind.named else ""
         complaint = complaint or (_name_complaint(name) if kind.named else None)
     if complaint is not None:
-        raise error(f"{_shown(value)} is not a usable {kind.singular}: {complaint}")
+        raise error(f"{in_words(value)} is not a usable {kind.singular}: {complaint}")
     if kind.named and any(other.kind is kind and other.name == name for other in found):
         raise error(f"it brings two {kind.plural} of the name {name!r}")
     found.append(Contribution(kind, str(name), value))
@@ -183,7 +185,7 @@ def _method_complaint(value: Any, method: str, arguments: int, *, waits: bool = 
     if function is None:
         return f"it has no method {method!r}"
     if not callable(function):
-        return f"its {method!r} is {_shown(function)}; it must be a method"
+        return f"its {method!r} is {in_words(function)}; it must be a method"
     if not waits and (inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)):
         return f"its {method!r} is `async def`, but is called synchronously"
     try:
@@ -204,11 +206,12 @@ def _opening_complaint(value: Any, arguments: int) -> str | None:
     return complaint
 
 
-def _is_model(model: Any) -> bool:
+def is_model(model: Any) -> bool:
+    """Whether it is a class that checks as those of pydantic do."""
     return isinstance(model, type) and callable(getattr(model, "model_validate", None))
 
 
-def _shown(value: Any) -> str:
+def in_words(value: Any) -> str:
     """What a value is, in words. Not its repr, which is a stranger's code and may hold anything."""
     if value is None or isinstance(value, bool):
         return repr(value)

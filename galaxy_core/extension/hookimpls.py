@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import os
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,8 +18,8 @@ from galaxy_core.model.reasons import is_failure, message_of, words_of
 
 #: The hooks whose implementations are called once, synchronously, when a plugin is loaded.
 CONTRIBUTING = ("galaxy_strategies", "galaxy_transports", "galaxy_journals", "galaxy_observers")
-#: Those and the one that the scheduler calls in passing; none of them can wait for anything.
-SYNCHRONOUS = (*CONTRIBUTING, "galaxy_wants_end")
+#: Those, what checks plans, and what the scheduler calls in passing; none of them can wait for anything.
+SYNCHRONOUS = (*CONTRIBUTING, "galaxy_extension_models", "galaxy_check_extension", "galaxy_wants_end")
 
 #: The names of every hook's arguments.
 SPECS = {
@@ -27,6 +29,8 @@ SPECS = {
 }
 
 _MOST_TEXT = 500
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_PYTHONS = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 
 @frozen
@@ -51,7 +55,17 @@ def blame(make: Callable[[str], PluginError], *passing: type[BaseException]) -> 
     except BaseException as error:  # whoever registers or discovers the plugin receives it, under the plugin's name
         if not is_failure(error, *passing):
             raise
-        raise make(said(error)) from error
+        raise make(said(error) + _place_of(error)) from error
+
+
+def _place_of(error: BaseException) -> str:
+    """Where the plugin raised it: the innermost line of its traceback that is neither ours nor of Python's own library."""
+    found = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        file = frame.f_code.co_filename
+        if not file.startswith((_OURS, "<frozen ")) and (not file.startswith(_PYTHONS) or "site-packages" in file):
+            found = f" ({file}, line {line})"
+    return found
 
 
 def said(error: BaseException) -> str:

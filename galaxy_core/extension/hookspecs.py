@@ -23,6 +23,8 @@ from galaxy_core.extension.interfaces import (
 )
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from galaxy_core.model.constellation import TaskConstellation
     from galaxy_core.model.edits import Operation, Transaction
     from galaxy_core.model.task import TaskStar
@@ -66,6 +68,30 @@ def galaxy_observers() -> Iterable[IEventObserver]:  # type: ignore[empty-body]
     """Contribute observers, which hear the events of every run of the orchestrator that loaded the plugin.
 
     When: once, when the plugin is loaded. Mode: all implementations, synchronous.
+    """
+
+
+@hookspec
+def galaxy_extension_models() -> Mapping[str, type[BaseModel]]:  # type: ignore[empty-body]
+    """Declare what plans may say to this plugin under `extensions`.
+
+    When: once, when first a plan says something under `extensions`, or the JSON Schema of plans is asked for with the
+    plugins in it; pydantic need not be imported before. Mode: all implementations, synchronous. Returns pydantic models by
+    the key under `extensions` that they describe, which by convention is the plugin's name; two plugins that declare one
+    key are an error naming both. What a plan says there is checked before it runs, and by whoever validates it.
+    """
+
+
+@hookspec
+def galaxy_check_extension(  # type: ignore[empty-body]
+    name: str, section: Any, plan: TaskConstellation
+) -> Iterable[tuple[tuple[str | int, ...], str]]:
+    """Say what of a section of `extensions` does not fit the plan that it stands in, such as names of tasks.
+
+    When: before a run, and when a plan is validated, of each section that the plugin's own model has accepted: `section`
+    is the instance of that model, `name` its key. Mode: the one plugin that declared the model, synchronous. Returns the
+    problems, each with its place in the section (keys of mappings, indices of lists) and a sentence; nothing when there
+    are none. One that raises refuses the run.
     """
 
 

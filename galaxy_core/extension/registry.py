@@ -282,9 +282,9 @@ class PluginRegistry:
             UnknownStrategyError: no plugin brings it.
             PluginConflictError: more than one does.
         """
-        found: AssignmentStrategy | None = self._find(STRATEGY, name)
+        found: AssignmentStrategy | None = self._find(STRATEGY, name) if isinstance(name, str) else None
         if found is None:
-            raise UnknownStrategyError(name, self.strategies)
+            raise UnknownStrategyError(name, self.strategies, self._broken())
         return found
 
     def transport(self, name: str, device_id: str) -> Transport:
@@ -296,8 +296,15 @@ class PluginRegistry:
         """
         found: Transport | None = self._find(TRANSPORT, name)
         if found is None:
-            raise UnknownTransportError(device_id, name, self.transports)
+            raise UnknownTransportError(device_id, name, self.transports, self._broken())
         return found
+
+    def _broken(self) -> dict[str, str]:
+        """Plugins that are installed, wanted and could not be loaded, with why."""
+        return {
+            name: problem.why if isinstance(problem, PluginLoadError) else str(problem)
+            for name, problem in self._failed.items()
+        }
 
     def journal(self, name: str) -> Journal:
         """The journal of that name.

@@ -44,6 +44,17 @@ def outdated(changes: Changes, checked_at: int) -> Iterator[EditProblem]:
             yield EditProblem("started", reason, None, task_id, True)
 
 
+def touched_before(changes: Changes) -> dict[object, int]:
+    """At which revision each thing that is changed was edited last, as far as that was noted; before they are made."""
+    touched = changes.plan._touched or {}
+    keys: list[object] = [*changes.removed_tasks, *changes.new_tasks, *changes.updated_tasks]
+    keys += [("gone", task_id) for task_id in changes.removed_tasks]
+    for group in (changes.removed_lines, changes.new_lines, changes.updated_lines):
+        for line in group.values():
+            keys += [("link", line.line_id), ("link", (line._from, line._to))]
+    return {key: touched[key] for key in keys if key in touched}
+
+
 def make(changes: Changes) -> None:
     """Change the plan, as one edit. Costs what is touched, and the affected region of the topological order."""
     plan = changes.plan

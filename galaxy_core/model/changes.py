@@ -1,13 +1,13 @@
 """What a transaction comes to on one plan: checked whole, applied whole, and taken back.
 
 Checking reads and changes nothing; it costs what the operations touch, not the size of the plan. Each operation is
-judged by what those before it have left; cycles and inputs by the plan that all of them lead to, so that the order of
-operations matters only where they name the same thing. What was found sound applies without fail.
+judged by what those before it have left; cycles and inputs by the plan that the sound ones among them lead to, so that
+the order of operations matters only where they name the same thing. What was found sound applies without fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from galaxy_core.errors import EditConflictError, EditError, EditProblem, GalaxyError, nearest
@@ -21,6 +21,7 @@ from galaxy_core.model.differences import (
     operations_towards,
     task_differences,
 )
+from galaxy_core.model.doubts import Doubts
 from galaxy_core.model.edits import (
     AddDependency,
     AddTask,
@@ -58,7 +59,7 @@ class Changes:
     Edits at the revisions in `own` are no conflict, because the author of the transaction has made them: what counts is
     what was edited before each of them (`touched_before`).
 
-    Cycles and inputs are looked at when all operations are sound in themselves.
+    Of cycles and inputs, those are left out that may only come of the refusal of other operations.
     """
 
     def __init__(self, plan: TaskConstellation, transaction: Transaction, own: Own = NO_EDITS) -> None:
@@ -74,14 +75,14 @@ class Changes:
         self._into: dict[str, _Lines] = {}  # new links by the task that they lead to
         self._out_of: dict[str, _Lines] = {}  # and by the one that they lead from
         self._not_added: set[str] = set()  # ids of tasks whose adding was refused: what else names them says no more
+        self.doubts = Doubts()
         self._base, self._own = transaction.base_revision, own
         self._checked_at = plan.revision
         self._place: int | None = None  # of the operation that is being read
         # The places of the operations that added, changed or removed a task, by its id, or a link, by ("link", its id).
         self.by: dict[object, int | None] = {}
         self._read()
-        if not self.problems:
-            self.problems += [*missing_inputs(self), *cycles(self)]
+        self.problems += [*missing_inputs(self), *cycles(self)]
 
     # ------------------------------------------------------------------------------------------- reading operations
     def _read(self) -> None:
@@ -89,12 +90,18 @@ class Changes:
         if self._base is not None and self._base > revision:
             self._refuse("future", f"it is based on revision {self._base}, and the plan is at revision {revision}", "")
             return
-        for place, operation in enumerate(self.transaction.operations):
-            self._place = place
+        for index, operation in enumerate(self.transaction.operations):
+            self._place = self.transaction.place_of(index)
             if isinstance(operation, ReplacePlan):
                 self._replace(operation.plan)
             else:
-                _READERS[type(operation)](self, operation)
+                self._read_one(operation)
+
+    def _read_one(self, operation: Any) -> None:
+        before = len(self.problems)
+        _READERS[type(operation)](self, operation)
+        if len(self.problems) > before:
+            self.doubts.note(operation, self)
 
     def _replace(self, proposed: TaskConstellation) -> None:
         live = self.plan
@@ -112,7 +119,7 @@ class Changes:
             )
         else:
             for operation in operations_towards(live, proposed):
-                _READERS[type(operation)](self, operation)
+                self._read_one(operation)
 
     def _refuse(self, kind: str, reason: str, subject: str, is_conflict: bool = False) -> None:
         self.problems.append(EditProblem(kind, reason, self._place, subject, is_conflict))
@@ -138,7 +145,14 @@ class Changes:
     def _unmoved(self, key: object, what: str, subject: str) -> bool:
         if not self._moved(key):
             return True
-        self._refuse("changed", f"{what} was edited by somebody else since revision {self._base}", subject, True)
+        if self.noted(key):
+            reason = f"{what} was edited by somebody else since revision {self._base}"
+        else:
+            reason = (
+                f"{what}: the plan does not remember what was edited since revision {self._base}; it is at revision "
+                f"{self.plan.revision}: look at it again, and take that as the base"
+            )
+        self._refuse("changed", reason, subject, True)
         return False
 
     def _is_new(self, key: object, what: str, subject: str) -> bool:
@@ -236,7 +250,7 @@ class Changes:
                 changed = changed_task(self.updated_tasks.get(task_id, task), operation.changes)
                 problems = task_problems(changed)
             except (GalaxyError, ValueError, TypeError, AttributeError) as error:
-                problems = [str(error)]
+                problems = [str(error).replace(f" of task {task_id!r}", "", 1)]  # which is said once
         if problems:
             self._refuse("invalid", f"task {task_id!r}: {'; '.join(problems)}", task_id)
             return
@@ -314,6 +328,11 @@ class Changes:
             moved = self._moved(("link", line_id))
             self._refuse("duplicate", f"there is a dependency {line_id!r} already", line_id, moved)
             return
+        if operation.unless_there and (same := self._same(line)) is not None:
+            said = "the same transaction adds it" if same._target is None else f"as {same.line_id!r}"
+            reason = f"there is the same dependency {line._from} -> {line._to} already: {said}"
+            self._refuse("duplicate", reason, line_id, self._moved(("link", same.line_id)))
+            return
         source, target = self._task(line._from, "prerequisite"), self._task(line._to)
         if (
             source is None
@@ -325,6 +344,13 @@ class Changes:
         if line_id in self.removed_lines or self._is_new(("link", line_id), f"dependency {line_id!r}", line_id):
             self._keep_new(line)
             self.by["link", line_id] = self._place
+
+    def _same(self, line: TaskStarLine) -> TaskStarLine | None:
+        """The link between the same tasks that says the same, if there is one."""
+        found = self.between(line._from, line._to)
+        return next(
+            (one for one in found if not line_differences(self.updated_lines.get(one.line_id, one), line)), None
+        )
 
     def _remove_dependency(self, operation: RemoveDependency) -> None:
         line = self._line(operation.link)
@@ -366,14 +392,8 @@ class Changes:
     @property
     def is_empty(self) -> bool:
         """Whether nothing would change."""
-        return not (
-            self.removed_tasks
-            or self.new_tasks
-            or self.updated_tasks
-            or self.removed_lines
-            or self.new_lines
-            or self.updated_lines
-        )
+        tasks = self.removed_tasks or self.new_tasks or self.updated_tasks
+        return not (tasks or self.removed_lines or self.new_lines or self.updated_lines)
 
     @property
     def touched(self) -> list[str]:
@@ -384,17 +404,11 @@ class Changes:
 
     def touched_before(self) -> dict[object, int]:
         """At which revision each thing that is changed was edited last, as far as that was noted; before they are made."""
-        touched = self.plan._touched or {}
-        keys: list[object] = [*self.removed_tasks, *self.new_tasks, *self.updated_tasks]
-        keys += [("gone", task_id) for task_id in self.removed_tasks]
-        for group in (self.removed_lines, self.new_lines, self.updated_lines):
-            for line in group.values():
-                keys += [("link", line.line_id), ("link", (line._from, line._to))]
-        return {key: touched[key] for key in keys if key in touched}
+        return applying.touched_before(self)
 
-    def refused(self) -> EditError | None:
-        """The error that says why it cannot be; None when it can."""
-        return self._refusal(self.problems)
+    def refused(self, more: Iterable[EditProblem] = ()) -> EditError | None:
+        """The error that says why it cannot be, for its own problems and `more`; None when there are none."""
+        return self._refusal([*self.problems, *more])
 
     def _refusal(self, problems: list[EditProblem]) -> EditError | None:
         if not problems:

@@ -45,6 +45,11 @@ class Expression:
         found = self._query.search(outcome_document(payload, outcome))
         return found is not None and found is not False and found not in ("", [], {})
 
+    @property
+    def asks_for_status(self) -> bool:
+        """Whether it looks at `status`, and so can judge how a task ended that never ran to an outcome."""
+        return self._query.looks_at("status")
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Expression) and other.text == self.text
 
@@ -53,6 +58,36 @@ class Expression:
 
     def __repr__(self) -> str:
         return f"Expression({self.text!r})"
+
+
+class LostCondition:
+    """Stands in for a condition that was a Python function, which no document can keep: judging it is an error.
+
+    `words` are those of the link. Two of them are equal, whatever they stand for: neither says anything of it.
+    """
+
+    __slots__ = ("words",)
+
+    def __init__(self, words: str | None) -> None:
+        self.words = words
+
+    def __call__(self, payload: Any) -> bool:
+        named = f"the condition {self.words!r}" if self.words else "the condition"
+        raise PlanError(f"{named} was a Python function, which a document cannot keep: set condition_evaluator")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, LostCondition)
+
+    def __hash__(self) -> int:
+        return hash(LostCondition)
+
+    def __repr__(self) -> str:
+        return f"LostCondition({self.words!r})"
+
+
+def is_function(evaluator: Evaluator | None) -> bool:
+    """Whether it is a program's own function, which no document can keep."""
+    return evaluator is not None and not isinstance(evaluator, (Expression, LostCondition))
 
 
 def outcome_document(payload: Any, outcome: ExecutionResult | None) -> dict[str, Any]:

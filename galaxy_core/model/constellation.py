@@ -303,6 +303,16 @@ class TaskConstellation(Graph, Document):
         print(analysis.describe(self, mode))  # noqa: T201  the API document promises that it prints
 
     # ------------------------------------------------------------------------------------------- formats
+    def copy(self, constellation_id: str | None = None) -> TaskConstellation:
+        """The same plan, not started, under an id of its own: tasks, links, name and metadata. O(tasks + links)."""
+        return TaskConstellation.build(
+            [task.copy() for task in self._tasks.values()],
+            [line.copy() for line in self._lines],
+            constellation_id=constellation_id,
+            name=None if self._name == self._id else self._name,
+            metadata=self._metadata,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with the keys of the API document; see `model.documents`."""
         from galaxy_core.model.documents import constellation_to_dict  # documents builds these, so it imports them

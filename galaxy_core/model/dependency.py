@@ -9,9 +9,9 @@ from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from galaxy_core.errors import ConditionError, ImmutableError, TaskSkippedError
-from galaxy_core.model.condition import Evaluator, checked_evaluator, takes_outcome
-from galaxy_core.model.reasons import is_failure, message_of
+from galaxy_core.errors import ConditionError, ImmutableError, PlanError, TaskSkippedError
+from galaxy_core.model.condition import Evaluator, Expression, checked_evaluator, takes_outcome
+from galaxy_core.model.reasons import is_failure, message_of, shown
 from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime, new_id, stamp
 from galaxy_core.model.serial import Document
 from galaxy_core.model.values import copied
@@ -32,7 +32,7 @@ class DependencyType(Enum):
 _UNCONDITIONAL, _COMPLETION_ONLY = DependencyType.UNCONDITIONAL, DependencyType.COMPLETION_ONLY
 _SUCCESS_ONLY, _CONDITIONAL = DependencyType.SUCCESS_ONLY, DependencyType.CONDITIONAL
 _COMPLETED = TaskStatus.COMPLETED
-#: Ends of a prerequisite that never ran to an outcome, which a condition could judge.
+#: Ends of a prerequisite that never ran to an outcome: of these a condition can judge the status alone.
 _NO_OUTCOME = frozenset({TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UNKNOWN})
 
 
@@ -154,6 +154,8 @@ class TaskStarLine(Document):
     @dependency_type.setter
     def dependency_type(self, dependency_type: DependencyType) -> None:
         self._guard()
+        if not isinstance(dependency_type, DependencyType):
+            raise PlanError(f"the type of a dependency must be a DependencyType, not {shown(dependency_type)}")
         self._dependency_type = dependency_type
         self._changed()
 
@@ -165,6 +167,8 @@ class TaskStarLine(Document):
     @condition_description.setter
     def condition_description(self, description: str | None) -> None:
         self._guard()
+        if description is not None and not isinstance(description, str):
+            raise PlanError(f"the description of a condition must be a text or None, not {shown(description)}")
         self._condition_description = description
         self._edited()
 
@@ -285,7 +289,8 @@ class TaskStarLine(Document):
     def outcome_satisfies(self, status: TaskStatus, payload: Any, outcome: ExecutionResult | None) -> bool:
         """Whether an end of the prerequisite lets the dependent run. The answer is noted as by `evaluate_condition`.
 
-        Success is decided by `status` alone. A condition judges only tasks that ran to an outcome.
+        Success is decided by `status` alone. A condition judges only tasks that ran to an outcome, unless it is an
+        `Expression` that looks at the status.
 
         Raises:
             ConditionError: the evaluator raised; its error is chained, and the link counts as not met.
@@ -304,7 +309,7 @@ class TaskStarLine(Document):
             return True
         if kind is _SUCCESS_ONLY or self._evaluator is None:
             return status is _COMPLETED
-        if status in _NO_OUTCOME:
+        if status in _NO_OUTCOME and not self._judges_any_end:
             return False
         try:
             answer = self._judge(payload, outcome)
@@ -316,7 +321,13 @@ class TaskStarLine(Document):
         except BaseException as error:  # the dependent receives it, as the cause of its being skipped
             if not is_failure(error):
                 raise
+            if status in _NO_OUTCOME:
+                return False  # what it could not work with is what this task does not have
             raise ConditionError(self._to, self._from, message_of(error)) from error
+
+    @property
+    def _judges_any_end(self) -> bool:
+        return isinstance(self._evaluator, Expression) and self._evaluator.asks_for_status
 
     def refusal(self, source: TaskStar) -> TaskSkippedError | ConditionError | None:
         """Why the link does not let its target run now that `source` has ended; None when it does.
@@ -345,6 +356,8 @@ class TaskStarLine(Document):
         wanted = "it had to succeed"
         if self._dependency_type is _CONDITIONAL:
             wanted = f"condition not met: {self._condition_description or 'success'}"
+            if source._status in _NO_OUTCOME and self._evaluator is not None and not self._judges_any_end:
+                wanted += ", which judges only what completed or failed"
         why = f"prerequisite {source._task_id!r} ended {source._status.value} ({wanted})"
         return TaskSkippedError(self._to, source._task_id, why)
 
@@ -390,7 +403,10 @@ class TaskStarLine(Document):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, with the keys of the API document. An evaluator is kept only when it is an `Expression`."""
+        """Plain data, with the keys of the API document. An evaluator is kept only when it is an `Expression`.
+
+        Any other is marked as lost: the link that is read instead has an evaluator that raises when it is asked.
+        """
         from galaxy_core.model.documents import line_to_dict
 
         return line_to_dict(self)

@@ -73,7 +73,10 @@ def _names(names: Iterable[str]) -> frozenset[str]:
 
 @frozen
 class Device:
-    """One device of an inventory. `device_type` is a lower-case name or None (not known), `max_concurrency` ≥ 1."""
+    """One device of an inventory. `device_type` is a lower-case name or None (not known), `max_concurrency` ≥ 1.
+
+    `folder` is that of the inventory file, from which relative paths in `settings` are seen; None: the current one.
+    """
 
     device_id: str
     transport: str = "local"
@@ -82,6 +85,7 @@ class Device:
     capabilities: frozenset[str] = field(factory=frozenset, converter=_names)
     metadata: Mapping[str, Any] = field(factory=dict)
     max_concurrency: int = 1
+    folder: str | None = None
 
     def __attrs_post_init__(self) -> None:
         if not self.device_id:

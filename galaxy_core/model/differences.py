@@ -7,6 +7,7 @@ from typing import Any
 
 from attrs import fields
 
+from galaxy_core.model.condition import LostCondition, is_function
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.edits import (
@@ -140,7 +141,7 @@ def operations_towards(live: TaskConstellation, proposed: TaskConstellation) -> 
         here_line = live._lines_by_id.get(line_id)
         if here_line is None or not _same_ends(here_line, other):
             yield AddDependency(other)
-        elif changed := line_differences(here_line, other):
+        elif changed := _changes_of_line(here_line, other):
             yield UpdateDependency(line_id, changed)
 
 
@@ -156,6 +157,14 @@ def _wanted(live: TaskConstellation, proposed: TaskConstellation) -> dict[str, T
         alike = left.get((line._from, line._to)) if line_id not in live._lines_by_id else None
         found[alike.pop(0) if alike else line_id] = line
     return found
+
+
+def _changes_of_line(here: TaskStarLine, other: TaskStarLine) -> dict[str, Any]:
+    """In what a link is to differ. A document in which a function was lost does not take the function out."""
+    changes = line_differences(here, other)
+    if isinstance(other._evaluator, LostCondition) and is_function(here._evaluator):
+        changes.pop("condition_evaluator", None)
+    return changes
 
 
 def _may_change(live: TaskConstellation, task_id: str) -> bool:

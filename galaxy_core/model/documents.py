@@ -3,7 +3,8 @@
 The keys are those of the API document. Beside them stand, only where they say something: of a task `effect`,
 `requires`, `request`, `retry`, `estimate_s`, `pinned` (false when a strategy chose the device) and `attempts` (when
 there were others than `current_retry` and the start time tell); of a link `condition_expression`, because of all
-evaluators an `Expression` alone can be written; of a constellation `revision`.
+evaluators an `Expression` alone can be written, and `condition_lost` (true) in place of every other; of a constellation
+`revision`.
 
 Errors are written as their text, results through `serial.plain`. An `ExecutionResult` is written as its dictionary,
 and what has exactly the keys of such a dictionary and the id of its task is read as one. A `Call` is named in the
@@ -18,14 +19,29 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from galaxy_core.errors import PlanError
-from galaxy_core.model.condition import Expression
+from galaxy_core.model.condition import Evaluator, Expression, LostCondition
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.device import DeviceType
-from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskPriority
-from galaxy_core.model.request import request_from_dict
+from galaxy_core.model.policy import DEFAULT_RETRY, Effect, TaskPriority
+from galaxy_core.model.reading import (
+    UnfitError,
+    as_mapping,
+    count_at,
+    flag_at,
+    inside,
+    mapping_at,
+    moment_at,
+    number_at,
+    refused_as_document,
+    text_at,
+    texts_at,
+    unfit,
+)
+from galaxy_core.model.reasons import shown
 from galaxy_core.model.result import ExecutionResult, TaskStatus
-from galaxy_core.model.serial import parse_moment, plain
+from galaxy_core.model.serial import described, plain
+from galaxy_core.model.spec_documents import request_from_dict, retry_from_dict, retry_to_dict
 from galaxy_core.model.task import TaskStar
 
 Name = TypeVar("Name", bound=Enum)
@@ -67,7 +83,7 @@ def task_to_dict(task: TaskStar) -> dict[str, Any]:
     if task.request is not None:
         document["request"] = plain(task.request.to_dict())
     if task.retry_policy != DEFAULT_RETRY:
-        document["retry"] = _retry_to_dict(task.retry_policy)
+        document["retry"] = retry_to_dict(task.retry_policy)
     if task.estimate_s is not None:
         document["estimate_s"] = task.estimate_s
     if task.target_device_id is not None and not task.is_pinned:
@@ -81,36 +97,45 @@ def task_from_dict(document: Mapping[str, Any]) -> TaskStar:
     """The inverse of `task_to_dict`, of no constellation yet; `dependencies` and `dependents` are not read.
 
     Names of enums in any case. Unknown ones fall back to MEDIUM, PENDING and no device type.
+
+    Raises:
+        DocumentError: a value is not of the kind that is wanted.
     """
+    with refused_as_document():
+        return _task(document)
+
+
+def _task(found: Any) -> TaskStar:
+    document = as_mapping(found)
     retry, request = document.get("retry"), document.get("request")
     task = TaskStar(
-        document.get("task_id"),
-        document.get("name") or "",
-        document.get("description") or document.get("task_description") or "",
-        document.get("tips"),
-        document.get("target_device_id"),
+        text_at(document, "task_id"),
+        text_at(document, "name") or "",
+        text_at(document, "description") or text_at(document, "task_description") or "",
+        texts_at(document, "tips"),
+        text_at(document, "target_device_id"),
         _member(DeviceType, document.get("device_type")),
         _priority(document.get("priority")),
-        document.get("timeout"),
-        document.get("retry_count") or 0,
-        document.get("task_data"),
-        document.get("expected_output_type"),
-        request=None if request is None else request_from_dict(request),
-        requires=document.get("requires") or (),
+        number_at(document, "timeout"),
+        count_at(document, "retry_count") or 0,
+        inside("task_data", dict, mapping_at(document, "task_data") or {}),
+        text_at(document, "expected_output_type"),
+        request=None if request is None else inside("request", request_from_dict, request),
+        requires=texts_at(document, "requires") or (),
         effect=_member(Effect, document.get("effect")) or Effect.ONCE,
-        retry=DEFAULT_RETRY if retry is None else RetryPolicy(**retry),
-        estimate_s=document.get("estimate_s"),
+        retry=DEFAULT_RETRY if retry is None else inside("retry", retry_from_dict, retry),
+        estimate_s=number_at(document, "estimate_s"),
     )
-    task._pinned = task._target_device_id is not None and document.get("pinned") is not False
+    task._pinned = flag_at(document, "pinned") is not False and task._target_device_id is not None
     task._status = _member(TaskStatus, document.get("status")) or TaskStatus.PENDING
     task._result = _result_from(document.get("result"), task._task_id)
     task._error = _error_from(document.get("error"))
-    task._current_retry = document.get("current_retry") or 0
+    task._current_retry = count_at(document, "current_retry") or 0
     task._created_at = _moment(document, "created_at", task._created_at)
     task._updated_at = _moment(document, "updated_at", task._created_at)
-    task._started_at = parse_moment(document.get("execution_start_time"))
-    task._ended_at = parse_moment(document.get("execution_end_time"))
-    attempts = document.get("attempts")
+    task._started_at = moment_at(document, "execution_start_time")
+    task._ended_at = moment_at(document, "execution_end_time")
+    attempts = count_at(document, "attempts")
     task._attempts = _implied_attempts(task) if attempts is None else attempts
     return task
 
@@ -120,24 +145,61 @@ def _implied_attempts(task: TaskStar) -> int:
     return task._current_retry + (task._started_at is not None)
 
 
-def _retry_to_dict(policy: RetryPolicy) -> dict[str, Any]:
-    return {
-        "backoff_s": policy.backoff_s,
-        "factor": policy.factor,
-        "max_backoff_s": policy.max_backoff_s,
-        "jitter": policy.jitter,
-        "on": sorted(policy.on),
-    }
-
-
 def _result_from(document: Any, task_id: str) -> Any:
     if isinstance(document, Mapping) and document.get("task_id") == task_id and document.keys() == ExecutionResult.KEYS:
-        return ExecutionResult.from_dict(document)
+        try:
+            return _execution_result(document)
+        except UnfitError:  # a payload that has the keys of a result by chance, or was one of somebody else's making
+            return document
     return document
 
 
-def _error_from(text: Any) -> BaseException | None:
-    return text if text is None or isinstance(text, BaseException) else Exception(str(text))
+def _error_from(found: Any) -> BaseException | None:
+    if found is None or isinstance(found, BaseException):
+        return found
+    try:
+        return Exception(str(found))
+    except ValueError:  # a number of too many digits
+        return Exception(described(found))
+
+
+def result_from_dict(document: Mapping[str, Any]) -> ExecutionResult:
+    """The inverse of `ExecutionResult.to_dict`.
+
+    Raises:
+        DocumentError: a value is not of the kind that is wanted, or there is no id or status.
+    """
+    with refused_as_document():
+        return _execution_result(document)
+
+
+def _execution_result(found: Any) -> ExecutionResult:
+    document = as_mapping(found)
+    task_id, status = text_at(document, "task_id"), text_at(document, "status")
+    if missing := [key for key in ("task_id", "status") if document.get(key) is None]:
+        raise UnfitError((), f"a result needs {' and '.join(missing)}")
+    error, metadata, files = document.get("error"), mapping_at(document, "metadata"), mapping_at(document, "files")
+    exit_code, attempts = number_at(document, "exit_code"), count_at(document, "attempts")
+    if exit_code is not None and not isinstance(exit_code, int):
+        raise unfit(exit_code, "a whole number", "exit_code")
+    for name, path in (files or {}).items():
+        if not isinstance(path, str):
+            raise unfit(path, "text", "files", name)
+    return ExecutionResult(
+        task_id or "",
+        TaskStatus(status) if status in set(TaskStatus) else status or "",
+        document.get("result"),
+        _error_from(error),
+        None if metadata is None else dict(metadata),
+        moment_at(document, "start_time"),
+        moment_at(document, "end_time"),
+        stdout=text_at(document, "stdout"),
+        stderr=text_at(document, "stderr"),
+        exit_code=exit_code,
+        device_id=text_at(document, "device_id"),
+        attempts=1 if attempts is None else attempts,
+        files=files,
+    )
 
 
 # ----------------------------------------------------------------------------------------------- links
@@ -158,39 +220,51 @@ def line_to_dict(line: TaskStarLine) -> dict[str, Any]:
     }
     if isinstance(line.condition_evaluator, Expression):
         document["condition_expression"] = line.condition_evaluator.text
+    elif line.condition_evaluator is not None:
+        document["condition_lost"] = True
     return document
 
 
 def line_from_dict(document: Mapping[str, Any]) -> TaskStarLine:
-    """The inverse of `line_to_dict`, of no constellation yet.
+    """The inverse of `line_to_dict`, of no constellation yet. A condition that was lost cannot be judged.
 
     Raises:
-        PlanError: its type is unknown, or an end is missing.
-        ValueError: its condition is not an expression.
+        DocumentError: its type is unknown, an end is missing, its condition is not an expression, or a value is not of
+            the kind that is wanted.
     """
+    with refused_as_document():
+        return _line(document)
+
+
+def _line(found: Any) -> TaskStarLine:
+    document = as_mapping(found)
     kind = document.get("dependency_type", DependencyType.UNCONDITIONAL)
     known = _member(DependencyType, kind)
     if known is None:
         allowed = ", ".join(member.value for member in DependencyType)
-        raise PlanError(f"Unknown dependency type {kind!r}: it is one of {allowed}")
-    if missing := [key for key in ("from_task_id", "to_task_id") if not document.get(key)]:
-        raise PlanError(f"A dependency needs {' and '.join(missing)}")
-    expression = document.get("condition_expression")
+        raise UnfitError(("dependency_type",), f"Unknown dependency type {shown(kind)}: it is one of {allowed}")
+    source, target = text_at(document, "from_task_id"), text_at(document, "to_task_id")
+    if not source or not target:
+        missing = [key for key in ("from_task_id", "to_task_id") if not document.get(key)]
+        raise UnfitError((), f"A dependency needs {' and '.join(missing)}")
+    metadata = mapping_at(document, "metadata")
+    words = text_at(document, "condition_description")
     line = TaskStarLine(
-        document["from_task_id"],
-        document["to_task_id"],
-        known,
-        document.get("condition_description"),
-        None if expression is None else Expression(expression),
-        document.get("line_id"),
-        document.get("metadata"),
+        source, target, known, words, _condition(document, words), text_at(document, "line_id"), metadata
     )
     line._satisfied = bool(document.get("is_satisfied"))
     line._evaluation = document.get("last_evaluation_result")
-    line._evaluated_at = parse_moment(document.get("last_evaluation_time"))
+    line._evaluated_at = moment_at(document, "last_evaluation_time")
     line._created_at = _moment(document, "created_at", line._created_at)
     line._updated_at = _moment(document, "updated_at", line._created_at)
     return line
+
+
+def _condition(document: Mapping[str, Any], words: str | None) -> Evaluator | None:
+    text = text_at(document, "condition_expression")
+    if text is not None:
+        return inside("condition_expression", Expression, text)
+    return LostCondition(words) if flag_at(document, "condition_lost") else None
 
 
 # ----------------------------------------------------------------------------------------------- constellations
@@ -223,30 +297,42 @@ def constellation_from_dict(document: Mapping[str, Any]) -> TaskConstellation:
 
     Raises:
         DuplicateIdError, UnknownTaskError, CycleError: the graph is not sound.
-        PlanError: a task or link stands under another id than its own, or a link cannot be read.
+        PlanError: a task or link stands under another id than its own.
+        DocumentError: a task or link cannot be read, or a value is not of the kind that is wanted.
     """
-    tasks = [task_from_dict(entry) for entry in _entries(document.get("tasks"), "task_id")]
-    lines = [line_from_dict(entry) for entry in _entries(document.get("dependencies"), "line_id")]
+    with refused_as_document():
+        return _constellation(document)
+
+
+def _constellation(found: Any) -> TaskConstellation:
+    document = as_mapping(found)
+    tasks = [inside("tasks", inside, place, _task, entry) for place, entry in _entries(document, "tasks", "task_id")]
+    lines = [
+        inside("dependencies", inside, place, _line, entry)
+        for place, entry in _entries(document, "dependencies", "line_id")
+    ]
     # Building judges the links out of what has ended into what has not started; what was judged before stands.
     judged = [(line, _Verdict(line)) for line in lines if line._evaluated_at is not None]
     built = TaskConstellation.build(
         tasks,
         lines,
-        constellation_id=document.get("constellation_id"),
-        name=document.get("name"),
-        metadata=document.get("metadata"),
+        constellation_id=text_at(document, "constellation_id"),
+        name=text_at(document, "name"),
+        metadata=mapping_at(document, "metadata"),
     )
     for line, verdict in judged:
         verdict.restore(line)
     built._created_at = _moment(document, "created_at", built._created_at)
     built._updated_at = _moment(document, "updated_at", built._created_at)
-    built._started_at = parse_moment(document.get("execution_start_time"))
-    built._ended_at = parse_moment(document.get("execution_end_time"))
-    state = str(document.get("state")).lower()
+    built._started_at = moment_at(document, "execution_start_time")
+    built._ended_at = moment_at(document, "execution_end_time")
+    state = document.get("state")
+    state = str(getattr(state, "value", state)).lower() if isinstance(state, (str, Enum)) else ""
     built._executing, built._cancelled = state == "executing", state == "cancelled"
     if state.endswith("failed") and not built.state.value.endswith("failed"):
         built._broken = 1  # a task was skipped by a broken condition, whose error is a text now
-    built._revision = document.get("revision", 1 if tasks else 0)
+    revision = count_at(document, "revision")
+    built._revision = (1 if tasks else 0) if revision is None else revision
     return built
 
 
@@ -268,33 +354,40 @@ class _Verdict:
 
 
 # ----------------------------------------------------------------------------------------------- values
-def _entries(found: Any, key: str) -> Iterable[Mapping[str, Any]]:
-    """The entries of a dictionary by id, or of a list; each knows its id, unless a list leaves it out."""
-    if not isinstance(found, Mapping):
-        yield from found or ()
+def _entries(document: Mapping[str, Any], part: str, key: str) -> Iterable[tuple[str | int, Any]]:
+    """The entries of a dictionary by id, or of a list, with their places; each knows its id, unless a list leaves it out."""
+    found = document.get(part)
+    if isinstance(found, (list, tuple)):
+        yield from enumerate(found)
         return
-    for entry_id, entry in found.items():
-        if entry.get(key) not in (None, entry_id):
-            raise PlanError(f"{entry_id!r} stands for an entry whose {key} is {entry[key]!r}: make them equal")
-        yield {**entry, key: entry_id}
+    if found is not None and not isinstance(found, Mapping):
+        raise unfit(found, "a mapping by id, or a list,", part)
+    for entry_id, entry in inside(part, as_mapping, found or {}).items():
+        if isinstance(entry, Mapping):
+            if entry.get(key) not in (None, entry_id):
+                raise PlanError(f"{entry_id!r} stands for an entry whose {key} is {shown(entry[key])}: make them equal")
+            yield entry_id, {**entry, key: entry_id}
+        else:
+            yield entry_id, entry  # which is refused by whoever reads it
 
 
 def _member(names: type[Name], found: Any) -> Name | None:
     """A member of an enum whose values are its names in lower case, however it is written; None when there is none."""
     if isinstance(found, names):
         return found
-    return names.__members__.get(str(getattr(found, "value", found)).upper())
+    text = getattr(found, "value", found)
+    return names.__members__.get(text.upper()) if isinstance(text, str) else None
 
 
 def _priority(found: Any) -> TaskPriority:
     for member in TaskPriority:
-        if found in (member, member.value) or str(found).upper() == member.name:
+        if found in (member, member.value) or (isinstance(found, str) and found.upper() == member.name):
             return member
     return TaskPriority.MEDIUM
 
 
 def _moment(document: Mapping[str, Any], key: str, otherwise: float) -> float:
-    moment = parse_moment(document.get(key))
+    moment = moment_at(document, key)
     return otherwise if moment is None else moment
 
 

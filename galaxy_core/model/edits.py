@@ -148,9 +148,14 @@ class UpdateTask:
 
 @frozen
 class AddDependency:
-    """Add a copy of `line`, with its id. When its source has ended, it is judged at once."""
+    """Add a copy of `line`, with its id. When its source has ended, it is judged at once.
+
+    With `unless_there`, it is refused where a link that says the same leads between the same tasks already: its author
+    gave it no id, and so has not said that there are to be two.
+    """
 
     line: TaskStarLine = field(converter=_copied_line)
+    unless_there: bool = field(default=False, eq=False, kw_only=True)
 
     def __str__(self) -> str:
         return f"Add dependency: {self.line.from_task_id} -> {self.line.to_task_id}"
@@ -211,6 +216,10 @@ def _in_order(operations: Iterable[Operation]) -> tuple[Operation, ...]:
     return found
 
 
+def _each_place(places: Iterable[int]) -> tuple[int, ...]:
+    return tuple(places)
+
+
 @frozen
 class Transaction:
     """Operations that take effect together, or not at all.
@@ -218,14 +227,28 @@ class Transaction:
     With `base_revision`, what the operations touch must not have been edited since that revision of the plan; without
     one they are judged against the plan as it is. `description` and `author` are for people and for the history.
 
+    `places` says of each operation where in its author's own list it came from, such as a document in which one entry
+    stands for a task and its links; without any, operations are counted as they are. Problems name those places.
+
     Raises:
         EditError: something among the operations is none.
+        ValueError: there are places, and not one for each operation.
     """
 
     operations: tuple[Operation, ...] = field(converter=_in_order)
     base_revision: int | None = None
     description: str = ""
     author: str = ""
+    places: tuple[int, ...] = field(default=(), converter=_each_place, eq=False, repr=False, kw_only=True)
+
+    @places.validator
+    def _one_each(self, _: object, places: tuple[int, ...]) -> None:
+        if places and len(places) != len(self.operations):
+            raise ValueError(f"{len(places)} places for {len(self.operations)} operations: give one for each, or none")
+
+    def place_of(self, index: int) -> int:
+        """Where in its author's list the operation at `index` came from."""
+        return self.places[index] if self.places else index
 
     def __str__(self) -> str:
         if self.description:
@@ -234,11 +257,16 @@ class Transaction:
             return str(self.operations[0])
         return f"{len(self.operations)} operations"
 
-    def without(self, indices: Iterable[int], base_revision: int | None = None) -> Transaction:
-        """The same but for the operations at those places, based on another revision."""
-        dropped = set(indices)
-        kept = tuple(operation for place, operation in enumerate(self.operations) if place not in dropped)
-        return evolve(self, operations=kept, base_revision=base_revision)
+    def without(self, places: Iterable[int], base_revision: int | None = None) -> Transaction:
+        """The same but for the operations at those places, as problems name them, based on another revision."""
+        dropped = set(places)
+        kept = [index for index in range(len(self.operations)) if self.place_of(index) not in dropped]
+        return evolve(
+            self,
+            operations=[self.operations[index] for index in kept],
+            base_revision=base_revision,
+            places=[self.places[index] for index in kept] if self.places else (),
+        )
 
 
 def named(link: LinkName) -> str:

@@ -7,10 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import Any, Final
 
-from attrs import asdict
-
 from galaxy_core.errors import DocumentError, EditError, EditProblem
-from galaxy_core.model.condition import Expression
+from galaxy_core.model.condition import Expression, LostCondition, is_function
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.device import DeviceType
 from galaxy_core.model.differences import changed_line, changed_task, line_differences, task_differences
@@ -31,9 +29,11 @@ from galaxy_core.model.edits import (
 from galaxy_core.model.explain import hint
 from galaxy_core.model.places import Findings, Place
 from galaxy_core.model.policy import Effect, RetryPolicy, TaskPriority
-from galaxy_core.model.request import Call, request_from_dict
+from galaxy_core.model.reading import UnfitError
+from galaxy_core.model.request import Call
 from galaxy_core.model.serial import plain
 from galaxy_core.model.source import described
+from galaxy_core.model.spec_documents import request_from_dict, retry_from_dict, retry_to_dict
 from galaxy_core.model.task import TaskStar
 from galaxy_core.model.validity import line_problems, task_problems
 
@@ -47,6 +47,7 @@ _LINE_KEYS = frozenset(
         "dependency_type",
         "condition_description",
         "condition_expression",
+        "condition_lost",
         "metadata",
     )
 )
@@ -69,7 +70,7 @@ def transaction_to_dict(transaction: Transaction) -> dict[str, Any]:
         try:
             written.append(_written(operation))
         except _UnwritableError as error:
-            problems.append(EditProblem("invalid", f"{error} cannot be written down", place))
+            problems.append(EditProblem("invalid", f"{error} cannot be written down", transaction.place_of(place)))
     document: dict[str, Any] = {"operations": written}
     for key in ("base_revision", "description", "author"):
         if (value := getattr(transaction, key)) not in (None, ""):
@@ -90,11 +91,12 @@ def _losses(transaction: Transaction, document: dict[str, Any]) -> Iterator[Edit
     except DocumentError as error:
         for path, _, text in error.problems:
             where = re.match(r"operations\[(\d+)\]", path)
-            yield EditProblem("invalid", f"{path}: {text}", int(where[1]) if where else None)
+            yield EditProblem("invalid", f"{path}: {text}", transaction.place_of(int(where[1])) if where else None)
         return
     for place, (one, other) in enumerate(zip(transaction.operations, read.operations, strict=True)):
         if lost := ", ".join(_differences(one, other)):
-            yield EditProblem("invalid", f"{one}: its {lost} cannot be written down: it is more than plain data", place)
+            reason = f"{one}: its {lost} cannot be written down: it is more than plain data"
+            yield EditProblem("invalid", reason, transaction.place_of(place))
 
 
 def _differences(one: Operation, other: Operation) -> list[str]:
@@ -149,7 +151,7 @@ def _line(line: TaskStarLine) -> dict[str, Any]:
         raise _UnwritableError(
             f"dependency {line.from_task_id} -> {line.to_task_id}, which is wrong ({'; '.join(problems)}),"
         )
-    if line.condition_evaluator is not None:
+    if is_function(line.condition_evaluator):
         _value("condition_evaluator", line.condition_evaluator)
     return {key: value for key, value in line.to_dict().items() if key in _LINE_KEYS}
 
@@ -174,13 +176,15 @@ def _value(name: str, value: Any) -> Any:
             _refuse_call(value)
             return plain(value.to_dict())
         case "retry", RetryPolicy():
-            return {**asdict(value), "on": sorted(value.on)}
+            return retry_to_dict(value)
         case "requires", frozenset():
             return sorted(value)
         case "priority", TaskPriority():
             return value.name.lower()
         case "condition_evaluator", Expression():
             return value.text
+        case "condition_evaluator", LostCondition():
+            raise _UnwritableError("a condition that was a function and is lost")
         case "condition_evaluator", _ if value is not None:
             name = getattr(value, "__qualname__", type(value).__qualname__)
             raise _UnwritableError(f"the condition {name!r}, a function, is Python code and")
@@ -214,21 +218,23 @@ def _read_changes(place: Place, changes: Any, known: Mapping[str, str], findings
             continue
         try:
             found[name] = None if value is None else _READERS[name](value)
-        except _UnfitError as error:
+        except _MisfitError as error:
             findings.add((*place, name), f"found {described(value)}{error}")
+        except UnfitError as error:
+            findings.add((*place, name, *error.place), error.text)
         except (ValueError, TypeError, AttributeError, LookupError) as error:  # of what makes requests and policies
             findings.add((*place, name), f"found {described(value)}; {error}")
     return found
 
 
-class _UnfitError(Exception):
+class _MisfitError(Exception):
     """A value of the wrong kind; its text says what is wanted."""
 
 
 def _of_kind(wanted: str, *kinds: type) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise _UnfitError(f"; {wanted} is wanted here")
+            raise _MisfitError(f"; {wanted} is wanted here")
         return value
 
     return read
@@ -236,7 +242,7 @@ def _of_kind(wanted: str, *kinds: type) -> Callable[[Any], Any]:
 
 def _list_of_texts(value: Any) -> list[str]:
     if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise _UnfitError("; a list of texts is wanted here")
+        raise _MisfitError("; a list of texts is wanted here")
     return value
 
 
@@ -244,24 +250,17 @@ def _member(names: type[Enum]) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         members = {name.lower(): member for name, member in names.__members__.items()}
         if not isinstance(value, str) or value.lower() not in members:
-            raise _UnfitError(f"{hint(value, members)}; allowed are {', '.join(map(repr, members))}")
+            raise _MisfitError(f"{hint(value, members)}; allowed are {', '.join(map(repr, members))}")
         return members[value.lower()]
 
     return read
 
 
 def _request(value: Any) -> Any:
-    request = request_from_dict(_of_kind("a mapping", dict)(value))
+    request = request_from_dict(value)
     if request is None:
-        raise _UnfitError("; a call is Python code, which no document can hold")
+        raise _MisfitError("; a call is Python code, which no document can hold")
     return request
-
-
-def _retry(value: Any) -> RetryPolicy:
-    keys: dict[str, Any] = dict(_of_kind("a mapping", dict)(value))
-    if "on" in keys:
-        keys["on"] = frozenset(_list_of_texts(keys["on"]))
-    return RetryPolicy(**keys)
 
 
 _text, _number = _of_kind("text", str), _of_kind("a number", int, float)
@@ -280,7 +279,7 @@ _READERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "request": _request,
     "requires": lambda value: frozenset(_list_of_texts(value)),
     "effect": _member(Effect),
-    "retry": _retry,
+    "retry": retry_from_dict,
     "estimate_s": _number,
     "dependency_type": _member(DependencyType),
     "condition_description": _text,

@@ -21,7 +21,8 @@ Programs write what `transaction_to_dict` (edits_fields.py) gives: tasks, links 
 what changes by the names of `TASK_FIELDS` and `LINE_FIELDS`. That loses nothing that can be written at all.
 
 What a task of the first kind needs, by `needs` or because it takes from it, becomes `AddDependency` operations, after
-all those of the document: a task may need one that stands behind it, and the operations of a document keep their places.
+all those of the document, because a task may need one that stands behind it. `Transaction.places` says of each operation
+which entry of the document it came from; that is what problems name.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
+from galaxy_core.errors import DocumentError
 from galaxy_core.model.condition import Expression
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
@@ -51,7 +53,7 @@ from galaxy_core.model.places import Findings, Place
 from galaxy_core.model.plan_file import checked_plan, plan_keys_of, task_from_keys
 from galaxy_core.model.plan_links import COMMAND_KEYS, ENDS, REQUESTS, LinkReader
 from galaxy_core.model.schema_edits import validated_document
-from galaxy_core.model.schema_files import ID, PATTERNS, validated_plan
+from galaxy_core.model.schema_files import ID, PATTERNS, TaskDocument, validated_plan
 from galaxy_core.model.source import Source, collector_paused, described, find_foreign, parse, text_source
 from galaxy_core.model.task import TaskStar
 from galaxy_core.model.validity import line_problems, task_problems
@@ -90,11 +92,15 @@ def _read(source: Source, document: dict[str, Any]) -> Transaction:
         _read_head(document, findings)
         entries = document.get("operations")
         reader = _Reader(entries if isinstance(entries, list) else [], findings)
-        operations = reader.read()
+        found = reader.read()
     if findings:
         raise source.refuse(findings)
     description, author = (document.get(key) or "" for key in ("description", "author"))
-    return Transaction(operations, document.get("base_revision"), description, author)
+    operations, places = [operation for operation, _ in found], [place for _, place in found]
+    base = document.get("base_revision")
+    return Transaction(
+        operations, base, description, author, places=() if places == list(range(len(places))) else places
+    )
 
 
 def _read_head(document: Mapping[str, Any], findings: Findings) -> None:
@@ -130,21 +136,30 @@ class _Reader:
     def __init__(self, entries: list[Any], findings: Findings) -> None:
         self._entries, self._findings = entries, findings
         self._place: Place = ()
-        self._found: list[Operation] = []
-        self._needs: dict[str, list[TaskStarLine]] = {}  # of tasks that are added
+        self._index = 0  # of the entry that is being read
+        self._found: list[tuple[Operation, int]] = []
+        self._needs: dict[str, tuple[list[TaskStarLine], int]] = {}  # of tasks that are added, and where that stands
         # Tasks that are added, for what their outputs are; and the links that are added by themselves.
         added = [_entry(entry, "add_task") for entry in entries]
         self._added = {said["id"]: said for said in added if said is not None and isinstance(said.get("id"), str)}
         linked = [_entry(entry, "add_dependency") for entry in entries]
         self._linked = {(str(said.get("from")), str(said.get("to"))) for said in linked if said is not None}
 
-    def read(self) -> list[Operation]:
-        """The operations, and at the end the needs of the tasks that they add."""
+    def read(self) -> list[tuple[Operation, int]]:
+        """The operations, each with its place, and at the end the needs of the tasks that they add."""
         for index, entry in enumerate(self._entries):
+            self._index = index
             self._place = ("operations", index)
             if find_foreign(self._place, entry, self._findings):
                 self._operation(entry)
-        return [*self._found, *(AddDependency(line) for lines in self._needs.values() for line in lines)]
+        needs = self._needs.values()
+        return [
+            *self._found,
+            *((AddDependency(line, unless_there=True), place) for lines, place in needs for line in lines),
+        ]
+
+    def _keep(self, operation: Operation) -> None:
+        self._found.append((operation, self._index))
 
     def _operation(self, entry: Any) -> None:
         known = ", ".join(map(repr, _READERS))
@@ -205,7 +220,7 @@ class _Reader:
                 return
             task = self._document("task", said, TaskStar.from_dict) if self._text(said, "task_id") is not None else None
             if task is not None and self._is_sound(task_problems(task)):
-                self._found.append(AddTask(task))
+                self._keep(AddTask(task))
             return
         task_id = self._text(said, "id")
         if task_id is not None and not _ID.fullmatch(task_id):
@@ -217,13 +232,14 @@ class _Reader:
         reader.read_task(name, keys)
         if not self._adopt(found, 2) or document is None or task_id is None:
             return
-        self._found.append(AddTask(task_from_keys(task_id, document["tasks"][name])))
+        self._keep(AddTask(task_from_keys(task_id, document["tasks"][name])))
         needed = {need if isinstance(need, str) else need["task"] for need in keys.get("needs", ())}
-        self._needs[task_id] = [
+        lines = [
             TaskStarLine(source, task_id, kind, None if condition is None else condition.text, condition)
             for source, _, kind, condition in reader.links
             if source in needed or (source, task_id) not in self._linked
         ]
+        self._needs[task_id] = lines, self._index
 
     def remove_task(self, said: Any) -> None:
         """An id, or a mapping with one."""
@@ -236,7 +252,7 @@ class _Reader:
             if task_id is None:
                 self._wrong(f"found {described(said)}; the id of a task is wanted here")
         if task_id is not None:
-            self._found.append(RemoveTask(task_id))
+            self._keep(RemoveTask(task_id))
             self._needs.pop(task_id, None)  # of a task of that id that was added before
 
     def update_task(self, said: Any) -> None:
@@ -251,7 +267,7 @@ class _Reader:
             task_id, keys = self._text(said, "id"), {key: value for key, value in said.items() if key != "id"}
             fields = self._changed_keys(keys)
         if task_id is not None and not self._findings:
-            self._found.append(UpdateTask(task_id, fields))
+            self._keep(UpdateTask(task_id, fields))
 
     def _changed_keys(self, keys: dict[str, Any]) -> dict[str, Any]:
         """What the keys of a plan file come to that change, as fields of a task."""
@@ -259,8 +275,15 @@ class _Reader:
             self._wrong(
                 "what a task needs is changed by add_dependency, remove_dependency and update_dependency", "needs"
             )
-        given = {key: value for key, value in keys.items() if value is not None and key != "needs"}
+        cleared = {key for key, value in keys.items() if value is None and key in TaskDocument.__annotations__}
+        given = {key: value for key, value in keys.items() if key not in cleared and key != "needs"}
         requests = [key for key in REQUESTS if key in keys]
+        if requests and given.keys().isdisjoint(REQUESTS) and not str(given.get("description", "")).strip():
+            others = ", ".join(map(repr, REQUESTS))
+            reason = (
+                f"the task would have nothing to do: give it another of {others}, or a 'description' for its device"
+            )
+            self._wrong(f"{reason}; remove_task takes it out", requests[0])
         for key in COMMAND_KEYS:  # those that are given are told of below
             if key in keys and key not in given and not requests:
                 self._wrong(f"{key!r} goes with 'run' or 'shell' only; a request is changed as a whole", key)
@@ -314,19 +337,20 @@ class _Reader:
         if isinstance(said, dict) and "from_task_id" in said:
             line = self._document("link", said, TaskStarLine.from_dict)
             if line is not None and self._is_sound(line_problems(line)):
-                self._found.append(AddDependency(line))
+                self._keep(AddDependency(line))
         elif self._is_mapping(said, "from", "to", "on", "when", "id"):
             source, target = self._text(said, "from"), self._text(said, "to")
             line_id = self._text(said, "id") if "id" in said else None
             fields = self._accepted(said)
             if source is not None and target is not None and fields:
-                self._found.append(AddDependency(TaskStarLine(source, target, line_id=line_id, **fields)))
+                line = TaskStarLine(source, target, line_id=line_id, **fields)
+                self._keep(AddDependency(line, unless_there=line_id is None))
 
     def remove_dependency(self, said: Any) -> None:
         """A link's id, or `from` and `to`."""
         link = self._link(said)
         if link is not None:
-            self._found.append(RemoveDependency(link))
+            self._keep(RemoveDependency(link))
 
     def update_dependency(self, said: Any) -> None:
         """A link's name, and `on` or `when`; or `changes`, by the names of fields."""
@@ -343,7 +367,7 @@ class _Reader:
             self._wrong("says nothing that changes; give it 'on' or 'when'")
             return
         if link is not None:
-            self._found.append(UpdateDependency(link, fields))
+            self._keep(UpdateDependency(link, fields))
 
     # ------------------------------------------------------------------------------------------- the plan
     def replace_plan(self, said: Any) -> None:
@@ -361,7 +385,7 @@ class _Reader:
             if self._adopt(found) and checked is not None:
                 plan = checked.to_constellation("")  # of whatever is running
         if plan is not None:
-            self._found.append(ReplacePlan(plan))
+            self._keep(ReplacePlan(plan))
 
     def _document(self, kind: str, said: dict[str, Any], make: Callable[[Mapping[str, Any]], Made]) -> Made | None:
         """What a document of `to_dict` describes; None, and problems, when it is none."""
@@ -376,6 +400,10 @@ class _Reader:
             return None
         try:
             return make(document)
+        except DocumentError as error:
+            for path, _, text in error.problems:
+                self._wrong(f"{path}: {text}" if path else text)
+            return None
         except (ValueError, TypeError, AttributeError, LookupError) as error:  # of what makes requests and policies
             self._wrong(str(error) or type(error).__name__)
             return None

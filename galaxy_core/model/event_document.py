@@ -86,7 +86,7 @@ def _task(event: TaskEvent, task: TaskStar | None) -> dict[str, Any]:
             found["value"] = document["result"]
     elif event.event_type is EventType.TASK_STARTED:
         found |= {"device": task.target_device_id if task else None, "attempt": task.attempts if task else None}
-    found |= {key: data[name] for name, key in _OF_TASK.items() if name in data}
+    found |= {key: plain(data[name]) for name, key in _OF_TASK.items() if name in data}
     if event.error is not None:
         errors = list(leaves(event.error))
         kind = errors[0] if len(errors) == 1 else event.error

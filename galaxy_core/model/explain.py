@@ -107,12 +107,20 @@ def explain(
     `about` what the value at a place means, for who has left it out; `patterns` says each pattern in words. `show`
     False keeps values out of the sentences, as they always are below a key `settings`.
     """
+    meant = {
+        (*error["loc"][:-1], near)
+        for error in errors
+        if error["type"] == "extra_forbidden" and isinstance(error["loc"][-1], str)
+        if (near := likely(error["loc"][-1], keys_at(error["loc"][:-1]))) is not None
+    }
     for error in errors:
         if findings.is_full:
             findings.more += 1
             continue
         place: Place = error["loc"]
         kind = error["type"]
+        if kind == "missing" and place in meant:
+            continue  # it is there, misspelt, and that is told
         if kind == "missing":
             meaning = about(place)
             name = repr(place[-1]) if isinstance(place[-1], str) else f"entry {place[-1] + 1}"
@@ -211,6 +219,8 @@ def _remedy(kind: str, error: Mapping[str, Any]) -> str:
             return "; write each argument as an item, or use 'shell' for a line of shell"
         return f"; write [{value}]" if len(value) <= 60 else ""
     if kind == "dict_type":
+        if value is None and error["loc"][:-1] == ("tasks",):
+            return "; a task needs something to do, such as run: [echo, hello]"
         if value is None:
             return "; write {} for none"
         if key == "action" and isinstance(value, str):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
@@ -45,16 +46,18 @@ def parse_inventory(
 
 
 def load_inventory(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> Inventory:
-    """The inventory of a YAML, JSON or TOML file.
+    """The inventory of a YAML, JSON or TOML file. Relative paths in it are seen from the folder in which it lies.
 
     Raises:
         DocumentError: it is not an inventory; all that is wrong with it is listed, with places.
         OSError: it cannot be read; FileNotFoundError when there is none.
     """
-    return _checked(read_source(path, max_bytes), None)
+    place = Path(path)
+    folder = str(place.absolute().parent) if place.is_file() else None  # what a pipe says has no place
+    return _checked(read_source(path, max_bytes), None, folder)
 
 
-def _checked(source: Source, data: dict[str, Any] | None) -> Inventory:
+def _checked(source: Source, data: dict[str, Any] | None, folder: str | None = None) -> Inventory:
     if data is None:
         data = parse(source, "an inventory")
     if "tasks" in data and "devices" not in data:
@@ -70,7 +73,7 @@ def _checked(source: Source, data: dict[str, Any] | None) -> Inventory:
                     _find_broken_references(place, keys[key], findings)
     if document is None or findings:
         raise source.refuse(findings)
-    return Inventory([_device(device_id, keys) for device_id, keys in document["devices"].items()])
+    return Inventory([_device(device_id, keys, folder) for device_id, keys in document["devices"].items()])
 
 
 def _find_broken_references(place: Place, value: Any, findings: Findings) -> None:
@@ -89,26 +92,29 @@ def _find_broken_references(place: Place, value: Any, findings: Findings) -> Non
             _find_broken_references((*place, index), inner, findings)
 
 
-def _device(device_id: str, keys: Mapping[str, Any]) -> Device:
+def _device(device_id: str, keys: Mapping[str, Any], folder: str | None) -> Device:
     return Device(
         device_id,
         keys.get("transport", "local"),
-        {name: _with_references(value) for name, value in keys.get("settings", {}).items()},
+        {name: _with_references(value, folder) for name, value in keys.get("settings", {}).items()},
         keys.get("device_type"),
         frozenset(keys.get("capabilities", ())),
         dict(keys.get("metadata", {})),
         keys.get("max_concurrency", 1),
+        folder,
     )
 
 
-def _with_references(value: Any) -> Any:
+def _with_references(value: Any, folder: str | None) -> Any:
     """A setting with references to secrets as what they are, at whatever depth they stand."""
     if isinstance(value, dict):
         if len(value) == 1:
             ((kind, where),) = value.items()
             if kind in _SECRET_KEYS and isinstance(where, str):
+                if kind == "file" and folder is not None and not where.startswith("~"):
+                    where = os.path.join(folder, where)
                 return SecretRef(**{kind: where})
-        return {name: _with_references(inner) for name, inner in value.items()}
+        return {name: _with_references(inner, folder) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_with_references(inner) for inner in value]
+        return [_with_references(inner, folder) for inner in value]
     return value

@@ -1,4 +1,8 @@
-"""What would be wrong with the plan that a transaction leads to, though each operation is sound in itself."""
+"""What would be wrong with the plan that a transaction leads to, though each operation is sound in itself.
+
+When some are not, the plan is looked at that the others lead to. What may only come of their being left out is not
+told: it is no more than the consequence of what has been said of them.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +46,11 @@ def _sources(task: TaskStar) -> Iterator[str]:
 def _missing(changes: Changes, task: TaskStar, sources: Mapping[str, object]) -> Iterator[EditProblem]:
     """Of `sources`, what the task takes from without waiting for it. They map to what may have brought that about."""
     request, task_id = task._request, task._task_id
-    if not sources or request is None:
+    if not sources or request is None or changes.doubts.about_words(task_id):
         return
     wanted = {reference.task_id: reference for reference in request.references if reference.task_id in sources}
     for source_id, reference in wanted.items():
-        if changes.between(source_id, task_id):
+        if changes.between(source_id, task_id) or changes.doubts.about_way(source_id, task_id):
             continue
         reason = f"task {task_id!r} takes {reference} without waiting for it: "
         stays = source_id in changes.plan._tasks and source_id not in changes.removed_tasks
@@ -60,9 +64,15 @@ def _missing(changes: Changes, task: TaskStar, sources: Mapping[str, object]) ->
 
 def cycles(changes: Changes) -> Iterator[EditProblem]:
     """Cycles, each with an operation that adds a link of it; that link is left out when the next is looked for."""
-    lines = dict(changes.new_lines)
+    doubts = changes.doubts
+    gone = {**changes.removed_lines, **doubts.lines} if doubts.lines else changes.removed_lines
+    lines = {
+        line_id: line
+        for line_id, line in changes.new_lines.items()
+        if line_id not in doubts.lines and not (doubts.about_task(line._from) or doubts.about_task(line._to))
+    }
     for _ in range(_CYCLES):
-        cycle = cycle_through(changes.plan, changes.new_tasks, lines, changes.removed_lines)
+        cycle = cycle_through(changes.plan, changes.new_tasks, lines, gone)
         if cycle is None:
             return
         added: list[str] = []

@@ -200,44 +200,10 @@ def twice(first: int, second: int) -> str:
     return f"this key stands twice, {where}; remove or rename one"
 
 
-_TOML_PART: Final = r"""(?:"(?:[^"\\]|\\.)*"|'[^']*'|[A-Za-z0-9_-]+)"""
-_TOML_KEYS: Final = rf"{_TOML_PART}(?:\s*\.\s*{_TOML_PART})*"
-_TOML_HEADER = re.compile(rf"\s*(\[\[?)\s*({_TOML_KEYS})\s*\]\]?\s*(?:#.*)?$")
-_TOML_ENTRY = re.compile(rf"\s*({_TOML_KEYS})\s*=")
-
-
-def _toml_keys(text: str) -> Place:
-    return tuple(part.strip("\"'") for part in re.findall(_TOML_PART, text))
-
-
-def toml_entries(text: str) -> Iterator[tuple[Place, int]]:
-    """Headers and the keys below them, with their lines. A guess: multi-line texts are not told from keys."""
-    header: Place = ()
-    tables: dict[Place, int] = {}
-    for line, content in enumerate(text.split("\n"), 1):
-        if found := _TOML_HEADER.match(content):
-            header = _toml_keys(found[2])
-            if found[1] == "[[":
-                tables[header] = tables.get(header, -1) + 1
-                header = (*header, tables[header])
-            yield header, line
-        elif found := _TOML_ENTRY.match(content):
-            yield (*header, *_toml_keys(found[1])), line
-
-
-def toml_problems(text: str) -> Findings:
-    """Keys that stand twice, as far as `toml_entries` sees them."""
-    found = Findings()
-    seen: dict[Place, int] = {}
-    for place, line in toml_entries(text):
-        if place in seen:
-            found.add(place, twice(seen[place], line), line)
-        seen.setdefault(place, line)
-    return found
-
-
 def _placed(format: str, text: str) -> Iterator[tuple[Place, int]]:
     if format == "toml":
+        from galaxy_core.model.toml_places import toml_entries  # as below: with the first TOML file
+
         for place, line in toml_entries(text):
             for length in range(1, len(place)):  # a dotted key opens what lies between
                 yield place[:length], line

@@ -15,9 +15,10 @@ from galaxy_core.model.edits import TASK_FIELDS
 from galaxy_core.model.places import Findings
 from galaxy_core.model.plan_links import COMMAND_KEYS, Link, LinkReader, find_cycles
 from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskPriority
-from galaxy_core.model.request import Command, Request, request_from_dict
+from galaxy_core.model.request import Command, Request
 from galaxy_core.model.schema_files import validated_plan
 from galaxy_core.model.source import MAX_BYTES, Source, collector_paused, find_foreign, parse, read_source, text_source
+from galaxy_core.model.spec_documents import REQUEST_KEYS, request_from_dict
 from galaxy_core.model.task import TaskStar
 from galaxy_core.model.values import copied
 
@@ -138,7 +139,9 @@ def _request(keys: Mapping[str, Any]) -> Request | None:
     # Most requests are plain argument lists, and are worth a shorter way.
     if run is not None and dict not in map(type, run) and _COMMAND_KEYS.isdisjoint(keys):
         return Command(run)
-    return request_from_dict(keys) if run is not None or "shell" in keys or "action" in keys else None
+    if run is None and "shell" not in keys and "action" not in keys:
+        return None
+    return request_from_dict({key: keys[key] for key in REQUEST_KEYS if key in keys})
 
 
 def parse_plan(

@@ -12,7 +12,7 @@ from typing import Any, Final
 from galaxy_core.errors import nearest
 from galaxy_core.model.condition import Expression
 from galaxy_core.model.dependency import DependencyType
-from galaxy_core.model.explain import hint
+from galaxy_core.model.explain import hint, likely
 from galaxy_core.model.places import Findings, Place
 from galaxy_core.model.request import REFERENCE_VALUES
 from galaxy_core.model.source import described, find_foreign
@@ -114,7 +114,7 @@ class LinkReader:
         given = [key for key in REQUESTS if key in task]
         if len(given) > 1:
             self._findings.add(("tasks", task_id), f"{' and '.join(map(repr, given))} exclude each other; keep one")
-        if not given and not str(task.get("description", "")).strip():
+        if not given and not str(task.get("description", "")).strip() and not _is_misspelt(task):
             self._findings.add(
                 ("tasks", task_id),
                 "has nothing to do; give it one of 'run', 'shell' and 'action', or a 'description' for a device that "
@@ -257,6 +257,12 @@ def path_problem(text: str) -> str | None:
     except ValueError as error:
         return _first_line(error)
     return None
+
+
+def _is_misspelt(task: Mapping[str, Any]) -> bool:
+    """Whether a key of it was probably to be one that gives it something to do: that is told of the key."""
+    known = (*REQUESTS, "description")
+    return any(isinstance(key, str) and key not in known and likely(key, known) for key in task)
 
 
 def _first_line(error: ValueError) -> str:

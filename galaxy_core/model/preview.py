@@ -7,7 +7,7 @@ on when it is read, and carries the revision that it was made at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from types import MappingProxyType
 from typing import Any
@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from galaxy_core.errors import EditProblem
 from galaxy_core.model.changes import Changes
-from galaxy_core.model.condition import Expression
+from galaxy_core.model.condition import Expression, LostCondition, is_function
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.cycles import cycle_through
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
@@ -102,8 +102,8 @@ class Preview:
     """What a transaction would do to a plan at one moment.
 
     `problems` are the reasons why it cannot be committed as it is, none when it can; the rest then says what those of
-    its operations come to that are sound. `cycle` are the ids around a cycle that the plan would have, the first
-    repeated last.
+    its operations come to that are sound. `cycle` are the ids around a cycle that the plan would have by those, the
+    first repeated last; it is no problem where only what was refused leads to it.
 
     `holds` are the tasks, not started, that the transaction touches, and that an open edit with the scope "footprint"
     keeps from starting; `behind` those that wait for them, over any number of links. Both are in the order of the plan.
@@ -201,23 +201,26 @@ class Preview:
         return mermaid(self)
 
 
-def preview(plan: TaskConstellation, transaction: Transaction, *, loads: Loads | None = None) -> Preview:
+def preview(
+    plan: TaskConstellation,
+    transaction: Transaction,
+    *,
+    loads: Loads | None = None,
+    check: Callable[[Changes], Iterable[EditProblem]] | None = None,
+) -> Preview:
     """Say what `transaction` would do to `plan` as it is now, without changing it.
 
     `loads` maps the ids of devices to how many tasks each runs at a time, or to what has that as `max_concurrency`;
-    without any, the lower bounds are those of unlimited slots. O(tasks + links).
+    without any, the lower bounds are those of unlimited slots. `check` finds more problems, such as devices that could
+    never run what is added; synchronizers have one. O(tasks + links).
 
     Raises:
         ValueError: a number of slots that cannot be.
     """
     slots = slots_of(loads)
     changes = Changes(plan, transaction)
-    problems = list(changes.problems)
+    problems = [*changes.problems, *(() if check is None else check(changes))]
     cycle = cycle_through(plan, changes.new_tasks, changes.new_lines, changes.removed_lines) or ()
-    if cycle and not any(
-        problem.kind == "cycle" for problem in problems
-    ):  # other problems kept it from being looked for
-        problems.append(EditProblem("cycle", f"the plan would have a cycle: {' -> '.join(cycle)}", None, cycle[0]))
     replaced = changes.removed_tasks.keys() & changes.new_tasks.keys()
     replaced_lines = changes.removed_lines.keys() & changes.new_lines.keys()
     holds = _in_order(plan._tasks[task_id] for task_id in changes.touched if task_id in plan._tasks)
@@ -254,6 +257,8 @@ def _data(value: Any) -> Any:
         return value.name.lower()
     if isinstance(value, Expression):
         return value.text
+    if isinstance(value, LostCondition):
+        return "a Python function, which was lost"
     if callable(value) and not isinstance(value, type):
         name = getattr(value, "__qualname__", type(value).__qualname__)
         return f"{getattr(value, '__module__', '?')}:{name}"
@@ -348,8 +353,7 @@ def _skipped(changes: Changes) -> tuple[str, ...]:
         source = None if line._from in changes.new_tasks else plan._tasks.get(line._from)
         if source is None or source._status not in TERMINAL or line._to in found:
             continue
-        is_function = line._evaluator is not None and not isinstance(line._evaluator, Expression)
-        if line._dependency_type is DependencyType.CONDITIONAL and is_function:
+        if line._dependency_type is DependencyType.CONDITIONAL and is_function(line._evaluator):
             continue
         if line._refused(source, note=False) is not None:
             found[line._to] = None

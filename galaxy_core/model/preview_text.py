@@ -6,16 +6,21 @@ import json
 import math
 import re
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from galaxy_core.model.figures import DeviceShare
-    from galaxy_core.model.preview import LinkChange, Preview, TaskChange
+    from galaxy_core.model.preview import FieldChange, LinkChange, Preview, TaskChange
 
-#: Characters of one line, and of one value in it.
-_WIDTH, _VALUE = 120, 30
+#: Characters of one line, and of one value of a task and of a link in it: so that both of what changes fit in.
+_WIDTH, _OF_TASK, _OF_LINK = 120, 24, 14
+#: Characters that two long values have in common and that are shown before where they differ.
+_BEFORE = 6
 #: Lines of each part; with headings and figures they are 40 together.
 _PROBLEMS, _TASKS, _LINKS, _DEVICES = 4, 6, 5, 4
+#: How plan files say which ends of the first task let the second one start.
+_KINDS = {"success_only": "after success", "completion_only": "after any end", "unconditional": "in any case"}
 # Control characters, what reorders or hides text, separators that break lines, and halves of surrogate pairs.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
 
@@ -55,8 +60,7 @@ def _verdict(preview: Preview) -> Iterator[str]:
     if not preview.problems:
         yield "nothing would change" if preview.is_empty else "it can be committed"
         return
-    violated = f", against {' and '.join(preview.violated)}" if preview.violated else ""
-    yield f"it cannot be committed: {_count(len(preview.problems), 'problem')}{violated}; what follows is the sound part"
+    yield f"it cannot be committed: {_count(len(preview.problems), 'problem')}; what follows is the sound part"
     for problem in preview.problems[:_PROBLEMS]:
         place = "" if problem.operation is None else f"operation {problem.operation}: "
         yield f"  {place}{problem.reason}"
@@ -70,7 +74,7 @@ def _tasks(preview: Preview) -> Iterator[str]:
     yield f"tasks: {_counts(added, removed, changed)}"
     # What is lost is seen first, also when there is more than can be shown.
     rows = [(_sign("-", one), _called(one)) for one in removed]
-    rows += [(_sign("~", one), _differences(one)) for one in changed]
+    rows += [(_sign("~", one), _differences(one, _OF_TASK)) for one in changed]
     rows += [(_sign("+", one), _called(one)) for one in added]
     yield from _table(rows, _TASKS)
 
@@ -83,9 +87,24 @@ def _called(change: TaskChange) -> str:
     return "" if change.name == change.task_id else change.name
 
 
-def _differences(change: TaskChange | LinkChange) -> str:
-    each = [f"{one.name} {_value(one.before)} -> {_value(one.after)}" for one in change.fields]
-    return ", ".join([*(["taken out and added anew"] if change.is_replaced else []), *each])
+def _differences(change: TaskChange | LinkChange, width: int) -> str:
+    each = [f"{one.name} {before} -> {after}" for one in change.fields for before, after in [_both(one, width)]]
+    return ", ".join([*each, *(["taken out and added anew"] if change.is_replaced else [])])
+
+
+def _both(field: FieldChange, width: int) -> tuple[str, str]:
+    """The values of a field in at most `width` characters each, in which one sees where they differ."""
+    before, after = (one_line(_value(value)) for value in (field.before, field.after))
+    if before == after:  # a text that looks like something else
+        before, after = (one_line(_written(value)) for value in (field.before, field.after))
+    if field.name == "dependency_type":
+        before, after = _KINDS.get(before, before), _KINDS.get(after, after)
+    if max(len(before), len(after)) > width:
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+        start = min(same - _BEFORE, max(len(before), len(after)) - width + 1)
+        if start > 1:
+            before, after = f"…{before[start:]}", f"…{after[start:]}"
+    return shortened(before, width), shortened(after, width)
 
 
 def _links(preview: Preview) -> Iterator[str]:
@@ -94,20 +113,20 @@ def _links(preview: Preview) -> Iterator[str]:
         return
     yield f"links: {_counts(added, removed, changed)}"
     rows = [(f"- {_ends(one)}", _kind(one)) for one in removed]
-    rows += [(f"~ {_ends(one)}", _differences(one)) for one in changed]
+    rows += [(f"~ {_ends(one)}", _differences(one, _OF_LINK)) for one in changed]
     rows += [(f"+ {_ends(one)}", _kind(one)) for one in added]
     yield from _table(rows, _LINKS)
 
 
 def _ends(change: LinkChange) -> str:
-    source, target = (shortened(one_line(end), 30) for end in (change.from_task_id, change.to_task_id))
+    source, target = (shortened(one_line(end), 25) for end in (change.from_task_id, change.to_task_id))
     return f"{source} -> {target}"
 
 
 def _kind(change: LinkChange) -> str:
     said = {one.name: one.before if one.after is None else one.after for one in change.fields}
     condition = said.get("condition_description") if change.kind == "conditional" else None
-    return f"{change.kind}: {condition}" if condition else change.kind
+    return f"{change.kind}: {condition}" if condition else _KINDS.get(change.kind, change.kind)
 
 
 def _figures(preview: Preview) -> Iterator[str]:
@@ -193,7 +212,11 @@ def _way(task_ids: Sequence[str]) -> str:
 def _value(value: Any) -> str:
     if value is None:
         return "none"
-    return shortened(value if isinstance(value, str) and value else json.dumps(value, ensure_ascii=False), _VALUE)
+    return value if isinstance(value, str) and value else _written(value)
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _number(number: float | None, unit: str = "") -> str:

@@ -136,6 +136,7 @@ class Progress:
         uncertain: list[TaskStarLine] | None = None
         asked = False
         for task in queue:
+            before = len(ready)
             succeeded = task._status is _COMPLETED
             for line in task._out if only is None or task is not ended else (only,):
                 if not line._open:
@@ -155,7 +156,9 @@ class Progress:
                 else:
                     uncertain.append(line)
             if uncertain is not None:
+                place = {line._target: index for index, line in enumerate(task._out)}
                 queue += self._ask(task, uncertain, ready, at, withhold)
+                ready[before:] = sorted(ready[before:], key=place.__getitem__)  # as if the links were judged in their order
                 uncertain, asked = None, True
         if not asked:
             return ready, _NONE

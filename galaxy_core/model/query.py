@@ -15,7 +15,7 @@ from jmespath import visitor
 from jmespath.exceptions import JMESPathError
 
 from galaxy_core.model.condition import Expression
-from galaxy_core.model.query_faults import faults
+from galaxy_core.model.query_faults import faults, looked_at
 from galaxy_core.model.query_forms import other_form
 
 MAX_LENGTH = Expression.MAX_LENGTH
@@ -62,6 +62,10 @@ class Query:
             meant = _meant(text, roots, False)
             raise ValueError(f"the JMESPath expression {text!r} cannot work: {'; '.join(wrong)}{meant}")
         self._duplicates = not _DUPLICATING.isdisjoint(kinds)
+
+    def looks_at(self, name: str) -> bool:
+        """Whether it looks at this root of the document."""
+        return name in looked_at(self._parsed)
 
     def search(self, document: Any) -> Any:
         """What it finds in a document; None when it finds nothing.

@@ -23,11 +23,19 @@ def faults(parsed: Mapping[str, Any], roots: Collection[str] | None = None) -> l
     return list(dict.fromkeys(found.sentences))
 
 
+def looked_at(parsed: Mapping[str, Any]) -> set[str]:
+    """The names that are certainly looked up in the document itself."""
+    found = _Faults(None)
+    found.visit(parsed, True)
+    return found.names
+
+
 class _Faults:
     """Walks the tree as the interpreter does: `at_root` says whether a node certainly is evaluated on the document."""
 
     def __init__(self, roots: Collection[str] | None) -> None:
         self.sentences: list[str] = []
+        self.names: set[str] = set()
         self._roots = roots
 
     def visit(self, node: Mapping[str, Any], at_root: bool) -> bool:
@@ -41,6 +49,8 @@ class _Faults:
             return at_root
         if kind == "field":
             name = node["value"]
+            if at_root:
+                self.names.add(name)
             # A bare null is a name, too, but finds what its author means by it.
             if at_root and self._roots is not None and name not in self._roots and name != "null":
                 self.sentences.append(_unknown_root(name, self._roots))

@@ -8,6 +8,7 @@ of any kind: they are passed to its function as they are, which may change them 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -102,7 +103,7 @@ class Reference:
         else:
             self._check_whole(result, "stdout")
             try:
-                document = json.loads(text)
+                document = json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
             except (ValueError, RecursionError) as error:
                 raise InputError(str(self), f"its standard output is not JSON: {error}") from error
         if not path:
@@ -116,6 +117,15 @@ class Reference:
         if found is None:
             raise InputError(str(self), f"{path!r} leads nowhere in its output")
         return found
+
+
+def _refuse_number(notation: str) -> float:
+    raise ValueError(f"{notation[:40]} is not a value in JSON: print null, or a text, in its place")
+
+
+def _finite(notation: str) -> float:
+    number = float(notation)
+    return number if math.isfinite(number) else _refuse_number(notation)
 
 
 Lookup = Callable[[Reference], Any]
@@ -336,37 +346,3 @@ def _all_renamed(values: Mapping[str, Any], task_ids: Mapping[str, str]) -> dict
 
 def _reference_to_dict(value: Any) -> Any:
     return {"from": value.task_id, "value": value.value} if isinstance(value, Reference) else value
-
-
-def _reference_from(value: Any) -> Any:
-    if isinstance(value, Mapping) and "from" in value and set(value) <= {"from", "value"}:
-        return Reference(value["from"], value.get("value", "stdout"))
-    return value
-
-
-def request_from_dict(keys: Mapping[str, Any]) -> Request | None:
-    """The inverse of the requests' ``to_dict``; None for a call, which no document can hold.
-
-    Raises:
-        ValueError: neither `run`, `shell`, `action` nor `call` is there, or two of them are.
-    """
-    kinds = [kind for kind in ("run", "shell", "action", "call") if keys.get(kind) is not None]
-    if len(kinds) != 1:
-        raise ValueError(
-            f"a request is one of run, shell, action and call, not {' and '.join(kinds) or 'none of them'}"
-        )
-    if "call" in kinds:
-        return None
-    if "action" in kinds:
-        ((name, arguments),) = keys["action"].items()
-        return Action(name, {key: _reference_from(value) for key, value in (arguments or {}).items()})
-    run = keys.get("run")
-    return Command(
-        argv=None if run is None else [_reference_from(part) for part in run],
-        shell=keys.get("shell"),
-        cwd=keys.get("cwd"),
-        env={name: _reference_from(value) for name, value in keys.get("env", {}).items()},
-        stdin=_reference_from(keys.get("stdin")),
-        files={name: _reference_from(value) for name, value in keys.get("files", {}).items()},
-        outputs=keys.get("outputs", ()),
-    )

@@ -214,22 +214,11 @@ class ExecutionResult:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> ExecutionResult:
-        """The inverse of `to_dict`; an error comes back as an Exception of the same text."""
-        from galaxy_core.model.serial import parse_moment
+        """The inverse of `to_dict`; an error comes back as an Exception of the same text.
 
-        status, error = str(document["status"]), document.get("error")
-        return cls(
-            document["task_id"],
-            TaskStatus(status) if status in set(TaskStatus) else status,
-            document.get("result"),
-            None if error is None else Exception(error),
-            document.get("metadata"),
-            parse_moment(document.get("start_time")),
-            parse_moment(document.get("end_time")),
-            stdout=document.get("stdout"),
-            stderr=document.get("stderr"),
-            exit_code=document.get("exit_code"),
-            device_id=document.get("device_id"),
-            attempts=document.get("attempts", 1),
-            files=document.get("files"),
-        )
+        Raises:
+            DocumentError: it is no such dictionary.
+        """
+        from galaxy_core.model.documents import result_from_dict  # documents builds results, so it imports this module
+
+        return result_from_dict(document)

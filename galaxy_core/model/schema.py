@@ -59,7 +59,7 @@ def _or_new(make: Callable[[], str]) -> BeforeValidator:
     return BeforeValidator(lambda found: make() if found is None or found == "" else found)
 
 
-class _Schema(BaseModel):
+class Schema(BaseModel):
     """A document whose keys in `RARE` are written only when they were given."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
@@ -73,7 +73,7 @@ class _Schema(BaseModel):
         return document
 
 
-class TaskStarSchema(_Schema):
+class TaskStarSchema(Schema):
     """A task, as `TaskStar.to_dict` gives it."""
 
     RARE = frozenset({"effect", "requires", "request", "retry", "estimate_s", "pinned", "attempts", "task_description"})
@@ -110,10 +110,10 @@ class TaskStarSchema(_Schema):
     attempts: int | None = None
 
 
-class TaskStarLineSchema(_Schema):
+class TaskStarLineSchema(Schema):
     """A link, as `TaskStarLine.to_dict` gives it."""
 
-    RARE = frozenset({"condition_expression"})
+    RARE = frozenset({"condition_expression", "condition_lost"})
 
     line_id: Annotated[str, _or_new(_line_id)] = Field(default_factory=_line_id)
     from_task_id: str
@@ -121,6 +121,7 @@ class TaskStarLineSchema(_Schema):
     dependency_type: Annotated[str, _upper_case(DependencyType)] = "UNCONDITIONAL"
     condition_description: str | None = None
     condition_expression: str | None = None
+    condition_lost: bool = Field(default=False, description="Whether its condition was a Python function.")
     metadata: dict[str, Any] = Field(default_factory=dict)
     is_satisfied: bool = False
     last_evaluation_result: Any = None
@@ -169,7 +170,7 @@ def _by_id(found: Any, key: str, make: Callable[[], str]) -> Any:
     return ids
 
 
-class TaskConstellationSchema(_Schema):
+class TaskConstellationSchema(Schema):
     """A constellation, as `TaskConstellation.to_dict` gives it; its tasks and links may also be given as lists."""
 
     RARE = frozenset({"revision"})

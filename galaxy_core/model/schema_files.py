@@ -278,7 +278,7 @@ class PlanDocument(TypedDict):
     extensions: NotRequired[
         Annotated[
             dict[Name, Any],
-            Field(description="What plugins are told, by the plugin's name. Each checks its own when a run starts."),
+            Field(description="What plugins are told, by the plugin's name. What a plugin declares of it is checked."),
         ]
     ]
 
@@ -396,9 +396,20 @@ def _json_schema(adapter: TypeAdapter[Any]) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def plan_json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of plan files, by which editors complete and check them."""
-    return _json_schema(_PLAN)
+def plan_json_schema(extensions: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of plan files, by which editors complete and check them.
+
+    `extensions` are pydantic models of what plans tell plugins, by key (`extension_models`); other keys take anything.
+    """
+    schema = _json_schema(_PLAN)
+    if extensions:
+        told = schema["properties"]["extensions"]
+        for number, (name, model) in enumerate(extensions.items(), 1):  # a name may be no part of a reference
+            of_model = model.model_json_schema(ref_template=f"#/$defs/Extension{number}.{{model}}")
+            shapes = of_model.pop("$defs", {}).items()
+            schema["$defs"] |= {f"Extension{number}.{key}": shape for key, shape in shapes}
+            told.setdefault("properties", {})[name] = of_model
+    return schema
 
 
 def inventory_json_schema() -> dict[str, Any]:

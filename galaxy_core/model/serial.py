@@ -12,10 +12,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar, Self
 
+from galaxy_core.errors import PlanError
+from galaxy_core.model.reasons import shown
+
 #: Deeper than this, values are described instead of followed.
 MAX_DEPTH = 50
 #: Parts beyond so many are described. What is shared is written out each time, so a small value can have very many.
 MAX_PARTS = 1_000_000
+#: Integers of more bits are described: of more than 4,300 digits Python neither writes nor reads them.
+MOST_BITS = 13_000
 #: Of nested lists and dictionaries, unlike the builtin, it looks at the first parts alone.
 _SHORT = reprlib.Repr()
 _SHORT.maxother = _SHORT.maxstring = 200
@@ -25,7 +30,7 @@ def plain(value: Any) -> Any:
     """`value` as JSON can hold it.
 
     Objects become their attributes, results their dictionary, sets sorted lists; what refers to itself, lies deeper
-    than `MAX_DEPTH`, comes after `MAX_PARTS` others or has no plain form is described by its repr. Never raises.
+    than `MAX_DEPTH`, comes after `MAX_PARTS` others, has very many digits or no plain form is described in a short text. Never raises.
     """
     return _Plain().of(value)
 
@@ -39,12 +44,14 @@ class _Plain:
 
     def of(self, value: Any) -> Any:
         self.parts += 1
-        if value is None or type(value) in (str, int, bool):
+        if value is None or type(value) in (str, bool):
             return value
         if isinstance(value, Enum):
             return self.of(value.value)
-        if isinstance(value, (str, int)):
-            return str(value) if isinstance(value, str) else int(value)
+        if isinstance(value, int):
+            return int(value) if value.bit_length() <= MOST_BITS else described(value)
+        if isinstance(value, str):
+            return str(value)
         if isinstance(value, float):
             return float(value) if math.isfinite(value) else str(float(value))
         if isinstance(value, datetime):
@@ -81,6 +88,8 @@ class _Plain:
 
 def described(value: Any) -> str:
     """A short text in place of a value that JSON cannot hold."""
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        return f"<int of {value.bit_length()} bits>"
     try:
         return _SHORT.repr(value)[:200]
     except Exception:  # a foreign __repr__ failed: the type is all that can be said
@@ -189,5 +198,16 @@ class Document:
 
     @classmethod
     def from_basemodel(cls, document: Any) -> Self:
-        """The object that a pydantic document describes."""
+        """The object that a pydantic document describes: one of `model.schema`, or any model with the same keys.
+
+        Raises:
+            PlanError: it is no pydantic document, or the one of something else; and as `from_dict`.
+        """
+        if not callable(getattr(document, "model_dump", None)) or isinstance(document, type):
+            raise PlanError(f"{cls.__name__} is read from a {cls.SCHEMA}, not from {shown(document)}")
+        from galaxy_core.model.schema import Schema, TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema
+
+        schemas = {kind.__name__: kind for kind in (TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema)}
+        if isinstance(document, Schema) and not isinstance(document, schemas[cls.SCHEMA]):
+            raise PlanError(f"{cls.__name__} is read from a {cls.SCHEMA}, not from a {type(document).__name__}")
         return cls.from_dict(document.model_dump(by_alias=True))

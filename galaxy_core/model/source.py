@@ -30,9 +30,9 @@ from galaxy_core.model.places import (
     json_problems,
     lines_of,
     path_text,
-    toml_problems,
     too_many_digits,
 )
+from galaxy_core.model.serial import MOST_BITS
 
 #: Bytes of a file, unless the caller says otherwise.
 MAX_BYTES: Final = 64 * 2**20
@@ -130,9 +130,8 @@ def read_source(path: str | os.PathLike[str], max_bytes: int = MAX_BYTES) -> Sou
 def document_lines(path: str | os.PathLike[str], places: Iterable[Place]) -> dict[Place, int]:
     """On which line of a plan or inventory file a place such as ``("devices", "pixel", "settings", "port")`` stands.
 
-    For a place that is not in the file, the line of the innermost part around it that is. Of TOML, what lies in inline
-    tables has the line of the key in front of them. Costs a pass over the file. Empty when it cannot be read any more,
-    and without the places that nothing is known of.
+    For a place that is not in the file, the line of the innermost part around it that is. Costs a pass over the
+    file. Empty when it cannot be read any more, and without the places that nothing is known of.
     """
     try:
         source, wanted = read_source(path), set(places)
@@ -204,6 +203,8 @@ def described(value: Any, show: bool = True) -> str:
             return "nothing (null)"
         case bool():
             return str(value).lower()
+        case int() if value.bit_length() > MOST_BITS:
+            return "a number of very many digits"
         case int() | float():
             return f"the number {str(value)[:40]}" if show else "a number"
         case str():
@@ -311,7 +312,9 @@ def _parse_toml(source: Source) -> Any:
     try:
         data = tomllib.loads(source.text or "", parse_float=_finite)
     except tomllib.TOMLDecodeError as error:
-        problems = toml_problems(source.text or "") if str(error).startswith("Cannot ") else None
+        from galaxy_core.model.toml_places import toml_problems  # only who errs needs it
+
+        problems = toml_problems(source.text or "") if str(error).startswith(("Cannot ", "Duplicate ")) else None
         if problems:
             raise source.refuse(problems) from None
         where = _AT_LINE.search(str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -10,9 +11,21 @@ from typing import TYPE_CHECKING, Any, Self
 from galaxy_core.errors import ImmutableError, PlanError
 from galaxy_core.model.device import DeviceType
 from galaxy_core.model.policy import DEFAULT_RETRY, Effect, RetryPolicy, TaskConfiguration, TaskPriority
-from galaxy_core.model.request import Request
+from galaxy_core.model.request import Command, Request
 from galaxy_core.model.result import UNSTARTED, TaskStatus, new_id, stamp
 from galaxy_core.model.serial import Document
+from galaxy_core.model.spec_kinds import (
+    check_request,
+    check_retry,
+    check_text_or_none,
+    check_texts,
+    checked_data,
+    checked_effect,
+    checked_texts,
+    is_count,
+    is_number,
+    unfit,
+)
 from galaxy_core.model.values import copied
 
 if TYPE_CHECKING:
@@ -20,8 +33,10 @@ if TYPE_CHECKING:
     from galaxy_core.model.graph import Fan, Graph
     from galaxy_core.model.task import TaskStar
 
-_PENDING = TaskStatus.PENDING
-_NO_CAPABILITIES: frozenset[str] = frozenset()
+_PENDING, _ONCE = TaskStatus.PENDING, Effect.ONCE
+#: Seconds with which arithmetic can be done: an integer can be larger than any float.
+_MOST_S = sys.float_info.max
+_NONE: frozenset[str] = frozenset()
 
 
 class TaskSpec(Document):
@@ -70,6 +85,22 @@ class TaskSpec(Document):
         "_updated_at",
     )
 
+    _result: Any
+    _error: BaseException | None
+    _started_at: float | None
+    _ended_at: float | None
+    # What follows belongs to the constellation that owns the task (see constellation.py).
+    _owner: Graph | None
+    _index: int  # age in the plan
+    _order: int  # position in a topological order, which the next two make a list
+    _before: TaskStar | None
+    _after: TaskStar | None
+    _pending: int  # links into it whose source has not ended
+    _ticket: int  # its place in a lane's queue; 0 when it has none
+    _counted: Any  # the lane in whose load it is counted
+    _in: list[TaskStarLine] | Fan
+    _out: list[TaskStarLine] | Fan
+
     def __init__(
         self,
         task_id: str | None = None,
@@ -92,50 +123,51 @@ class TaskSpec(Document):
         estimate_s: float | None = None,
     ) -> None:
         self._task_id = new_id() if task_id is None else task_id
+        # The classes alone, because this is asked of each of 100,000 tasks.
+        if description.__class__ is not str or (name and name.__class__ is not str):
+            check_texts(self._task_id, name=name, description=description)
+        if target_device_id is not None and target_device_id.__class__ is not str:
+            check_text_or_none(self._task_id, "target device", target_device_id)
+        if expected_output_type is not None:
+            check_text_or_none(self._task_id, "expected output type", expected_output_type)
+        if request is not None and request.__class__ is not Command:
+            check_request(self._task_id, request)
+        if retry is not DEFAULT_RETRY:
+            check_retry(self._task_id, retry)
         self._name = name
         self._description = description
-        self._tips = list(tips) if tips else None
+        self._tips = checked_texts(self._task_id, "tips", tips) if tips else None
         self._target_device_id = target_device_id
         self._pinned = target_device_id is not None
         self._device_type = device_type
         self._priority = priority
         self._timeout = timeout
         self._retry_count = retry_count
-        self._task_data = copied(dict(task_data)) if task_data else None
+        self._task_data = checked_data(self._task_id, task_data) if task_data else None
         self._expected_output_type = expected_output_type
         self._request = request
-        self._requires = frozenset(requires) if requires else _NO_CAPABILITIES
-        self._effect = effect if type(effect) is Effect else Effect(effect)
+        self._requires = frozenset(checked_texts(self._task_id, "requirements", requires)) if requires else _NONE
+        self._effect = effect if effect is _ONCE else checked_effect(self._task_id, effect)
         self._retry = retry
         self._estimate_s = estimate_s
         self._status = _PENDING
-        self._result: Any = None
-        self._error: BaseException | None = None
-        self._current_retry = 0
-        self._attempts = 0
         self._created_at = self._updated_at = stamp()
-        self._started_at: float | None = None
-        self._ended_at: float | None = None
-        # What follows belongs to the constellation that owns the task (see constellation.py).
-        self._owner: Graph | None = None
-        self._index = 0  # age in the plan
-        self._order = 0  # position in a topological order, which the next two make a list
-        self._before: TaskStar | None = None
-        self._after: TaskStar | None = None
-        self._pending = 0  # links into it whose source has not ended
-        self._ticket = 0  # its place in a lane's queue; 0 when it has none
-        self._counted: Any = None  # the lane in whose load it is counted
-        self._in: list[TaskStarLine] | Fan = []
-        self._out: list[TaskStarLine] | Fan = []
+        self._result = self._error = self._started_at = self._ended_at = None
+        self._owner = self._before = self._after = self._counted = None
+        self._attempts = self._current_retry = self._index = self._order = self._pending = self._ticket = 0
+        self._in = []
+        self._out = []
         if config is not None:
             self._configure(config)
 
     def _configure(self, config: TaskConfiguration) -> None:
+        if not isinstance(config, TaskConfiguration):
+            raise unfit(self._task_id, "config", "a TaskConfiguration", config)
         self._timeout = config.timeout or self._timeout
         self._retry_count = config.retry_count or self._retry_count
         self._priority = config.priority or self._priority
         if config.metadata:
-            self._task_data = {**(self._task_data or {}), **copied(dict(config.metadata))}
+            self._task_data = {**(self._task_data or {}), **checked_data(self._task_id, config.metadata)}
         if config.retry_count and self._retry is DEFAULT_RETRY:
             self._retry = RetryPolicy(backoff_s=config.retry_delay)
 
@@ -152,6 +184,7 @@ class TaskSpec(Document):
     @name.setter
     def name(self, name: str) -> None:
         self._guard("name")
+        check_texts(self._task_id, name=name)
         self._name = name
         self._changed()
 
@@ -163,6 +196,7 @@ class TaskSpec(Document):
     @description.setter
     def description(self, description: str) -> None:
         self._guard("description")
+        check_texts(self._task_id, description=description)
         self._description = description
         self._changed()
 
@@ -183,7 +217,7 @@ class TaskSpec(Document):
     @tips.setter
     def tips(self, tips: list[str] | None) -> None:
         self._guard("tips")
-        self._tips = list(tips) if tips else None
+        self._tips = checked_texts(self._task_id, "tips", tips) if tips else None
         self._changed()
 
     @property
@@ -194,6 +228,7 @@ class TaskSpec(Document):
     @target_device_id.setter
     def target_device_id(self, device_id: str | None) -> None:
         self._guard("device assignment")
+        check_text_or_none(self._task_id, "target device", device_id)
         self._target_device_id = device_id
         self._pinned = device_id is not None
         self._changed()
@@ -224,7 +259,7 @@ class TaskSpec(Document):
     @requires.setter
     def requires(self, capabilities: Iterable[str]) -> None:
         self._guard("requirements")
-        self._requires = frozenset(capabilities)
+        self._requires = frozenset(checked_texts(self._task_id, "requirements", capabilities))
         self._changed()
 
     @property
@@ -248,7 +283,7 @@ class TaskSpec(Document):
     @effect.setter
     def effect(self, effect: Effect) -> None:
         self._guard("effect")
-        self._effect = Effect(effect)
+        self._effect = checked_effect(self._task_id, effect)
         self._changed()
 
     @property
@@ -259,6 +294,8 @@ class TaskSpec(Document):
     @request.setter
     def request(self, request: Request | None) -> None:
         self._guard("request")
+        if request is not None:
+            check_request(self._task_id, request)
         self._request = request
         self._changed()
 
@@ -285,13 +322,13 @@ class TaskSpec(Document):
     @task_data.setter
     def task_data(self, data: Mapping[str, Any] | None) -> None:
         self._guard("task data")
-        self._task_data = copied(dict(data)) if data else None
+        self._task_data = checked_data(self._task_id, data) if data else None
         self._changed()
 
     def update_task_data(self, data: Mapping[str, Any]) -> None:
         """Merge a copy of `data` into the task data."""
         self._guard("task data")
-        self._task_data = {**(self._task_data or {}), **copied(dict(data))}
+        self._task_data = {**(self._task_data or {}), **checked_data(self._task_id, data)}
         self._changed()
 
     @property
@@ -346,22 +383,22 @@ class TaskSpec(Document):
         """What no run could work with, whatever it is called."""
         problems = []
         timeout = self._timeout
-        if timeout is not None and (
-            isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout > 0
-        ):
+        if timeout is not None and not (is_number(timeout) and (0 < timeout <= _MOST_S or timeout == math.inf)):
             problems.append("Timeout must be a positive number")
-        retries = self._retry_count
-        if isinstance(retries, bool) or not isinstance(retries, int) or retries < 0:
+        if not is_count(self._retry_count):
             problems.append("Retry count must be a non-negative integer")
         if not isinstance(self._priority, TaskPriority):
             problems.append("Priority must be a TaskPriority enum value")
         if self._device_type is not None and not isinstance(self._device_type, DeviceType):
             problems.append("Device type must be a DeviceType enum value")
-        estimate_s = self._estimate_s
-        if estimate_s is not None and (
-            isinstance(estimate_s, bool) or not isinstance(estimate_s, (int, float)) or not 0 <= estimate_s < math.inf
-        ):
+        if self._estimate_s is not None and not (is_number(self._estimate_s) and 0 <= self._estimate_s <= _MOST_S):
             problems.append("Estimate must be a number of seconds, from 0")
+        if not isinstance(self._effect, Effect):
+            problems.append("Effect must be an Effect enum value")
+        if not isinstance(self._retry, RetryPolicy):
+            problems.append("Retry must be a RetryPolicy")
+        if not is_count(self._attempts) or not is_count(self._current_retry):
+            problems.append("Attempts and current retry must be non-negative integers")
         return problems
 
     def copy(self) -> Self:

@@ -209,7 +209,7 @@ class TaskStar(TaskSpec):
         if problems := self._unrunnable():
             raise InvalidPlanError(problems, f"Task {self._task_id!r} cannot run")
         more = {} if self._request is None else {"request": self._request}
-        start = time.time()
+        start, begun = time.time(), time.perf_counter()  # the wall clock may be set meanwhile
         try:
             result = await device_manager.assign_task_to_device(
                 task_id=self._task_id,
@@ -219,10 +219,10 @@ class TaskStar(TaskSpec):
                 timeout=DEFAULT_TIMEOUT_S if self._timeout is None else self._timeout,
                 **more,
             )
-            result.start_time, result.end_time = start, time.time()
+            result.start_time, result.end_time = start, start + (time.perf_counter() - begun)
         except Exception as error:  # whoever asked receives it, as the error of the result
             result = self._failure(error)
-            result.start_time, result.end_time = start, time.time()
+            result.start_time, result.end_time = start, start + (time.perf_counter() - begun)
         return result
 
     def _failure(self, error: Exception) -> ExecutionResult:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
-from galaxy_core.model.policy import RetryPolicy
 from galaxy_core.model.request import Action, Call, Command, Reference
 from galaxy_core.model.task import TaskStar
 
@@ -38,13 +37,6 @@ def task_problems(task: TaskStar) -> list[str]:
             f"its {name} have {text!r} among them, which is no text" for text in texts if not isinstance(text, str)
         ]
     problems += _request_problems(task._request)
-    if not isinstance(task._retry, RetryPolicy):
-        problems.append(f"its retry is {task._retry!r}, and no RetryPolicy")
-    estimate_s = task._estimate_s
-    if estimate_s is not None and (
-        isinstance(estimate_s, bool) or not isinstance(estimate_s, (int, float)) or not estimate_s >= 0
-    ):
-        problems.append(f"its estimate is {estimate_s!r}, and no number of seconds")
     return problems
 
 

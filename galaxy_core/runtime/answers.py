@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable
 from logging import Logger
 from typing import Any
 
 from galaxy_core.errors import DeviceLostError, PluginError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core.model.reasons import is_failure, message_of, shown, text_of
+
+
+def awaitable(answer: Any, transport: str) -> Awaitable[Outcome]:
+    """What a session's `execute` returned at once, if it can be awaited.
+
+    Raises:
+        PluginError: it cannot.
+    """
+    if isawaitable(answer):
+        return answer
+    what = f"transport {transport!r}: `execute` of its session returned {type(answer).__name__} without being awaited"
+    raise PluginError(transport, f"{what}; make it `async def execute`")
 
 
 def sound(outcome: Any, transport: str) -> Outcome:
@@ -29,15 +42,20 @@ def sound(outcome: Any, transport: str) -> Outcome:
     return Completed(error=PluginError(transport, what))
 
 
-def left_behind(attempt: Attempt | None, transport: str, logger: Logger) -> Completed | None:
-    """What an attempt that was interrupted had said until then, checked likewise; the log receives what is wrong with it."""
+def left_behind(
+    attempt: Attempt | None, transport: str, logger: Logger, masked: Callable[[str], str] = str
+) -> Completed | None:
+    """What an attempt that was interrupted had said until then, checked likewise.
+
+    The log receives what is wrong with it, as `masked` gives it back.
+    """
     said = attempt.partial if attempt is not None else None
     if said is None:
         return None
     checked = sound(said, transport)
     if checked is not said or type(checked) is not Completed:
         why = checked.error if type(checked) is Completed else f"{type(said).__name__} instead of Completed"
-        logger.warning("what transport %r left of an attempt is of no use: %s", transport, why)
+        logger.warning("what transport %r left of an attempt is of no use: %s", transport, masked(str(why)))
     return checked if type(checked) is Completed else None
 
 

@@ -40,7 +40,7 @@ def spawn(function: Callable[[], Awaitable[None]], name: str) -> None:
                 raise
             logger.exception("background task %s failed", name)
 
-    if "trio" in sys.modules and _in_trio():
+    if "trio" in sys.modules and in_trio():
         import trio
 
         trio.lowlevel.spawn_system_task(guarded, name=name)
@@ -52,7 +52,8 @@ def spawn(function: Callable[[], Awaitable[None]], name: str) -> None:
     task.add_done_callback(_kept.discard)
 
 
-def _in_trio() -> bool:
+def in_trio() -> bool:
+    """Whether trio runs in this thread."""
     import trio
 
     try:

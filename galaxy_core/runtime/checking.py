@@ -11,17 +11,22 @@ from galaxy_core.errors import (
     AssignmentError,
     GalaxyError,
     InvalidPlanError,
+    NoDevicesError,
     UnknownDeviceError,
     UnknownTaskError,
 )
+from galaxy_core.extension.models import with_paths
+from galaxy_core.extension.registry import PluginRegistry
+from galaxy_core.extension.sections import extension_problems
 from galaxy_core.model.constellation import TaskConstellation
-from galaxy_core.model.policy import TaskPriority
+from galaxy_core.model.policy import DEFAULT_RETRY, TaskPriority
 from galaxy_core.model.request import Reference
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.foreign import lanes_of
 from galaxy_core.runtime.inputs import check_request
 from galaxy_core.runtime.lanes import LaneBook, Requirements, needs_of
-from galaxy_core.runtime.placing import no_fit
+from galaxy_core.runtime.placing import no_fit, no_fit_on
 
 
 def check_tasks(constellation: TaskConstellation) -> None:
@@ -37,7 +42,9 @@ def check_tasks(constellation: TaskConstellation) -> None:
                 f"task {task_id!r} is running already, for nobody: end it first (mark_task_completed, or task.cancel())"
             )
         plain = (
-            task._timeout is None and task._retry_count == 0 and task._device_type is None and task._estimate_s is None
+            (task._timeout is None and task._device_type is None and task._estimate_s is None)
+            and (task._retry_count == 0 and task._attempts == 0 and task._current_retry == 0)
+            and task._retry is DEFAULT_RETRY
         )
         if not plain or type(task._priority) is not TaskPriority:  # most tasks are plain, and this is asked of each
             problems += [f"task {task_id!r}: {problem}" for problem in task._unrunnable()]
@@ -51,6 +58,14 @@ def check_tasks(constellation: TaskConstellation) -> None:
             problems += _wrong_paths(task_id, request.references, paths)
     if problems:
         raise InvalidPlanError(problems)
+
+
+def check_extensions(constellation: TaskConstellation, plugins: PluginRegistry) -> None:
+    """What the plan tells plugins is what they have declared. Plugins are asked, and loaded, only if it tells any."""
+    if constellation.metadata.get("extensions"):
+        problems = with_paths(extension_problems(plugins, constellation))
+        if problems:
+            raise InvalidPlanError([f"{path}: {text}" for path, text in problems])
 
 
 def _wrong_paths(task_id: str, references: Iterable[Reference], paths: dict[str, str | None]) -> Iterator[str]:
@@ -88,11 +103,25 @@ def check_assignments(constellation: TaskConstellation, book: LaneBook, device_a
         task = constellation._tasks.get(task_id)
         if task is None:
             raise UnknownTaskError(task_id, constellation._tasks)
-        lane = book.lanes.get(device_id)
+        lane = book.lanes.get(device_id) if isinstance(device_id, str) else None
         if lane is None:
             raise UnknownDeviceError(device_id, book.lanes, f"Device assignment of task {task_id!r}: ")
         if lane.device.lacks(*needs_of(task)) is not None:
-            raise no_fit(book, needs_of(task), [task])
+            raise no_fit_on(lane, task)
+
+
+def check_fit(manager: Any, task: TaskStar, device_id: str | None) -> None:
+    """A device that is named for a single task meets what the task requires; one that is not known is not judged."""
+    needs = needs_of(task)
+    if needs == (None, frozenset()):
+        return
+    try:
+        book = lanes_of(manager)
+    except NoDevicesError:  # somebody else's manager that cannot say what there is: it will say what it thinks of it
+        return
+    lane = book.lanes.get(device_id or "")
+    if lane is not None and lane.device.lacks(*needs) is not None:
+        raise no_fit_on(lane, task)
 
 
 def check_all_assigned(constellation: TaskConstellation, book: LaneBook) -> None:
@@ -105,7 +134,7 @@ def check_all_assigned(constellation: TaskConstellation, book: LaneBook) -> None
             elif task._target_device_id not in book.lanes:
                 invalid.append(f"{task_id} -> {task._target_device_id}")
             elif book.lanes[task._target_device_id].device.lacks(*needs_of(task)) is not None:
-                raise no_fit(book, needs_of(task), [task])
+                raise no_fit_on(book.lanes[task._target_device_id], task)
     if without or invalid:
         raise AssignmentError(
             "Device assignment validation failed:\n"
@@ -121,8 +150,21 @@ def _listed(names: list[str]) -> str:
     return f"{names[:20]} and {len(names) - 20} more" if len(names) > 20 else str(names)
 
 
+def check_pins_alone(constellation: TaskConstellation, book: LaneBook) -> None:
+    """When every task has to run on a device of its own, no other device matters.
+
+    Raises:
+        NoFittingDeviceError: that is so; of the first task, because none of them can be reached.
+    """
+    tasks = [task for task in constellation._tasks.values() if task._status in UNSTARTED]
+    if tasks and all(task._pinned and task._target_device_id in book.lanes for task in tasks):
+        raise no_fit_on(book.lanes[tasks[0]._target_device_id or ""], tasks[0])
+
+
 def check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
     """For strategies that bind late: every task must fit somewhere before anything starts."""
+    if all(lane.gone and lane.session is None for lane in book.lanes.values()):
+        check_pins_alone(constellation, book)
     by_needs: dict[Any, list[TaskStar]] = {}
     for task in constellation._tasks.values():
         if task._status in UNSTARTED:
@@ -131,7 +173,8 @@ def check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
                 if device_id not in book.lanes:
                     raise UnknownDeviceError(device_id, book.lanes, f"Task {task._task_id!r} is pinned to it: ")
                 if book.lanes[device_id].device.lacks(*needs_of(task)) is not None:
-                    raise no_fit(book, needs_of(task), [task])
+                    raise no_fit_on(book.lanes[device_id], task)
+                continue
             by_needs.setdefault(needs_of(task), []).append(task)
     for needs, tasks in by_needs.items():
         if not book.fitting(needs, "coming"):

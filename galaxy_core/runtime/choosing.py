@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from galaxy_core.errors import StrategyError
 from galaxy_core.extension.hookimpls import said
 from galaxy_core.extension.interfaces import AssignmentStrategy, DeviceLoad, TaskToPlace
-from galaxy_core.model.reasons import is_failure
+from galaxy_core.model.reasons import is_failure, shown
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.lanes import Requirements, needs_of
 from galaxy_core.runtime.placing import as_placeable, name_of, no_fit
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Choose = Callable[[Sequence[TaskToPlace], Mapping[str, DeviceLoad]], Iterable[tuple[str, str]]]
 
+_WANTED = "wanted are pairs (task id, device id)"
 #: A task in a queue: its rank, its age in the plan, and the ticket under which it waits.
 Entry = tuple[int, int, int, TaskStar]
 
@@ -110,8 +111,13 @@ class LateBinding:
         fitting = {task.task_id: task.fitting for task in ready}
         free = frozenset(loads)
         try:
-            chosen = islice(self._choose(ready, loads), len(ready) + 1)  # an endless generator must have an end
-            pairs = [(str(task_id), str(device_id)) for task_id, device_id in chosen]
+            answer: object = self._choose(ready, loads)
+            if isinstance(answer, str) or not isinstance(answer, Iterable):
+                raise StrategyError(self._name, f"returned {shown(answer)} from `choose`; {_WANTED}")
+            chosen = islice(answer, len(ready) + 1)  # an endless generator must have an end
+            pairs = [self._pair(one) for one in chosen]
+        except StrategyError:
+            raise
         except BaseException as error:  # the tasks receive it: their strategy broke
             if not is_failure(error):
                 raise
@@ -122,6 +128,11 @@ class LateBinding:
             if device_id not in free or device_id not in fitting.get(task_id, ()):
                 raise StrategyError(self._name, f"chose {device_id!r} for {task_id!r}, which was not among its choices")
         return pairs
+
+    def _pair(self, one: object) -> tuple[str, str]:
+        if isinstance(one, tuple | list) and len(one) == 2 and all(isinstance(part, str) for part in one):
+            return one[0], one[1]
+        raise StrategyError(self._name, f"chose {shown(one)}; {_WANTED}")
 
     def _complain_if_stuck(self, run: Flow, waiting: int) -> None:
         if not run.has_runnable and not any(lane.running for lane in run.book.lanes.values()):

@@ -12,15 +12,23 @@ from attrs import define, field
 
 @define
 class Clock:
-    """Three kinds of time, and chance.
+    """Four kinds of time, and chance.
 
     `wall` is seconds since the epoch, for time stamps. `perf` is a cheap clock by which workers notice that they have
     kept the event loop long enough; a simulation gives one that counts calls. `random` feeds the jitter of back-offs.
+    `monotonic` never steps: durations are measured by it. A run asks `wall` once, when it begins, and adds what
+    `monotonic` says since; so a wall clock that is set meanwhile changes no duration, and the time stamps of a run that
+    takes days, or sleeps with its machine (most systems stop this clock then), may differ from what clocks say by then.
     """
 
     wall: Callable[[], float] = time.time
     perf: Callable[[], float] = time.perf_counter
     random: random.Random = field(factory=random.Random)
+    monotonic: Callable[[], float] = time.perf_counter
+
+    def offset_s(self) -> float:
+        """What makes the wall time of `monotonic`'s, from now on."""
+        return self.wall() - self.monotonic()
 
     def loop_time(self) -> Callable[[], float]:
         """The running event loop's own clock, by which deadlines are kept.

@@ -23,6 +23,7 @@ from galaxy_core.runtime.feasible import unfeasible
 
 if TYPE_CHECKING:
     from galaxy_core.extension.registry import HookCall, PluginRegistry
+    from galaxy_core.model.figures import Loads
     from galaxy_core.model.preview import Preview
     from galaxy_core.runtime.bus import EventBus
     from galaxy_core.runtime.clock import Clock
@@ -38,7 +39,8 @@ def announce(
     if bus.wants(kind):
         state = run.constellation.state.value if run is not None else "unknown"
         more = {**data, "constellation_id": constellation_id}
-        bus.post((ConstellationEvent(kind, "synchronizer", clock.wall(), more, constellation_id, state),))
+        at = run.wall() if run is not None else clock.wall()
+        bus.post((ConstellationEvent(kind, "synchronizer", at, more, constellation_id, state),))
 
 
 class Desk:
@@ -120,11 +122,21 @@ class Desk:
         return len(late)
 
     # ------------------------------------------------------------------------------------------- committing
-    def preview(self, plan: TaskConstellation, transaction: Transaction) -> Preview:
+    def preview(self, plan: TaskConstellation, transaction: Transaction, loads: Loads | None = None) -> Preview:
         """What a transaction would change now."""
         from galaxy_core.model.preview import preview  # who never edits does not pay for it
 
-        return preview(plan, transaction)
+        return preview(plan, transaction, loads=loads, check=self.unfeasible)
+
+    def unfeasible(self, changes: Changes) -> list[EditProblem]:
+        """Why the devices could never run what an edit adds or changes, if its plan runs."""
+        run = self._run_of(changes.plan.constellation_id)
+        return unfeasible(run, changes) if run is not None and run.constellation is changes.plan else []
+
+    def problems(self, plan: TaskConstellation, transaction: Transaction) -> list[EditProblem]:
+        """Why a transaction would be refused now, before anybody reviews it; empty when it would not."""
+        changes = Changes(plan, transaction)
+        return [*changes.problems, *self.unfeasible(changes)]
 
     async def commit(
         self,
@@ -241,11 +253,7 @@ class Desk:
 
     def _sound(self, plan: TaskConstellation, transaction: Transaction, own: Own = NO_EDITS) -> Changes:
         changes = Changes(plan, transaction, own)
-        error = changes.refused()
-        run = self._run_of(plan.constellation_id)
-        if error is None and run is not None and run.constellation is plan:
-            unfit = unfeasible(run, [*changes.new_tasks.values(), *changes.updated_tasks.values()])
-            error = EditError(unfit, f"The edit {str(transaction)!r}") if unfit else None
+        error = changes.refused(self.unfeasible(changes))
         if error is not None:
             raise error
         return changes

@@ -14,15 +14,17 @@ from typing import Any, Self
 import anyio
 
 from galaxy_core.errors import (
+    AssignmentError,
     DuplicateIdError,
     NotConnectedError,
     UnknownDeviceError,
 )
+from galaxy_core.extension.redaction import Redactor
 from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.model.device import AVAILABLE, Device, DeviceStatus, DeviceType
 from galaxy_core.model.events import DeviceEvent, EventType
 from galaxy_core.model.policy import RetryPolicy
-from galaxy_core.model.reasons import message_of
+from galaxy_core.model.reasons import message_of, shown
 from galaxy_core.model.request import Request
 from galaxy_core.model.result import ExecutionResult
 from galaxy_core.runtime.background import spawn
@@ -30,7 +32,7 @@ from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 from galaxy_core.runtime.keeper import Keeper
 from galaxy_core.runtime.lanes import Lane, LaneBook
-from galaxy_core.runtime.settings import check_settings, with_type
+from galaxy_core.runtime.settings import check_settings, settings_to_open, with_type
 from galaxy_core.runtime.single import execute_on_lane
 
 #: Seconds that a run waits for all of its devices to answer; after that, those must do that it cannot start without.
@@ -84,6 +86,7 @@ class ConstellationDeviceManager:
         self.lane_book = LaneBook()
         self.device_registry = DeviceRegistry(self.lane_book)
         self._keepers: dict[str, Keeper] = {}
+        self._told: dict[str, str] = {}  # by device, what was logged of its error
         self._came = anyio.Event()
         self._logger = component_logger("devices", enable_logging)
 
@@ -102,7 +105,12 @@ class ConstellationDeviceManager:
         Raises:
             DuplicateIdError: there is one of that id.
             UnknownTransportError, SettingsError: its transport is unknown, or refuses its settings.
+            AssignmentError: it is no device.
         """
+        if not isinstance(device, Device):
+            raise AssignmentError(
+                f"a Device is wanted, not {shown(device)}: Device('an id', 'local'), or the `devices` of load_inventory(…)"
+            )
         if device.device_id in self.lane_book.lanes:
             raise DuplicateIdError("Device", device.device_id)
         transport = self.plugins.transport(device.transport, device.device_id)
@@ -152,6 +160,7 @@ class ConstellationDeviceManager:
         if self.lane_book.lanes.get(device_id) is not lane:  # somebody else has removed it meanwhile
             return False
         self.lane_book.remove(device_id)
+        self._told.pop(device_id, None)
         return True
 
     # ------------------------------------------------------------------------------------------- connections
@@ -237,9 +246,9 @@ class ConstellationDeviceManager:
             for device_id in list(self._keepers):
                 group.start_soon(self.disconnect_device, device_id)
 
-    def _prepare(self, device: Device) -> tuple[Any, Any]:
+    def _prepare(self, device: Device) -> tuple[Any, Any, Redactor | None]:
         transport = self.plugins.transport(device.transport, device.device_id)
-        return transport, check_settings(transport, device, secrets=True)
+        return transport, *settings_to_open(transport, device)
 
     def _status(self, lane: Lane, status: DeviceStatus, event_type: EventType | None = None) -> None:
         lane.status = status
@@ -254,11 +263,24 @@ class ConstellationDeviceManager:
                     if kind is not None
                 ]
             )
-        bad = status in (DeviceStatus.DISCONNECTED, DeviceStatus.FAILED) and lane.error is not None
-        level = logging.WARNING if bad else logging.DEBUG
-        self._logger.log(
-            level, "device %r: %s%s", lane.device_id, status.value, f" ({message_of(lane.error)})" if lane.error else ""
-        )
+        self._log_status(lane, status)
+
+    def _log_status(self, lane: Lane, status: DeviceStatus) -> None:
+        """What is wrong with a device is told once, however often it is tried in vain."""
+        device_id, error = lane.device_id, lane.error
+        if status not in (DeviceStatus.DISCONNECTED, DeviceStatus.FAILED) or error is None:
+            if error is None:
+                self._told.pop(device_id, None)
+            self._logger.debug("device %r: %s", device_id, status.value)
+            return
+        text = message_of(error).removeprefix(f"device {device_id!r} is lost: ")
+        if self._told.get(device_id) != text:
+            self._told[device_id] = text
+            self._logger.warning("device %r: %s (%s)", device_id, status.value, text)
+        elif status is DeviceStatus.FAILED:
+            self._logger.warning("device %r: failed, and is not tried again", device_id)
+        else:
+            self._logger.debug("device %r: %s (%s)", device_id, status.value, text)
 
     # ------------------------------------------------------------------------------------------- questions
     def get_connected_devices(self) -> list[str]:
@@ -321,8 +343,9 @@ class ConstellationDeviceManager:
         *,
         request: Request | None = None,
     ) -> ExecutionResult:
-        """Run one task outside of any plan: wait for a slot, execute, and say how it ended.
+        """Run one task outside of any plan: wait for a slot, execute once, and say how it ended.
 
+        Whether the device is one for it is for the caller to know; `execute_single_task` looks at what a task requires.
         A failing task is a FAILED result, whose `metadata` says in `error_category` whether the device was lost
         ("connection_error"), the `timeout` seconds passed ("timeout_error") or it failed ("general_error").
 
@@ -334,8 +357,9 @@ class ConstellationDeviceManager:
             raise UnknownDeviceError(device_id, self.lane_book.lanes)
         if lane.session is None:
             raise NotConnectedError(device_id, lane.status.value)
+        data = dict(task_data or {})
         return await execute_on_lane(
-            lane, task_id, task_description, dict(task_data or {}), timeout, request, self.clock, self._load_changed
+            lane, task_id, task_description, data, timeout, request, self.clock, self._logger, self._load_changed
         )
 
     def _load_changed(self, lane: Lane) -> None:

@@ -100,7 +100,7 @@ class Draft:
 
     def problems(self) -> list[EditProblem]:
         """Why a commit would be refused now; empty when it would not."""
-        return Changes(self._plan, self.transaction).problems
+        return self._desk.problems(self._plan, self.transaction)
 
     def preview(self) -> Preview:
         """What a commit would change now."""
@@ -218,7 +218,8 @@ class Draft:
         """Base the draft on the plan as it is now, and drop the operations that do not fit it; why they do not."""
         self._check_open()
         dropped: list[EditProblem] = []
-        while problems := self.problems():  # by the old base: what somebody else has edited since is not overwritten
+        # By the old base: what somebody else has edited since is not overwritten.
+        while problems := Changes(self._plan, self.transaction).problems:
             unfit = {problem.operation for problem in problems} - {None}
             if not unfit:  # about all of them together, such as a cycle: the last one that was added closed it
                 unfit = {len(self._operations) - 1}

@@ -71,7 +71,7 @@ def _in_run(task: TaskStar, run: Flow) -> Why:
     if task in run.held:
         return Why(task_id, "edit", f"task {task_id!r} is held until a pending modification is answered")
     if task in run.backing_off:
-        left = max(0.0, run.backing_off[task] - run.clock.wall())
+        left = max(0.0, run.backing_off[task] - run.wall())
         return Why(
             task_id, "back-off", f"task {task_id!r} is tried again in {left:.1f} s (attempt {task._attempts + 1})"
         )

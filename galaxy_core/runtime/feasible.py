@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from galaxy_core.errors import AssignmentError, EditProblem, RequestError, UnknownDeviceError
+from galaxy_core.model.changes import Changes
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.inputs import check_request
 from galaxy_core.runtime.lanes import LaneBook, needs_of
-from galaxy_core.runtime.placing import no_fit
+from galaxy_core.runtime.placing import no_fit, no_fit_on
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.flow import Flow
 
 
-def unfeasible(run: Flow, tasks: Iterable[TaskStar]) -> list[EditProblem]:
-    """Why some of these tasks, which are not of the plan yet, would fail without being started.
+def unfeasible(run: Flow, changes: Changes) -> list[EditProblem]:
+    """Why some of the tasks that an edit adds or changes would fail without being started.
 
-    A device that is registered counts, whether or not it is connected. O(tasks), and O(devices) for each that fits none.
+    Nothing of those of which a change was refused: it may have been what they lack. A device that is registered counts,
+    whether or not it is connected. O(tasks), and O(devices) for each that fits none.
     """
     problems = []
-    for task in tasks:
+    for task in (*changes.new_tasks.values(), *changes.updated_tasks.values()):
+        if changes.doubts.about_words(task.task_id):
+            continue
         try:
             _check(run, task)
         except (AssignmentError, RequestError) as error:
-            problems.append(EditProblem("invalid", str(error), None, task.task_id))
+            problems.append(EditProblem("invalid", str(error), changes.by.get(task.task_id), task.task_id))
     return problems
 
 
@@ -37,7 +40,7 @@ def _check(run: Flow, task: TaskStar) -> None:
         if lane is None:
             raise UnknownDeviceError(device_id, book.lanes, f"Task {task.task_id!r}: ")
         if lane.device.lacks(*needs_of(task)) is not None:
-            raise no_fit(book, needs_of(task), [task])
+            raise no_fit_on(lane, task)
         candidates: tuple[str, ...] = (device_id,)
     elif run.placer.strategy is None:
         raise AssignmentError(

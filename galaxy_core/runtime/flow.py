@@ -33,7 +33,14 @@ from galaxy_core.runtime.worker import Worker
 if TYPE_CHECKING:
     from galaxy_core.runtime.desk import Desk
 
-_RUNNING, _FAILED, _CANCELLED = TaskStatus.RUNNING, TaskStatus.FAILED, TaskStatus.CANCELLED
+_FAILED, _CANCELLED = TaskStatus.FAILED, TaskStatus.CANCELLED
+
+RUN_CANCELLED = "the run was cancelled"
+
+
+def cancellation(task: TaskStar, why: str = RUN_CANCELLED) -> TaskCancelledError:
+    """The error of a task that is cancelled."""
+    return TaskCancelledError(task._task_id, f"task {task._task_id!r}: {why}")
 
 
 class Editing(Protocol):
@@ -90,7 +97,6 @@ class Flow(ABC):
         self.editing = editing
         self.desk = desk
         self.artifacts = artifacts
-        self.reports = Reports(constellation, bus, clock)
         self.bus = bus
         self.over = anyio.Event()
         self.held: dict[TaskStar, None] = {}
@@ -109,11 +115,16 @@ class Flow(ABC):
         self._pool: list[Worker] = []
         self._waking = False
         self._closed = False
-        self._wall = clock.wall
+        self._monotonic, self._offset_s = clock.monotonic, clock.offset_s()
         self._perf = clock.perf
+        self.reports = Reports(constellation, bus, self.wall)
         self._yield_at = 0.0
         self._group: anyio.abc.TaskGroup | None = None
         self.timers = Timers(clock.loop_time())
+
+    def wall(self) -> float:
+        """Now, in seconds since the epoch; never earlier than before, see `Clock`."""
+        return self._offset_s + self._monotonic()
 
     # ------------------------------------------------------------------------------------------- the pool
     def dispatch(self, task: TaskStar, lane: Lane, ticket: int) -> None:
@@ -162,7 +173,7 @@ class Flow(ABC):
             error,
             None,
             task._started_at,
-            self._wall(),
+            self.wall(),
             device_id=lane.device_id if lane is not None else None,
             attempts=task._attempts,
         )
@@ -301,7 +312,7 @@ class Flow(ABC):
         while self._unplaced:
             task, error = self._unplaced[0]
             if task._status in UNSTARTED:
-                self._end(task, _FAILED, error, self._wall(), self._result(task, None, _FAILED, error, None))
+                self._end(task, _FAILED, error, self.wall(), self._result(task, None, _FAILED, error, None))
             self._unplaced.popleft()
 
     def _count_in(self, task: TaskStar, lane: Lane) -> None:
@@ -317,11 +328,11 @@ class Flow(ABC):
             task._counted = None
             lane.count_out(self._counted_s.pop(task, None) if self._counted_s else None)
 
-    def cancel_unstarted(self, tasks: Sequence[TaskStar], why: str = "the run was cancelled") -> None:
+    def cancel_unstarted(self, tasks: Sequence[TaskStar], why: str = RUN_CANCELLED) -> None:
         """Cancel tasks that have not started, all at once: nothing that waits for one may become ready by it."""
-        at = self._wall()
+        at = self.wall()
         for task in tasks:
-            error = TaskCancelledError(task._task_id, why)
+            error = cancellation(task, why)
             self.constellation.withdraw(task, error, at)
             self._forget(task)
             self.reports.ended(task, _CANCELLED, None, error, (), at)
@@ -362,7 +373,7 @@ class Flow(ABC):
         withheld, awaits = self.constellation._withheld, self.editing.awaits
         due = [line for line in withheld if line._source is None or not awaits(self, line._source)]
         if due:
-            at = self._wall()
+            at = self.wall()
             self._carry_on(*self.constellation.judge_withheld(due, at), at)
         held = [task for task in self.held if task._status in UNSTARTED and not task._pending]
         self.held.clear()
@@ -385,7 +396,7 @@ class Flow(ABC):
 
     def task_ended(self, task: TaskStar, ready: Sequence[TaskStar], skipped: Sequence[TaskStar]) -> None:
         """Listener: somebody else ended a task."""
-        at = self._wall()
+        at = self.wall()
         worker = self.worker_of(task)
         if worker is not None:
             worker.interrupt("cancel")
@@ -405,7 +416,7 @@ class Flow(ABC):
         still = [task for task in ready if self._can_start(task)]
         for task in still:
             self.held.pop(task, None)
-        self._carry_on(still, skipped, self._wall())
+        self._carry_on(still, skipped, self.wall())
         if self.held:  # it may not be what those lead to any more who are to answer
             self.release()
 

@@ -7,7 +7,7 @@ from galaxy_core.extension.interfaces import Transport
 from galaxy_core.extension.models import argument_problems, with_paths
 from galaxy_core.model.graph import Graph
 from galaxy_core.model.request import Action, Call, Command, Reference, Request
-from galaxy_core.model.result import ExecutionResult
+from galaxy_core.model.result import TERMINAL, ExecutionResult
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.lanes import Lane
 
@@ -26,7 +26,9 @@ def prepare_request(request: Request, task: TaskStar, lane: Lane, graph: Graph) 
             if source is None:
                 raise InputError(str(reference), "there is no such task")
             result = source._result
-            if result is not None and not isinstance(result, ExecutionResult):
+            if result is None:
+                return _without_result(reference, source)
+            if not isinstance(result, ExecutionResult):
                 result = ExecutionResult(source._task_id, source._status, result)
             return reference.read(result)
 
@@ -34,6 +36,15 @@ def prepare_request(request: Request, task: TaskStar, lane: Lane, graph: Graph) 
     if lane.transport is not None:
         check_request(lane.transport, request, task, lane.device_id)
     return request
+
+
+def _without_result(reference: Reference, source: TaskStar) -> str:
+    """Of a task that never ran, or that somebody ended by hand, how it ended is all there is."""
+    if source._status not in TERMINAL:
+        raise InputError(str(reference), f"that task is {source._status.value}, and has not ended")
+    if reference.value != "status":
+        raise InputError(str(reference), f"that task has no result: it ended {source._status.value}; take 'status'")
+    return source._status.value
 
 
 def check_request(transport: Transport, request: Request | None, task: TaskStar, device_id: str) -> None:

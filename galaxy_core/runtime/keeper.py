@@ -10,11 +10,13 @@ import anyio
 
 from galaxy_core.errors import DeviceLostError, PluginError, SecretError, SettingsError, UnknownTransportError
 from galaxy_core.extension.interfaces import Session
+from galaxy_core.extension.redaction import Redactor
 from galaxy_core.model.device import DeviceStatus
 from galaxy_core.model.events import EventType
 from galaxy_core.model.reasons import message_of
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.lanes import Lane
+from galaxy_core.runtime.masked import MaskedSession
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.devices import ConstellationDeviceManager
@@ -40,6 +42,7 @@ class Keeper:
         self._attached = False  # whether this try came to a session
         self._scope = anyio.CancelScope()
         self._probe = anyio.CancelScope()
+        self._redactor: Redactor | None = None  # of the settings that the present try was begun with
         lane.lost = self.lost
 
     def lost(self, error: BaseException) -> None:
@@ -68,6 +71,7 @@ class Keeper:
             while not self._stopping:
                 self._broken = None
                 self._attached = False
+                self._redactor = None
                 self._stirred = anyio.Event()
                 manager._status(lane, DeviceStatus.CONNECTING)
                 try:
@@ -89,13 +93,27 @@ class Keeper:
             self._end(failures)
 
     async def _live(self) -> None:
+        failure: BaseException | None = None
+        try:
+            await self._connect_and_watch()
+        except BaseException as error:  # `run` receives it
+            if self._redactor is None:
+                raise
+            failure = self._redactor.error(error)
+        if failure is not None:  # raised here, because in there the first one would be its context
+            raise failure
+
+    async def _connect_and_watch(self) -> None:
         lane, manager = self.lane, self._manager
-        transport, settings = manager._prepare(lane.device)
+        transport, settings, self._redactor = manager._prepare(lane.device)
         lane.transport = transport
         now = anyio.current_time
         with anyio.CancelScope(deadline=now() + CONNECT_TIMEOUT_S) as self._scope:
-            async with _connection(transport.open(lane.device, settings), lane.device.transport) as session:
-                _check_session(session, lane.device.transport)
+            async with _connection(transport.open(lane.device, settings), lane.device.transport) as opened:
+                _check_session(opened, lane.device.transport)
+                session = opened
+                if self._redactor is not None:
+                    session = MaskedSession(opened, self._redactor, lane.device.transport, manager._logger)
                 self._scope.deadline = float("inf")
                 self._attach(session)
                 await self._watch(session)

@@ -198,6 +198,7 @@ class LaneBook:
         self.new_ticket = count(1).__next__
         # Of all lanes that there ever were: a lane that is taken out may have attempts that still clean up.
         self.most_slots = 0
+        self.warned_of: set[str] = set()  # strategies that gave devices to tasks that do not exist
         self._fitting: dict[Any, tuple[str, ...]] = {}
 
     def add(self, device: Device) -> Lane:

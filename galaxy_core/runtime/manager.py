@@ -14,10 +14,11 @@ from galaxy_core.model.events import EventType, TaskEvent
 from galaxy_core.model.result import UNSTARTED
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.bus import EventBus, get_event_bus
+from galaxy_core.runtime.checking import check_pins_alone
 from galaxy_core.runtime.devices import component_logger, registry_of
 from galaxy_core.runtime.foreign import is_ours, lanes_of
 from galaxy_core.runtime.lanes import DEFAULT_ESTIMATE_S, LaneBook, needs_of
-from galaxy_core.runtime.placing import ask, no_fit
+from galaxy_core.runtime.placing import ask, no_fit_on
 
 
 class ConstellationManager:
@@ -83,6 +84,7 @@ class ConstellationManager:
         """
         book = self.lanes()
         if not (book.available() if available else book.lanes):
+            check_pins_alone(constellation, book)
             raise NoDevicesError(
                 "No available devices for assignment: "
                 + ("; ".join(f"{k}: {v}" for k, v in book.missing((None, frozenset())).items()) or "none is registered")
@@ -131,6 +133,8 @@ class ConstellationManager:
             task = constellation._known(task_id)
             if task._status not in UNSTARTED:
                 continue
+            if not isinstance(device_id, str):
+                raise UnknownDeviceError(device_id, book.lanes, f"Preference of task {task_id!r}: ")
             lack = _unavailable(task, device_id, book, available)
             if lack is None:
                 placed[task_id] = device_id
@@ -162,7 +166,7 @@ class ConstellationManager:
         if lane is None:
             raise UnknownDeviceError(device_id, book.lanes, f"Task {task._task_id!r} is pinned to it: ")
         if lane.device.lacks(*needs_of(task)) is not None:
-            raise no_fit(book, needs_of(task), [task])
+            raise no_fit_on(lane, task)
 
     def _held_elsewhere(
         self, constellation: TaskConstellation, pins: Iterable[TaskStar], placed: Iterable[str], book: LaneBook

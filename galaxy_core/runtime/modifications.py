@@ -22,6 +22,7 @@ from galaxy_core.runtime.background import spawn
 from galaxy_core.runtime.desk import Desk, announce
 from galaxy_core.runtime.holding import TimeoutPolicy
 from galaxy_core.runtime.merging import merge_states
+from galaxy_core.runtime.reports import source_of
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.flow import Flow
@@ -38,6 +39,8 @@ Key = tuple[str, str]
 
 _ENDS = (EventType.TASK_COMPLETED, EventType.TASK_FAILED)
 STATUSES = (TaskStatus.COMPLETED, TaskStatus.FAILED)
+#: Keys of an event's data under which live plans are told.
+_PLANS = ("constellation", "new_constellation", "old_constellation")
 
 
 class Modifications:
@@ -110,6 +113,8 @@ class Modifications:
 
     def _hear(self, event: Event) -> None:
         kind = event.event_type
+        if self._is_anothers(event):
+            return
         if kind in _ENDS and isinstance(event, TaskEvent):
             constellation_id = event.data.get("constellation_id") if event.data else None
             if constellation_id and self._told_by.get(constellation_id) != event.source_id:
@@ -118,6 +123,24 @@ class Modifications:
             self._modified(event)
         elif kind is EventType.CONSTELLATION_STARTED:
             self._current = event.data.get("constellation")
+
+    def _is_anothers(self, event: Event) -> bool:
+        """Whether an event is about a plan that another orchestrator runs, such as a copy under the same id.
+
+        The live plan in its data says so; of an event that names an id alone nobody can tell.
+        """
+        data = event.data or {}
+        named = [data.get(key) for key in _PLANS]
+        plans = [plan for plan in named if isinstance(plan, TaskConstellation)]
+        if not plans:
+            return False
+        runs = self._orchestrator.runs()
+        if not isinstance(runs, list):  # a stand-in that runs nothing
+            return False
+        if any(run.constellation is plan for run in runs for plan in plans):
+            return False
+        # Of a run that is over by now, its own source is left: mine was told of when it ended something.
+        return any(plan._listener is not None or event.source_id == source_of(plan._id) for plan in plans)
 
     def _register(self, key: Key) -> None:
         if key in self._pending:

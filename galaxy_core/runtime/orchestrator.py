@@ -24,6 +24,8 @@ from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.checking import (
     check_all_assigned,
     check_assignments,
+    check_extensions,
+    check_fit,
     check_fits,
     check_requests,
     check_tasks,
@@ -41,7 +43,7 @@ from galaxy_core.runtime.journalling import journalled
 from galaxy_core.runtime.lanes import LaneBook, needs_of
 from galaxy_core.runtime.manager import ConstellationManager
 from galaxy_core.runtime.placer import Placer
-from galaxy_core.runtime.run import Run
+from galaxy_core.runtime.run import Run, runs_already
 from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
 
 _FINAL_EVENT = {
@@ -77,7 +79,7 @@ class TaskConstellationOrchestrator:
         self._device_manager = device_manager
         self._manager = ConstellationManager(device_manager, enable_logging, plugins=plugins, event_bus=self.event_bus)
         self.plugins = self._manager.plugins
-        self._artifacts = None if artifacts is None else Path(artifacts)
+        self._artifacts = None if artifacts is None else Path(artifacts).absolute()
         self._journal = journal
         self._synchronizer: ConstellationModificationSynchronizer | None = None
         self._runs: dict[str, Run] = {}
@@ -126,7 +128,7 @@ class TaskConstellationOrchestrator:
         constellation_id = constellation.constellation_id
         taken = constellation._listener is not None  # by another orchestrator
         if taken or constellation_id in self._runs or constellation_id in self._starting:
-            raise RunError(f"constellation {constellation_id!r} runs already; wait for it, or run a copy")
+            raise runs_already(constellation)
         with relaxed_collector(constellation.task_count), self._observed():
             self._starting.add(constellation_id)
             try:
@@ -147,6 +149,7 @@ class TaskConstellationOrchestrator:
         """Everything that can refuse a run, before anything of it is published."""
         constellation_id = constellation.constellation_id
         check_tasks(constellation)
+        check_extensions(constellation, self.plugins)
         if is_ours(self._device_manager):  # what cannot be is said before a device is connected for it
             check_assignments(constellation, self._device_manager.lane_book, device_assignments or {})
         book = await self._connected_book(constellation, device_assignments or {}, assignment_strategy)
@@ -210,6 +213,7 @@ class TaskConstellationOrchestrator:
     async def _execute(self, run: Run, info: RunInfo, strategy: str | None) -> dict[str, Any]:
         constellation = run.constellation
         constellation.start_execution()
+        constellation._started_at = constellation._updated_at = run.wall()  # its end is told by the same clock
         started = {
             **info.metadata,
             "total_tasks": constellation.task_count,
@@ -349,11 +353,19 @@ class TaskConstellationOrchestrator:
     def cancel_task(self, task_id: str, constellation_id: str | None = None) -> bool:
         """Cancel one task of a run; False when it does not run there, or has ended.
 
+        Of a constellation that does not run the log is told as well, because that may be a wrong id.
+
         Raises:
             RunError: no constellation is named, and not exactly one runs.
         """
         run = self._one_run(constellation_id)
-        return run is not None and run.cancel_task(task_id)
+        if run is None:
+            running = ", ".join(map(repr, self._runs)) or "none"
+            self._logger.warning(
+                "cannot cancel task %r: %r does not run; running: %s", task_id, constellation_id, running
+            )
+            return False
+        return run.cancel_task(task_id)
 
     # ------------------------------------------------------------------------------------------- questions
     def run_of(self, constellation_id: str) -> Run | None:
@@ -390,10 +402,11 @@ class TaskConstellationOrchestrator:
         """Run one task outside of any plan; its payload, such as a command's standard output, also when it failed.
 
         Whether it succeeded is what `TaskStar.execute` says; this is the API document's shorter way. The task is pinned
-        to `target_device_id`, or else, when it has no device, to the first that fits.
+        to `target_device_id`, or else, when it has no device, to the first that fits. It is tried once: `retry_count`
+        is for runs.
 
         Raises:
-            ValueError: there is no device.
+            ValueError: there is no device, or the one that is named does not meet what the task requires.
         """
         if self._device_manager is None:
             raise NoDevicesError("No available devices for task execution")
@@ -405,6 +418,8 @@ class TaskConstellationOrchestrator:
             if not fitting:
                 raise NoDevicesError("No available devices for task execution")
             target_device_id = fitting[0]
+        else:
+            check_fit(manager, task, target_device_id or task.target_device_id)
         if target_device_id is not None:
             task.target_device_id = target_device_id
         result = await task.execute(manager)

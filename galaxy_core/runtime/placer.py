@@ -11,7 +11,7 @@ from galaxy_core.model.result import UNSTARTED
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.choosing import LateBinding
 from galaxy_core.runtime.lanes import needs_of
-from galaxy_core.runtime.placing import ask, no_fit
+from galaxy_core.runtime.placing import ask, no_fit, no_fit_on
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.flow import Flow
@@ -67,7 +67,7 @@ class Placer:
             for task in placeable:
                 run.fail_unplaced(task, broken)
             return
-        at = run.clock.wall()
+        at = run.wall()
         for task in placeable:
             lane = run.book.lanes[placed[task._task_id]]
             run.assign(task, lane)
@@ -83,7 +83,7 @@ class Placer:
             if lane is None:
                 return UnknownDeviceError(device_id, book.lanes)
             if (lane.gone and lane.session is None) or lane.device.lacks(*needs_of(task)) is not None:
-                return no_fit(book, needs_of(task), [task])
+                return no_fit_on(lane, task)
             return None
         if self.strategy is None:
             return AssignmentError(
@@ -116,7 +116,7 @@ class Placer:
             placed = ask(self.strategy, run.book, unstarted, run.constellation)
         except StrategyError:
             return queued  # each is placed when it is ready, and fails if the strategy is still broken then
-        at = run.clock.wall()
+        at = run.wall()
         for task, old in zip(unstarted, before, strict=True):
             run.assign(task, run.book.lanes[placed[task._task_id]])
             if task._target_device_id != old:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from galaxy_core.errors import NoFittingDeviceError, StrategyError
 from galaxy_core.extension.hookimpls import said
 from galaxy_core.extension.interfaces import AssignmentStrategy, Placement, TaskToPlace
 from galaxy_core.model.graph import Graph
-from galaxy_core.model.reasons import is_failure
+from galaxy_core.model.reasons import is_failure, message_of, shown
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.lanes import LaneBook, Requirements, needs_of
+from galaxy_core.runtime.lanes import Lane, LaneBook, Requirements, needs_of
 
-if TYPE_CHECKING:
-    pass
+_LOGGER = logging.getLogger("galaxy_core.assignment")
 
 
 class _Prerequisites(Mapping[str, Sequence[str]]):
@@ -46,6 +46,16 @@ def describe_needs(needs: Requirements) -> str:
 def no_fit(book: LaneBook, needs: Requirements, tasks: Sequence[TaskStar]) -> NoFittingDeviceError:
     """The error that says what was missing on each device."""
     return NoFittingDeviceError([task._task_id for task in tasks], describe_needs(needs), book.missing(needs))
+
+
+def no_fit_on(lane: Lane, task: TaskStar) -> NoFittingDeviceError:
+    """The error that says why a task cannot run on the one device that it has to run on."""
+    needs = needs_of(task)
+    lack = lane.device.lacks(*needs)
+    if lack is None:
+        why = message_of(lane.error) if lane.error else f"it is {lane.status.value}"
+        lack = f"cannot be reached: {why.removeprefix(f'device {lane.device_id!r} is lost: ')}"
+    return NoFittingDeviceError([task._task_id], describe_needs(needs), {lane.device_id: lack}, pinned=lane.device_id)
 
 
 def as_placeable(task: TaskStar, fitting: tuple[str, ...]) -> TaskToPlace:
@@ -96,7 +106,12 @@ def ask(
             loads[device_id].assigned_s += held_s
     name = name_of(strategy)
     try:
-        return _checked(name, strategy.assign(Placement(to_place, loads, _Prerequisites(graph))), to_place)
+        answer = strategy.assign(Placement(to_place, loads, _Prerequisites(graph)))
+        placed = _checked(name, answer, to_place)
+        if len(answer) > len(placed) and name not in book.warned_of:
+            book.warned_of.add(name)
+            _warn_of_strangers(name, answer, placed)
+        return placed
     except BaseException as error:  # the caller receives it as the cause: a plugin broke
         if isinstance(error, StrategyError) or not is_failure(error):
             raise
@@ -106,6 +121,18 @@ def ask(
 def name_of(strategy: AssignmentStrategy) -> str:
     """A strategy's name for messages, even if it has none."""
     return str(getattr(strategy, "name", None) or type(strategy).__name__)
+
+
+def _warn_of_strangers(name: str, answer: Mapping[Any, Any], placed: Mapping[str, str]) -> None:
+    """They harm nobody, but whoever wrote the strategy may want to know."""
+    strangers = [one for one in answer if one not in placed]
+    if strangers:
+        _LOGGER.warning(
+            "strategy %r gave devices to %d more than the tasks that it was asked about, such as %s: these are passed over",
+            name,
+            len(strangers),
+            shown(strangers[0]),
+        )
 
 
 def _checked(name: str, answer: Any, to_place: Sequence[TaskToPlace]) -> dict[str, str]:

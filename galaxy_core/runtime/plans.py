@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import Any
 
 import anyio
 
+from galaxy_core.errors import AssignmentError, RunError
 from galaxy_core.extension.interfaces import IEventObserver
 from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.device import Device, this_machine
+from galaxy_core.model.reasons import shown
+from galaxy_core.runtime.background import in_trio
 from galaxy_core.runtime.bus import EventBus
 from galaxy_core.runtime.devices import ConstellationDeviceManager, registry_of
 from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
@@ -28,7 +32,15 @@ async def arun_constellation(
     artifacts: str | Path | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Connect the devices, run the constellation, disconnect; the result of `orchestrate_constellation`."""
+    """Connect the devices, run the constellation, disconnect; the result of `orchestrate_constellation`.
+
+    For programs with an event loop, and for notebooks; see `run_constellation`.
+    """
+    if not isinstance(strategy, str):
+        raise AssignmentError(
+            f"strategy must be the name of a strategy, such as 'load_balance', not {shown(strategy)}; "
+            "tasks that have a device of their own keep it with any"
+        )
     registry, bus = registry_of(plugins), EventBus()
     for observer in observers:
         bus.subscribe(observer)
@@ -58,8 +70,15 @@ def run_constellation(
     `backend` is "asyncio" or "trio".
 
     Raises:
-        RuntimeError: an event loop runs already; await `TaskConstellationOrchestrator` there.
+        RuntimeError: an event loop runs in this thread already; await `arun_constellation` there.
     """
+    running = _running_loop()
+    if running is not None:
+        raise RunError(
+            f"run_constellation is for programs without an event loop, and {running} runs in this thread already: "
+            "write `await arun_constellation(…)` here, with the same arguments, or await "
+            "`orchestrate_constellation(…)` of a TaskConstellationOrchestrator"
+        )
     run = partial(
         arun_constellation,
         constellation,
@@ -71,3 +90,18 @@ def run_constellation(
         metadata=metadata,
     )
     return anyio.run(run, backend=backend)
+
+
+def _running_loop() -> str | None:
+    """Which event loop runs in this thread, if any does."""
+    if "trio" in sys.modules and in_trio():
+        return "trio"
+    if "asyncio" in sys.modules:  # who has not loaded it does not run it
+        import asyncio
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return None
+        return "asyncio"
+    return None

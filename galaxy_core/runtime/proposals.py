@@ -204,9 +204,8 @@ def _as_transaction(answer: Any, plugin: str, revision: int) -> Transaction:
     if isinstance(answer, _OPERATIONS):
         answer = [answer]
     if isinstance(answer, Transaction) and all(isinstance(operation, _OPERATIONS) for operation in answer.operations):
-        operations, description = answer.operations, answer.description
         base = revision if answer.base_revision is None else answer.base_revision
-        return Transaction(operations, base, description, plugin)
+        return Transaction(answer.operations, base, answer.description, plugin, places=answer.places)
     if isinstance(answer, Iterable) and not isinstance(answer, (str, bytes)):
         operations = tuple(answer)
         if all(isinstance(operation, _OPERATIONS) for operation in operations):

@@ -5,7 +5,7 @@ All observers get the same event, so its `data` is read-only: what one of them c
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -16,7 +16,6 @@ from galaxy_core.model.events import ConstellationEvent, Event, EventType, TaskE
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.bus import EventBus
-from galaxy_core.runtime.clock import Clock
 
 #: Seconds between two batches of events while workers wait for their devices.
 FLUSH_S = 0.002
@@ -31,15 +30,20 @@ _TYPES = {
 }
 
 
+def source_of(constellation_id: str) -> str:
+    """The source id of the events of a run."""
+    return f"orchestrator_{constellation_id}"
+
+
 class Reports:
     """Tells the bus what happens in a run."""
 
-    def __init__(self, constellation: TaskConstellation, bus: EventBus, clock: Clock) -> None:
+    def __init__(self, constellation: TaskConstellation, bus: EventBus, wall: Callable[[], float]) -> None:
         self._constellation = constellation
         self._bus = bus
-        self._clock = clock
+        self._wall = wall
         self._events: list[Event] = []
-        self.source_id = f"orchestrator_{constellation.constellation_id}"
+        self.source_id = source_of(constellation.constellation_id)
         self._about = {"constellation_id": constellation.constellation_id}
         self._stirred = anyio.Event()
         self._version = -1
@@ -147,13 +151,13 @@ class Reports:
 
     def _pass_on(self, attempt: Attempt, stream: str, text: str) -> None:
         data = {**self._about, "stream": stream, "text": text, "device_id": attempt.device_id}
-        at = self._clock.wall()
+        at = self._wall()
         self._add(TaskEvent(EventType.TASK_OUTPUT, self.source_id, at, data, attempt.task_id, "running"))
 
     def constellation(self, kind: EventType, state: str, data: Mapping[str, Any]) -> None:
         """The run started or ended."""
         if self._bus.wants(kind):
-            now = self._clock.wall()
+            now = self._wall()
             constellation_id = self._constellation.constellation_id
             self._events.append(ConstellationEvent(kind, self.source_id, now, dict(data), constellation_id, state))
         self.flush()

@@ -15,38 +15,37 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from galaxy_core.errors import (
-    DeviceLostError,
-    OutcomeUnknownError,
-    RunError,
-    TaskCancelledError,
-    TaskFailedError,
-    TaskRefusedError,
-    TaskTimeoutError,
-)
+from galaxy_core.errors import DeviceLostError, InputError, RequestError, RunError, TaskTimeoutError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
-from galaxy_core.model.policy import Effect
+from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.reasons import message_of
-from galaxy_core.model.result import UNSTARTED, ExecutionResult, TaskStatus
+from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import left_behind, sound, why_lost
+from galaxy_core.runtime.answers import awaitable, left_behind, sound, why_lost
 from galaxy_core.runtime.blaming import blamed
-from galaxy_core.runtime.flow import Flow
+from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
 from galaxy_core.runtime.outcome import outcome_of
+from galaxy_core.runtime.settling import Settling
 from galaxy_core.runtime.worker import Worker
 
-_COMPLETED, _FAILED, _CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED
-_RUNNING, _UNKNOWN, _ONCE = TaskStatus.RUNNING, TaskStatus.UNKNOWN, Effect.ONCE
+_COMPLETED, _CANCELLED = TaskStatus.COMPLETED, TaskStatus.CANCELLED
 
 #: Seconds after which a worker that never had to wait lets others run.
 YIELD_S = 0.002
-#: How often a task may be taken up again because its device went, before it ends `unknown` (or failed, if it never ran).
-MAX_FAILOVERS = 10
+TASK_CANCELLED = "it was cancelled"
 
 
-class Run(Flow):
+def runs_already(constellation: TaskConstellation) -> RunError:
+    """Why a constellation cannot be run now."""
+    return RunError(
+        f"constellation {constellation.constellation_id!r} runs already; wait for it, or run a copy under an id of its "
+        "own: constellation.copy()"
+    )
+
+
+class Run(Settling):
     """The execution of one constellation. Cancelling it touches no other."""
 
     # ------------------------------------------------------------------------------------------- life
@@ -54,7 +53,7 @@ class Run(Flow):
         """Run the constellation to its end. On cancellation every task still ends, as cancelled."""
         constellation = self.constellation
         if constellation._listener is not None:
-            raise RunError(f"constellation {constellation.constellation_id!r} runs already; wait for it, or run a copy")
+            raise runs_already(constellation)
         constellation._listener = self
         self.book.runs[self] = None
         try:
@@ -124,7 +123,7 @@ class Run(Flow):
             # First what has not started, so that no link is judged by what is cancelled after it.
             self.cancel_unstarted(self.constellation.get_pending_tasks())
         for task in self.constellation.get_running_tasks() if self.cancelled else ():
-            self._end(task, _CANCELLED, TaskCancelledError(task.task_id, "the run was cancelled"), self._wall())
+            self._end(task, _CANCELLED, cancellation(task), self.wall())
         while self._runnable:
             self._runnable.popleft()[1].release()
         for lane in self.book.lanes.values():
@@ -147,11 +146,12 @@ class Run(Flow):
         self.book.runs.pop(self, None)
         self.reports.flush()
         self.constellation.complete_execution()
+        self.constellation._ended_at = self.constellation._updated_at = self.wall()
         self.outcome = outcome_of(self.constellation)
         if self.failure:
             self.outcome["status"], self.outcome["error"] = "failed", self.failure
 
-    def cancel(self, why: str = "the run was cancelled") -> None:
+    def cancel(self, why: str = RUN_CANCELLED) -> None:
         """End every task that has not ended, as cancelled; attempts that run are stopped on their devices."""
         if self._closed:
             return  # how it ended is decided, and perhaps told
@@ -169,7 +169,7 @@ class Run(Flow):
             self.failure = self.failure or why
             self.cancel(why)
 
-    def cancel_task(self, task_id: str, why: str = "it was cancelled") -> bool:
+    def cancel_task(self, task_id: str, why: str = TASK_CANCELLED) -> bool:
         """Cancel one task; False when there is none of that id, or it has ended."""
         task = self.constellation._tasks.get(task_id)
         if task is None or task.is_terminal:
@@ -178,7 +178,7 @@ class Run(Flow):
         if worker is not None and worker.was_at(task):
             worker.interrupt("cancel")
             return True
-        self._end(task, _CANCELLED, TaskCancelledError(task_id, f"task {task_id!r}: {why}"), self._wall())
+        self._end(task, _CANCELLED, cancellation(task, why), self.wall())
         return True
 
     # ------------------------------------------------------------------------------------------- the pool
@@ -223,7 +223,8 @@ class Run(Flow):
             if attempt is not None:
                 session = lane.session
                 try:
-                    outcome: Outcome = await session.execute(attempt)  # type: ignore[union-attr]  # see accepts
+                    answer = session.execute(attempt)  # type: ignore[union-attr]  # see accepts
+                    outcome: Outcome = await awaitable(answer, lane.device.transport)
                 except DeviceLostError as error:
                     if lane.session is session:  # else the loss is known, and the lane may have another session by now
                         lane.lost(error)
@@ -252,19 +253,23 @@ class Run(Flow):
     # ------------------------------------------------------------------------------------------- an attempt
     def _begin(self, worker: Worker, task: TaskStar, lane: Lane) -> Attempt | None:
         """Start an attempt; None when it cannot even start, and has been ended for that."""
-        at = self._wall()
+        at = self._offset_s + self._monotonic()
         task._ticket = 0
         self.constellation.begin(task, at)
         reports, request = self.reports, task._request
-        if reports.hears_starts:
-            reports.started(task, lane.device.device_id, at)
         if request is not None:
             try:
                 request = prepare_request(request, task, lane, self.constellation)
+            except (InputError, RequestError) as error:
+                self._never_begun(task, lane, error)
+                return None
             except BaseException as error:  # the task receives it: what it takes from others may be anything
                 failure = blamed(error, "transport", lane.device.transport, native=False)
+                reports.started(task, lane.device.device_id, at)
                 self._settle_failure(task, lane, "failed", failure, None)
                 return None
+        if reports.hears_starts:
+            reports.started(task, lane.device.device_id, at)
         worker.task, worker.lane = task, lane
         worker.lease = lease = self.book.next_lease()
         timeout_s = task._timeout
@@ -312,7 +317,7 @@ class Run(Flow):
             self._failed(task, lane, outcome)
 
     def _succeeded(self, task: TaskStar, lane: Lane, outcome: Completed) -> None:
-        at = self._wall()
+        at = self._offset_s + self._monotonic()
         result = ExecutionResult(
             task._task_id,
             _COMPLETED,
@@ -364,75 +369,10 @@ class Run(Flow):
         elif reason == "lost":
             self._failed(task, lane, Unknown(_went(lane)))
         else:
-            why = "the run was cancelled" if self.cancelled else "it was cancelled"
-            cancelled = TaskCancelledError(task.task_id, f"task {task.task_id!r}: {why}")
+            cancelled = cancellation(task, RUN_CANCELLED if self.cancelled else TASK_CANCELLED)
             result = self._result(task, lane, _CANCELLED, cancelled, said)
-            self._end(task, _CANCELLED, cancelled, self._wall(), result)
+            self._end(task, _CANCELLED, cancelled, self.wall(), result)
             lane.release()
-
-    def _failed(self, task: TaskStar, lane: Lane, outcome: Outcome) -> None:
-        """Decide what follows from an attempt that did not succeed."""
-        if isinstance(outcome, Completed):
-            error = outcome.error
-            if error is None:
-                error = TaskFailedError(task.task_id, f"exit status {outcome.exit_code}", outcome.exit_code)
-            elif not isinstance(error, BaseException):
-                error = TaskFailedError(task.task_id, error, outcome.exit_code)
-            self._settle_failure(task, lane, "failed", error, outcome)
-        elif isinstance(outcome, Refused):
-            refusal = TaskRefusedError(task.task_id, f"task {task.task_id!r} was not started: {outcome.reason}")
-            if lane.session is None:
-                self._again(task, lane, "refused", refusal)
-            else:
-                self._settle_failure(task, lane, "refused", refusal, None)
-        else:
-            why = f"nobody knows how task {task.task_id!r} ended: {outcome.reason}"
-            unknown = OutcomeUnknownError(task.task_id, why)
-            if task._effect is _ONCE:
-                self._end(task, _UNKNOWN, unknown, self._wall(), self._result(task, lane, _UNKNOWN, unknown, None))
-                lane.release()
-            elif self.cancelled:
-                self._end(task, _CANCELLED, TaskCancelledError(task.task_id, "the run was cancelled"), self._wall())
-                lane.release()
-            else:
-                self._again(task, lane, "lost", unknown)
-
-    def _settle_failure(
-        self, task: TaskStar, lane: Lane, kind: str, error: BaseException, outcome: Completed | None
-    ) -> None:
-        """Try again, if the task may be; otherwise it has failed."""
-        policy, retries = task._retry, task._current_retry
-        if retries < task._retry_count and kind in policy.on and not self.cancelled:
-            wait_s = policy.wait_s(retries + 1, self.clock.random.random())
-            self._back_off(task, lane, wait_s, kind, error, counted=True)
-        else:
-            self._end(task, _FAILED, error, self._wall(), self._result(task, lane, _FAILED, error, outcome))
-        lane.release()
-
-    def _again(self, task: TaskStar, lane: Lane, kind: str, error: BaseException) -> None:
-        """The device is to blame, and the task may run again: that takes none of its retries, but has a limit."""
-        failovers = self._failovers[task] = self._failovers.get(task, 0) + 1
-        if failovers > MAX_FAILOVERS or self.cancelled:
-            status = _UNKNOWN if kind == "lost" else _FAILED
-            self._end(task, status, error, self._wall(), self._result(task, lane, status, error, None))
-        else:
-            wait_s = task._retry.wait_s(failovers, self.clock.random.random())
-            self._back_off(task, lane, wait_s, kind, error, counted=False)
-        lane.release()
-
-    def _back_off(
-        self, task: TaskStar, lane: Lane, wait_s: float, kind: str, error: BaseException, *, counted: bool
-    ) -> None:
-        at = self._wall()
-        self.backing_off[task] = at + wait_s  # before it is pending again: it is not to be taken up at once
-        task._again(at, counted=counted)
-        self.reports.retrying(task, lane.device_id, wait_s, kind, error, at)
-
-        def resume() -> None:
-            if self.backing_off.pop(task, None) is not None and task._status in UNSTARTED:
-                self.submit((task,))
-
-        self.timers.call_later(wait_s, resume)
 
 
 def _went(lane: Lane) -> str:

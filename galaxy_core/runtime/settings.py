@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import evolve
 
 from galaxy_core.errors import SettingsError
 from galaxy_core.extension.models import validated_settings, with_paths
+from galaxy_core.extension.redaction import Redactor, redactor_of, secrets_in
 from galaxy_core.extension.secrets import resolve_settings
-from galaxy_core.model.device import Device, SecretRef
+from galaxy_core.model.device import Device
 
 
-def check_settings(transport: Any, device: Device, *, secrets: bool = False) -> Any:
+def check_settings(transport: Any, device: Device) -> Any:
     """A device's settings as its transport's model; None when the transport takes none.
 
-    Secrets are looked up only with `secrets`, that is when the device is connected; before, a text stands for each.
+    No secret is looked up: a text stands for each.
 
     Raises:
         SettingsError: the transport refuses them; every reason is named, none with a value.
-        SecretError: a secret cannot be had.
     """
-    settings = resolve_settings(device.settings) if secrets else device.settings
-    found, problems = validated_settings(transport, settings)
+    found, problems = validated_settings(transport, device.settings)
     if problems:
-        # The sentences of a model's author may quote what they complain of.
-        hidden = sorted(_secrets(device.settings, settings), key=len, reverse=True) if secrets else []
-        told = [(path, _without(text, hidden)) for path, text in with_paths(problems)]
-        raise SettingsError(device.device_id, device.transport, told)
+        raise SettingsError(device.device_id, device.transport, with_paths(problems))
     return found
 
 
-def _secrets(settings: Any, resolved: Any) -> Iterator[str]:
-    """What has taken the place of references."""
-    if isinstance(settings, SecretRef):
-        yield resolved
-    elif isinstance(settings, Mapping):
-        for key, value in settings.items():
-            yield from _secrets(value, resolved[key])
-    elif isinstance(settings, (list, tuple)):
-        for value, other in zip(settings, resolved, strict=True):
-            yield from _secrets(value, other)
+def settings_to_open(transport: Any, device: Device) -> tuple[Any, Redactor | None]:
+    """As `check_settings`, but with the secrets that the device needs now; and what masks those, None without any.
+
+    Raises:
+        SettingsError: the transport refuses the settings; every reason is named, none with a value.
+        SecretError: a secret cannot be had.
+    """
+    resolved = resolve_settings(device.settings)
+    secrets = sorted(set(secrets_in(device.settings, resolved)), key=len, reverse=True)
+    redactor = redactor_of(secrets)
+    broken: BaseException | None = None
+    try:
+        found, problems = validated_settings(transport, resolved)
+    except BaseException as error:  # of a model's author, who may quote what it complains of
+        if redactor is None:
+            raise
+        broken = redactor.error(error)
+    if broken is not None:  # raised here, because in there the first one would be its context
+        raise broken
+    if problems:
+        told = [(path, _without(text, secrets)) for path, text in with_paths(problems)]  # the shortest, too
+        raise SettingsError(device.device_id, device.transport, told)
+    return found, redactor
 
 
 def _without(text: str, secrets: list[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from logging import Logger
 from typing import Any
 
 import anyio
@@ -21,7 +22,7 @@ from galaxy_core.model.reasons import text_of
 from galaxy_core.model.request import Request
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import sound, why_lost
+from galaxy_core.runtime.answers import awaitable, left_behind, sound, why_lost
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.clock import Clock
@@ -61,6 +62,7 @@ async def execute_on_lane(
     timeout_s: float,
     request: Request | None,
     clock: Clock,
+    logger: Logger,
     load_changed: Callable[[Lane], None],
 ) -> ExecutionResult:
     """Wait for a slot, execute, give the slot back; a failure is a FAILED result.
@@ -78,14 +80,15 @@ async def execute_on_lane(
     task._ticket = lane.book.new_ticket()
     lane.book.runs[turn] = None
     lane.offer(turn, task, task._ticket)
-    start = clock.wall()
+    offset_s = clock.offset_s()
+    start = offset_s + clock.monotonic()
     outcome: Outcome | TaskTimeoutError = Unknown(f"it went before task {task_id!r} had its turn")
     try:
         await _wait_for_slot(turn, task, lane)
         if turn.has_slot:
             worker.task, worker.lane, worker.lease = task, lane, lane.book.next_lease()
             load_changed(lane)
-            start = clock.wall()
+            start = offset_s + clock.monotonic()
             try:
                 outcome = await _attempt(worker, lane, task, timeout_s, request)
             finally:
@@ -94,7 +97,9 @@ async def execute_on_lane(
                 load_changed(lane)
     finally:
         lane.book.runs.pop(turn, None)
-    return _as_result(task_id, lane.device_id, outcome, start, clock.wall(), timeout_s)
+    end = offset_s + clock.monotonic()
+    said = left_behind(worker.attempt, lane.device.transport, logger) if isinstance(outcome, TaskTimeoutError) else None
+    return _as_result(task_id, lane.device_id, outcome, said, start, end, timeout_s)
 
 
 async def _wait_for_slot(turn: _Turn, task: TaskStar, lane: Lane) -> None:
@@ -120,8 +125,10 @@ async def _attempt(
             if lane.session is None:
                 return outcome
             artifacts = Artifacts(f"single-{task.task_id}")
-            attempt = Attempt("single", task, lane.device_id, 1, worker.lease, request, timeout_s, artifacts=artifacts)
-            outcome = sound(await lane.session.execute(attempt), lane.device.transport)
+            lease = worker.lease
+            worker.attempt = Attempt("single", task, lane.device_id, 1, lease, request, timeout_s, artifacts=artifacts)
+            transport = lane.device.transport
+            outcome = sound(await awaitable(lane.session.execute(worker.attempt), transport), transport)
         except DeviceLostError as error:
             if worker.reason is None:
                 lane.lost(error)
@@ -134,14 +141,26 @@ async def _attempt(
 
 
 def _as_result(
-    task_id: str, device_id: str, outcome: Outcome | TaskTimeoutError, start: float, end: float, timeout_s: float
+    task_id: str,
+    device_id: str,
+    outcome: Outcome | TaskTimeoutError,
+    said: Completed | None,
+    start: float,
+    end: float,
+    timeout_s: float,
 ) -> ExecutionResult:
+    """`said` is what an attempt that was stopped had said until then."""
     result = ExecutionResult(task_id, TaskStatus.COMPLETED, None, None, None, start, end, device_id=device_id)
     if isinstance(outcome, Completed):
+        said = outcome
         result.result = outcome.stdout if outcome.value is None else outcome.value
-        result.stdout, result.stderr, result.exit_code = outcome.stdout, outcome.stderr, outcome.exit_code
-        result.files = outcome.files
-        result.metadata = dict(outcome.metadata or {})
+    if said is not None:
+        result.stdout, result.stderr, result.exit_code = said.stdout, said.stderr, said.exit_code
+        result.files = said.files
+        result.metadata = dict(said.metadata or {})
+        if said.truncated:
+            result.metadata["truncated"] = True
+    if isinstance(outcome, Completed):
         result.error = outcome.error
         if outcome.error is None and outcome.exit_code:
             result.error = f"exit status {outcome.exit_code}"

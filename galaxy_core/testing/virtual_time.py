@@ -109,7 +109,7 @@ def virtual_clock(seed: int = 0, perf_step_s: float = 1e-4) -> Clock:
         except RuntimeError:  # no event loop runs
             return EPOCH_S
 
-    return Clock(wall, lambda: next(calls) * perf_step_s, random.Random(seed))  # noqa: S311  not for secrets
+    return Clock(wall, lambda: next(calls) * perf_step_s, random.Random(seed), wall)  # noqa: S311  not for secrets
 
 
 def ends(test: Callable[P, Awaitable[None]], within_s: float = DAY_S) -> Callable[P, Awaitable[None]]:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from galaxy_core.errors import HookError, PluginConflictError, PluginError, PluginLoadError, UnknownStrategyError
+from galaxy_core.errors import (
+    HookError,
+    PluginConflictError,
+    PluginError,
+    PluginLoadError,
+    UnknownStrategyError,
+    UnknownTransportError,
+)
 from galaxy_core.extension import discovery
 from galaxy_core.extension.discovery import InstalledPlugin
 from galaxy_core.extension.registry import PluginInfo, PluginRegistry
@@ -175,8 +182,9 @@ def test_a_plugin_that_cannot_be_imported_is_named_with_its_distribution_and_the
     assert isinstance(problem, PluginLoadError)
     assert (problem.plugin, problem.distribution) == ("broken", "acme")
     assert isinstance(problem.__cause__, OSError)
+    where = f"({site.folder / 'acme_broken.py'}, line 1)"
     assert str(problem) == (
-        "plugin 'broken' of distribution 'acme' could not be loaded: importing acme_broken: OSError: no licence. "
+        f"plugin 'broken' of distribution 'acme' could not be loaded: importing acme_broken: OSError: no licence {where}. "
         "Repair or uninstall it, or block it by name."
     )
 
@@ -539,3 +547,21 @@ def test_the_host_can_watch_how_each_plugin_is_loaded_instead(site: Site) -> Non
         "plugin 'good' of distribution 'acme-good' begins",
         "plugin 'good' of distribution 'acme-good' ends, True",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("lost", "A plugin of that name is installed, but is broken: importing acme_lost: OSError: no licence ("),
+        ("other", "Install the plugin that brings it, or repair it: installed but broken are 'lost', or pass"),
+    ],
+)
+def test_a_strategy_that_a_broken_plugin_may_bring_is_told_as_such(site: Site, name: str, told: str) -> None:
+    site.install("acme", lost="raise OSError('no licence')")
+    with pytest.raises(UnknownStrategyError) as caught:
+        site.registry().strategy(name)
+    assert list(caught.value.failed) == ["lost"]
+    assert told in str(caught.value)
+    with pytest.raises(UnknownTransportError) as missing:
+        site.registry().transport(name, "d1")
+    assert told.removesuffix(", or pass") in str(missing.value)

@@ -79,6 +79,26 @@ def test_metadata_is_a_copy_and_is_merged() -> None:
     assert plan.metadata == {"owner": "night shift"}
 
 
+def test_a_copy_is_the_same_plan_not_started_under_an_id_of_its_own() -> None:
+    plan = plan_of("abc", "a>b")
+    plan.name = "nightly"
+    plan.update_metadata({"k": 1})
+    plan.add_dependency(TaskStarLine.create_conditional("b", "c", "it is", bool))
+    plan.mark_task_completed("a", True, "x")
+    for copy in (plan.copy(), plan.copy("mine")):
+        assert (copy.name, copy.metadata, copy.state) == ("nightly", {"k": 1}, ConstellationState.READY)
+        assert [task.status for task in copy.get_all_tasks()] == [TaskStatus.PENDING] * 3
+        assert [line.to_dict()["condition_description"] for line in copy.get_all_dependencies()][1:] == ["it is"]
+        assert copy.get_all_dependencies()[1].condition_evaluator is bool
+    assert copy.constellation_id == "mine"
+    assert plan.copy().constellation_id not in (plan.constellation_id, plan.copy().constellation_id)
+
+
+def test_a_copy_of_a_plan_without_a_name_is_named_after_its_own_id() -> None:
+    copy = plan_of("a").copy("mine")
+    assert (copy.constellation_id, copy.name) == ("mine", "mine")
+
+
 def test_repr_tells_the_state_and_the_size() -> None:
     assert repr(plan_of("ab", "a>b")) == "<TaskConstellation 'plan' ready: 2 tasks, 1 links>"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from galaxy_core.errors import CycleError, DuplicateIdError, PlanError, UnknownTaskError
-from galaxy_core.model.condition import Expression
+from galaxy_core.model.condition import Expression, LostCondition
 from galaxy_core.model.constellation import ConstellationState, TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.device import DeviceType
@@ -369,10 +369,12 @@ def test_a_value_that_shares_its_parts_without_end_is_cut_off() -> None:
 # ----------------------------------------------------------------------------------------------- links
 def test_a_link_is_written_with_exactly_the_documented_keys() -> None:
     assert set(TaskStarLine("a", "b").to_dict()) == LINE_KEYS
-    assert set(TaskStarLine("a", "b", DependencyType.CONDITIONAL, None, bool).to_dict()) == LINE_KEYS
+    of_function = TaskStarLine("a", "b", DependencyType.CONDITIONAL, None, bool).to_dict()
+    assert set(of_function) == LINE_KEYS | {"condition_lost"}
+    assert of_function["condition_lost"] is True
 
 
-def test_an_expression_comes_back_and_other_evaluators_do_not() -> None:
+def test_an_expression_comes_back_and_of_other_evaluators_that_they_were_lost() -> None:
     line = TaskStarLine("a", "b", DependencyType.CONDITIONAL, "fine", Expression("exit_code == `0`"), "l", {"key": 1})
     written = line.to_dict()
     assert set(written) == LINE_KEYS | {"condition_expression"}
@@ -380,7 +382,17 @@ def test_an_expression_comes_back_and_other_evaluators_do_not() -> None:
     assert found.condition_evaluator == line.condition_evaluator
     assert found.to_dict() == written
     line.condition_evaluator = bool
-    assert TaskStarLine.from_json(line.to_json()).condition_evaluator is None
+    for lost in (TaskStarLine.from_json(line.to_json()), TaskStarLine.from_basemodel(line.to_basemodel())):
+        assert lost.to_dict() == line.to_dict()
+        evaluator = lost.condition_evaluator
+        assert evaluator is not None
+        with pytest.raises(
+            PlanError, match=r"^the condition 'fine' was a Python function, which a document cannot keep:"
+        ):
+            evaluator(1)
+        assert lost.evaluate_condition(1) is False
+        lost.condition_evaluator = Expression("value")
+        assert "condition_lost" not in lost.to_dict()
 
 
 def test_an_evaluated_link_comes_back_with_its_answer() -> None:
@@ -404,8 +416,8 @@ def test_a_link_type_is_read_in_any_case(written: object) -> None:
             {"from_task_id": "a", "to_task_id": "b", "dependency_type": "maybe"},
             r"'maybe': it is one of unconditional, ",
         ),
-        ({"from_task_id": "a"}, r"^A dependency needs to_task_id$"),
-        ({}, r"^A dependency needs from_task_id and to_task_id$"),
+        ({"from_task_id": "a"}, r"^<data>: A dependency needs to_task_id$"),
+        ({}, r"^<data>: A dependency needs from_task_id and to_task_id$"),
         ({"from_task_id": "a", "to_task_id": "b", "condition_expression": "["}, r"not a JMESPath expression"),
     ],
 )
@@ -479,7 +491,7 @@ def test_what_a_lost_evaluator_said_still_counts(answer: bool) -> None:
     plan.mark_task_completed("a", success=not answer)
     found = reloaded(plan)
     assert found.tasks["c"].status is (TaskStatus.PENDING if answer else TaskStatus.SKIPPED)
-    assert found.get_all_dependencies()[0].condition_evaluator is None
+    assert isinstance(found.get_all_dependencies()[0].condition_evaluator, LostCondition)
 
 
 def test_a_link_that_was_never_judged_is_judged_by_the_actual_outcome() -> None:

@@ -114,9 +114,9 @@ def takes(*task_ids: str) -> Command:
             UpdateTask("b", {"request": "ls"}),
             "invalid",
             "b",
-            "task 'b': its request is 'ls', and no Command, Action or Call",
+            "task 'b': request must be a Command, an Action, a Call or None, not 'ls'",
         ),
-        (UpdateTask("b", {"effect": "some"}), "invalid", "b", "task 'b': 'some' is not a valid Effect"),
+        (UpdateTask("b", {"effect": "some"}), "invalid", "b", "task 'b': effect must be an Effect, not 'some'"),
         (
             UpdateTask("b", {"request": Command([1])}),  # type: ignore[list-item]
             "invalid",

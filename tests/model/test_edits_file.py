@@ -132,8 +132,8 @@ def test_every_key_of_a_task_can_be_changed_or_cleared() -> None:
         "estimate_s": 4,
         "task_data": {"a": [1]},
     }
-    assert dict(one({"update_task": {"id": "z", **dict.fromkeys(said)}}).changes) == {
-        "request": None,
+    cleared = {key: None for key in said if key not in ("shell", "env")}  # a task always has something to do
+    assert dict(one({"update_task": {"id": "z", **cleared}}).changes) == {
         "name": "",
         "description": "",
         "tips": None,
@@ -153,7 +153,8 @@ def test_every_key_of_a_task_can_be_changed_or_cleared() -> None:
 def test_a_request_is_changed_as_a_whole() -> None:
     changed = one({"update_task": {"id": "z", "run": None, "shell": "ls", "cwd": None}})
     assert dict(changed.changes) == {"request": LS}
-    assert dict(one({"update_task": {"id": "z", "run": None, "env": None}}).changes) == {"request": None}
+    described = {"run": None, "env": None, "description": "x"}
+    assert dict(one({"update_task": {"id": "z", **described}}).changes) == {"request": None, "description": "x"}
     wrong = "'env' goes with 'run' or 'shell' only; a request is changed as a whole"
     assert refused({"update_task": {"id": "z", "env": None}}) == [("[0].update_task.env", wrong)]
     assert refused({"update_task": {"id": "z", "env": {"A": "b"}}}) == [
@@ -251,15 +252,11 @@ def test_all_problems_come_at_once_with_their_lines() -> None:
         transaction_from_json(text, "edit.json")
     problems = [(line, path, text.partition("; allowed are ")[0]) for path, line, text in caught.value.problems]
     an_id = "an id has up to 128 letters, digits, '_', '-' and '.', and does not begin with '.'"
-    nothing = (
-        "has nothing to do; give it one of 'run', 'shell' and 'action', or a 'description' for a device that reads it"
-    )
     need = "a task's id or a mapping such as {task: ID, on: completion} is wanted here; quote it: '5'"
     assert problems == [
         (2, "base", "unknown key 'base'"),
         (4, "operations[0].add_tsk", "unknown key 'add_tsk'; did you mean 'add_task'?"),
         (5, "operations[1].add_task.id", f"found the text 'my task': {an_id}"),
-        (5, "operations[1].add_task", nothing),
         (6, "operations[1].add_task.runn", "unknown key 'runn'; did you mean 'run'?"),
         (7, "operations[1].add_task.needs[0]", f"found the number 5; {need}"),
         (8, "operations[2].update_task.prioritiy", "unknown key 'prioritiy'; did you mean 'priority'?"),
@@ -294,7 +291,11 @@ def test_all_problems_come_at_once_with_their_lines() -> None:
             "unknown key 'namee'; did you mean 'name'?; ",
         ),
         ({"add_task": {"task_id": "a", "timeout": -1}}, "[0].add_task", "Timeout must be a positive number"),
-        ({"add_task": {"task_id": "a", "request": {"run": 5}}}, "[0].add_task.request", "found a mapping; "),
+        (
+            {"add_task": {"task_id": "a", "request": {"run": 5}}},
+            "[0].add_task.request.run",
+            "found the number 5; a list is wanted here",
+        ),
         (
             {"add_task": {"task_id": "a", "request": {"call": "print"}}},
             "[0].add_task.request",
@@ -426,7 +427,7 @@ def test_what_the_running_plan_has_not_is_left_to_the_transaction() -> None:
     problems = Changes(plan, transaction_from_dict(said)).problems
     assert [(problem.operation, problem.reason) for problem in problems] == [
         (1, "there is no task 'd'"),
-        (2, "there is no prerequisite 'c'"),
+        (0, "there is no prerequisite 'c'"),
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from galaxy_core.errors import InvalidPlanError, NoFittingDeviceError, RunRefusedError
+from galaxy_core.errors import CycleError, InvalidPlanError, NoFittingDeviceError, RunRefusedError
 
 
 def test_a_few_problems_of_a_plan_are_told_as_they_are() -> None:
@@ -33,3 +33,13 @@ def test_what_each_device_lacks_is_told_of_twenty(devices: int, end: str) -> Non
 def test_the_plugins_that_refuse_a_run_are_quoted_as_all_ids_are() -> None:
     error = RunRefusedError("c", [("night watch", "it is late"), ("b", "no")])
     assert str(error) == "run of 'c' refused: plugin 'night watch': it is late; plugin 'b': no"
+
+
+@pytest.mark.parametrize(("size", "shown"), [(3, 3), (50, 50), (51, 21), (50_000, 21)])
+def test_a_cycle_is_kept_in_full_and_told_in_full_when_it_is_short(size: int, shown: int) -> None:
+    error = CycleError([*(f"t{number}" for number in range(size)), "t0"])
+    assert len(error.cycle) == size + 1
+    assert str(error).count(" -> ") == shown
+    assert str(error).startswith("DAG contains cycles: t0 -> t1 -> t2 -> ")
+    assert str(error).endswith(" -> t0")
+    assert (f" -> … {size - 20:,} more … -> t0" in str(error)) is (size > 50)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from attrs import evolve
 from jsonschema import Draft202012Validator
 
 from galaxy_core.errors import DocumentError
@@ -92,7 +95,8 @@ def test_the_formats_say_the_same(tmp_path: Path) -> None:
     texts = {"a.json": json.dumps(data), "a.toml": toml, "a.yaml": json.dumps(data)}
     for name, text in texts.items():
         (tmp_path / name).write_text(text, encoding="utf-8")
-        assert load_inventory(tmp_path / name) == parse_inventory(data)
+        (device,) = load_inventory(tmp_path / name).devices
+        assert [evolve(device, folder=None)] == parse_inventory(data).devices
 
 
 def test_all_problems_come_at_once_with_their_lines() -> None:
@@ -164,3 +168,34 @@ def test_a_plan_in_the_place_of_an_inventory_is_told_as_such() -> None:
     assert refused("tasks: {a: {run: [x]}}") == [
         ("", None, "is a plan, not an inventory: it has 'tasks', and no 'devices'")
     ]
+
+
+def test_relative_paths_in_a_file_are_seen_from_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lab").mkdir()
+    text = """devices:
+      a: {settings: {root: work, keys: [{file: s.txt}, {file: ../t.txt}, {file: /u.txt}, {file: ~/v.txt}, {env: s.txt}]}}
+    """
+    (tmp_path / "lab" / "devices.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    (device,) = load_inventory("lab/devices.yaml").devices
+    folder = tmp_path / "lab"
+    assert device.folder == str(folder)
+    assert device.settings["root"] == "work"
+    assert [str(one) for one in device.settings["keys"]] == [
+        f"file:{folder}/s.txt",
+        f"file:{folder}/../t.txt",
+        "file:/u.txt",
+        "file:~/v.txt",
+        "env:s.txt",
+    ]
+
+
+def test_relative_paths_in_what_is_no_file_are_left_as_they_are(tmp_path: Path) -> None:
+    text = "devices: {a: {settings: {key: {file: s.txt}}}}"
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor(1) as pool:  # opening either end waits for the other
+        pool.submit((tmp_path / "pipe").write_text, text)
+        piped = load_inventory(tmp_path / "pipe")
+    for inventory in (piped, parse_inventory(text)):
+        (device,) = inventory.devices
+        assert (device.folder, device.settings["key"]) == (None, SecretRef(file="s.txt"))

@@ -89,7 +89,7 @@ def test_the_same_places_are_found_in_json_and_in_toml() -> None:
         ("tasks.a.needs[0]", 11),
     ]
     toml = 'name = "n"\n[tasks.a]\nrun = ["x"]\nneeds = [\n  "b",\n]\n[tasks.a.env]\nX = 3\n'
-    assert [(path, line) for path, line, _ in refused(toml, "toml")] == [("tasks.a.needs[0]", 4), ("tasks.a.env.X", 8)]
+    assert [(path, line) for path, line, _ in refused(toml, "toml")] == [("tasks.a.needs[0]", 5), ("tasks.a.env.X", 8)]
 
 
 def test_in_toml_dotted_keys_and_lists_of_tables_have_lines_too() -> None:
@@ -242,7 +242,30 @@ def test_cycles_apart_from_each_other_are_all_named_and_what_hangs_on_them_is_no
 def test_a_cycle_of_ten_thousand_tasks_is_found_without_recursion() -> None:
     size = 10_000
     tasks = {f"t{n}": {"run": ["x"], "needs": [f"t{(n + 1) % size}"]} for n in range(size)}
-    assert only({"tasks": tasks})[2].count(" -> ") == size
+    with pytest.raises(DocumentError) as caught:
+        parse_plan({"tasks": tasks}, "yaml", "plan")
+    ((_, _, text),) = caught.value.problems
+    assert text.count(" -> ") == size
+    shown = str(caught.value)
+    assert ": a cycle: t" in shown
+    assert (shown.count(" -> "), "… 9,980 more … -> t" in shown) == (21, True)
+    assert shown.endswith("; remove one of these needs")
+
+
+def test_what_a_misspelt_key_was_to_say_is_not_said_to_be_missing() -> None:
+    assert of_task({"runn": ["x"]})[0] == "tasks.it.runn"
+    assert of_task({"command": ["x"]})[0] == "tasks.it.command"
+    assert only({"taks": {"a": {"run": ["x"]}}})[0] == "taks"
+    places = [path for path, _, _ in refused({"tasks": {"a": {"nedds": []}}})]
+    assert set(places) == {"tasks.a", "tasks.a.nedds"}
+
+
+def test_a_task_without_keys_is_told_what_a_task_needs() -> None:
+    assert only("tasks:\n  n:\n") == (
+        "tasks.n",
+        2,
+        "found nothing (null); a mapping is wanted here; a task needs something to do, such as run: [echo, hello]",
+    )
 
 
 def test_fifty_problems_are_listed_and_the_rest_is_counted() -> None:

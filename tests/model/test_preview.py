@@ -376,8 +376,8 @@ tasks: 1 added, 1 removed, 1 changed
   ~ report  priority medium -> high, timeout none -> 30
   + check   Check the level
 links: 1 added, 1 removed
-  - probe -> report  success_only
-  + level -> check   success_only
+  - probe -> report  after success
+  + level -> check   after success
 holds probe, report
                       before  after
 tasks                      4      4
@@ -427,11 +427,45 @@ def test_the_text_of_what_cannot_be() -> None:
     view = of(chain(), AddDependency(link("d", "b")))
     assert view.to_text().splitlines()[:5] == [
         "nightly at revision 1: Add dependency: d -> b",
-        "it cannot be committed: 1 problem, against I2; what follows is the sound part",
+        "it cannot be committed: 1 problem; what follows is the sound part",
         "  operation 0: the plan would have a cycle: b -> c -> d -> b",
         "links: 1 added",
-        "  + d -> b  success_only",
+        "  + d -> b  after success",
     ]
+
+
+@pytest.mark.parametrize("lead", ["", "x" * 20, "x" * 200])
+def test_of_long_values_one_sees_where_they_differ(lead: str) -> None:
+    for before, after in ((f"{lead}one{lead}", f"{lead}two{lead}"), (lead, f"{lead}!"), (lead, "z" * 300)):
+        constellation = plan("a")
+        constellation.tasks["a"].description = before or "?"
+        view = preview(constellation, Transaction([UpdateTask("a", {"description": after})]))
+        (line,) = [line for line in view.to_text().splitlines() if line.startswith("  ~ a")]
+        shown, _, other = line.partition("description ")[2].partition(" -> ")
+        assert shown != other
+        assert max(len(shown), len(other)) <= 24
+
+
+def test_both_values_fit_whatever_the_task_and_the_field_are_called() -> None:
+    constellation = plan("a" * 90)
+    view = preview(constellation, Transaction([UpdateTask("a" * 90, {"expected_output_type": "y" * 90})]))
+    (line,) = [line for line in view.to_text().splitlines() if line.startswith("  ~ a")]
+    assert line.endswith(f"expected_output_type none -> {'y' * 23}…")
+
+
+def test_a_text_that_looks_like_nothing_is_told_from_it() -> None:
+    view = of(plan("a"), UpdateTask("a", {"expected_output_type": "none"}))
+    assert 'expected_output_type null -> "none"' in view.to_text()
+
+
+def test_a_cycle_that_only_a_refusal_leads_to_is_no_problem_of_its_own() -> None:
+    constellation = chain()
+    constellation.mark_task_completed("a", success=True)
+    constellation.tasks["b"].start_execution()
+    view = of(constellation, RemoveTask("b"), AddDependency(link("d", "c")), RemoveTask("nowhere"))
+    assert [problem.kind for problem in view.problems] == ["started", "unknown", "cycle"]
+    turned = of(constellation, RemoveDependency(("a", "b")), AddDependency(link("c", "b")))
+    assert [problem.kind for problem in turned.problems] == ["started", "started"]
 
 
 def crowd() -> Preview:

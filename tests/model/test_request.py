@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from galaxy_core.errors import InputError
-from galaxy_core.model.request import Action, Call, Command, Reference, Request, as_text, request_from_dict
+from galaxy_core.model.request import Action, Call, Command, Reference, Request, as_text
 from galaxy_core.model.result import ExecutionResult, TaskStatus
+from galaxy_core.model.spec_documents import request_from_dict
 
 RESULT = ExecutionResult(
     "facts",
@@ -61,6 +62,9 @@ def test_a_value_may_be_none() -> None:
         ("exit_code", ExecutionResult("a", "completed"), "that task has no exit_code"),
         ("json", ExecutionResult("a", "completed", stdout="text"), "its standard output is not JSON"),
         ("json", ExecutionResult("a", "completed", stdout="[" * 100_000), "its standard output is not JSON"),
+        ("json", ExecutionResult("a", "completed", stdout='{"a": NaN}'), "is not JSON: NaN is not a value in JSON"),
+        ("json.b", ExecutionResult("a", "completed", stdout="[-Infinity]"), "-Infinity is not a value in JSON"),
+        ("json.b", ExecutionResult("a", "completed", stdout='{"b": -1e400}'), "-1e400 is not a value in JSON"),
         ("json.nothing", RESULT, "'nothing' leads nowhere in its output"),
         ("json.[", RESULT, "cannot be evaluated"),
         ("json.length(`5`)", RESULT, "cannot be evaluated"),

@@ -172,6 +172,49 @@ def test_a_condition_is_not_asked_about_what_has_no_outcome(status: TaskStatus) 
     assert not link(CONDITIONAL, broken).outcome_satisfies(status, None, None)
 
 
+NEVER_RAN = [TaskStatus.CANCELLED, TaskStatus.SKIPPED, TaskStatus.UNKNOWN]
+
+
+@pytest.mark.parametrize("status", NEVER_RAN, ids=str)
+@pytest.mark.parametrize(
+    ("text", "met"),
+    [
+        ("status == '{}'", True),
+        ("status != 'completed'", True),
+        ("exit_code == `0` || status == '{}'", True),
+        ("status", True),
+        ("[status][0] == '{}'", True),
+        ("status == 'failed'", False),
+        ("exit_code != `0`", False),  # it does not look at the status, and null is not 0
+        ("json.status != 'good'", False),
+        ("contains(stdout, 'x') || status == '{}'", False),  # there is no output to look at, and that is no failure
+    ],
+)
+def test_an_expression_that_looks_at_the_status_judges_what_has_no_outcome(
+    text: str, met: bool, status: TaskStatus
+) -> None:
+    line = link(CONDITIONAL, Expression(text.replace("{}", status)))
+    assert line.outcome_satisfies(status, None, ExecutionResult("a", status)) is met
+
+
+@pytest.mark.parametrize(
+    ("evaluator", "said"),
+    [
+        (Expression("status == 'failed'"), "(condition not met: words)"),
+        (Expression("exit_code == `0`"), "(condition not met: words, which judges only what completed or failed)"),
+        (bool, "(condition not met: words, which judges only what completed or failed)"),
+        (None, "(condition not met: words)"),
+    ],
+)
+def test_a_refusal_says_when_its_condition_was_not_asked(evaluator: Any, said: str) -> None:
+    plan = TaskConstellation()
+    for task_id in "ab":
+        plan.add_task(TaskStar(task_id))
+    plan.add_dependency(TaskStarLine("a", "b", CONDITIONAL, "words", evaluator))
+    plan.tasks["a"].cancel()
+    assert str(plan.tasks["b"].error).endswith(f"prerequisite 'a' ended cancelled {said}")
+
+
 def test_an_evaluator_that_takes_two_arguments_gets_the_outcome_beside_the_payload() -> None:
     outcome = ExecutionResult("a", TaskStatus.FAILED, "text", exit_code=3)
     line = link(CONDITIONAL, lambda payload, found: (payload, found.exit_code) == ("text", 3))

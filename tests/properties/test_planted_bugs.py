@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.properties.sim import bugs_by_hand  # noqa: F401  it adds to BUGS
 from tests.properties.sim.bugs import BUGS
 from tests.properties.sim.simulation import simulate
 

@@ -60,6 +60,20 @@ def test_the_worlds_are_as_varied_as_they_are_meant_to_be() -> None:
     for kind in ("edit_committed", "edit_conflicted", "edit_refused", "edit_timed_out", "modification_timed_out"):
         assert told[kind] > 5, (kind, told)
     assert any(" edit_undone " in line for seed in range(SEEDS) for line in simulate(seed, "asyncio").story)
+    told_by = "\n".join(line for seed in range(SEEDS) for line in simulate(seed, "asyncio").story)
+    for what in (
+        *(
+            "Undo: Add task",
+            "Redo: ",
+            "Undo: Update task",
+            "in place: ['UpdateTask']",
+            "in place: ['RemoveDependency']",
+        ),
+        *("is started by hand", "is ended by hand: fail", "is ended by hand: complete", "is retried by hand"),
+        *("a condition edits", "a condition removes", "a condition turns", "a condition ends"),
+        *("edit_refused Undo: ", "edit_conflicted Merge of "),
+    ):
+        assert what in told_by, what
     for kind in ("task_skipped", "task_cancelled", "task_retrying", "device_disconnected"):
         assert told[kind], (kind, told)
 

@@ -13,6 +13,7 @@ from typing import Any
 from attrs import define, field, frozen
 from hypothesis import strategies as st
 
+from galaxy_core.errors import PlanError
 from galaxy_core.model.condition import Expression
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
@@ -174,7 +175,8 @@ def operations(draw: st.DrawFn, spec: Spec, focus: str) -> Operation:
             if said.get("metadata") == 3 or said.get("condition_evaluator") == "status":  # of which no link can be made
                 said = {}
             source, target = ends if draw(_sometimes) else sorted(ends)
-            return AddDependency(TaskStarLine(source, target, line_id=draw(_any_link_id), **said))
+            line = TaskStarLine(source, target, line_id=draw(_any_link_id), **said)
+            return AddDependency(line, unless_there=draw(_sometimes))
         case "unlink":
             return RemoveDependency(ends if draw(_sometimes) else link_id)
         case _:
@@ -184,9 +186,10 @@ def operations(draw: st.DrawFn, spec: Spec, focus: str) -> Operation:
 
 def made(task_id: str, said: Mapping[str, Any]) -> TaskStar:
     """A task, if Python lets one be made; a sound one when not."""
-    if said.get("effect") == "perhaps" or said.get("task_data") == 5:
-        said = {}
-    return TaskStar(task_id, **said)
+    try:
+        return TaskStar(task_id, **said)
+    except PlanError:
+        return TaskStar(task_id)
 
 
 @st.composite
@@ -329,6 +332,7 @@ class Oracle:
     removed: set[object] = field(factory=set)
     not_added: set[str] = field(factory=set)
     problems: set[Expected] = field(factory=set)
+    doubted: set[object] = field(factory=set)  # tasks and links of which an operation was refused
     place: int = 0
 
     @classmethod
@@ -368,10 +372,39 @@ class Oracle:
             if isinstance(operation, ReplacePlan):
                 self.replace(operation.plan, alone=len(listed) == 1)
             else:
+                known = len(self.problems)
                 self.apply(operation)
-        if not self.problems:
-            self.problems |= {(None, "cycle")} if self.is_cyclic() else set()
-            self.problems |= {(None, "input")} if any(self.lacking(before)) else set()
+                if len(self.problems) > known:
+                    self.doubt(operation)
+        self.problems |= {(None, "cycle")} if self.is_cyclic() else set()
+        self.problems |= {(None, "input")} if any(self.lacking(before)) else set()
+
+    def doubt(self, operation: Operation) -> None:
+        """An operation was refused: what it is about may look wrong for that reason alone."""
+        match operation:
+            case AddTask(task):
+                self.doubted.add(("new links", task.task_id))
+                self.doubted.add(("inputs", task.task_id))
+            case UpdateTask(task_id):
+                self.doubted.add(("inputs of", task_id))
+            case RemoveTask(task_id):
+                self.doubted |= {("new links", task_id), ("inputs", task_id)}
+                links = self.links.items()
+                self.doubted |= {
+                    ("link", key)
+                    for key, link in links
+                    if task_id in (link.source, link.target) and ("link", key) not in self.fresh
+                }
+            case AddDependency(line):
+                self.doubted.add(("input", line.from_task_id, line.to_task_id))
+            case RemoveDependency(str(name)):
+                self.doubted.add(("link", name))
+            case RemoveDependency(ends):
+                self.doubted |= {
+                    ("link", key) for key, link in self.links.items() if (link.source, link.target) == ends
+                }
+            case _:
+                pass
 
     def apply(self, operation: Operation) -> None:
         match operation:
@@ -383,8 +416,8 @@ class Oracle:
             case UpdateTask(task_id, changes):
                 if self.has(task_id) and self.may_change(task_id) and self.unmoved(task_id):
                     self.update_task(task_id, changes)
-            case AddDependency(line):
-                self.add_link(line)
+            case AddDependency(line, unless_there=once):
+                self.add_link(line, once)
             case RemoveDependency(name):
                 link_id = self.one(name)
                 if link_id is not None and self.may_change_link(link_id):
@@ -475,7 +508,7 @@ class Oracle:
             return True
         return self.may_change(self.links[link_id].target) and self.unmoved(("link", link_id))
 
-    def add_link(self, line: TaskStarLine) -> None:
+    def add_link(self, line: TaskStarLine, once: bool) -> None:
         link = LinkSpec(
             line.from_task_id,
             line.to_task_id,
@@ -487,9 +520,10 @@ class Oracle:
             },
         )
         key = "link", line.line_id
+        same = [one for one in self.links.values() if (one.source, one.target) == (link.source, link.target)]
         if not is_sound_link(link.said):
             self.wrong("invalid")
-        elif line.line_id in self.links:
+        elif line.line_id in self.links or (once and any(alike(one.said, link.said) for one in same)):
             self.wrong("duplicate")
         elif all([self.has(link.source), self.has(link.target)]) and self.may_change(link.target):
             ends = [end for end in (link.source, link.target) if end not in self.fresh]
@@ -537,11 +571,16 @@ class Oracle:
 
     # --------------------------------------------------------------------------------------------- the whole
     def is_cyclic(self) -> bool:
-        links = list(self.links.values())
+        links = [link for key, link in self.links.items() if not self.is_doubted(key, link)]
         left = set(self.tasks)
         while free := {task for task in left if not any(link.target == task and link.source in left for link in links)}:
             left -= free
         return bool(left)
+
+    def is_doubted(self, key: str, link: LinkSpec) -> bool:
+        is_new = ("link", key) in self.fresh
+        ends = {("new links", link.source), ("new links", link.target)}
+        return ("link", key) in self.doubted or bool(is_new and ends & self.doubted)
 
     def lacking(self, before: Oracle) -> Iterator[tuple[str, str]]:
         """Tasks, and what they take without waiting for it, if that is this edit's doing."""
@@ -551,7 +590,10 @@ class Oracle:
             missing = taken(said["request"]) - self.sources(task_id)
             if task_id not in self.fresh and said["request"] == before.tasks[task_id]["request"]:
                 missing &= before.sources(task_id)
-            yield from ((task_id, source) for source in missing)
+            for source in missing:
+                doubts = {("inputs", task_id), ("inputs of", task_id), ("inputs", source), ("input", source, task_id)}
+                if not doubts & self.doubted:
+                    yield task_id, source
 
     def sources(self, task_id: str) -> set[str]:
         return {link.source for link in self.links.values() if link.target == task_id}
@@ -569,6 +611,13 @@ def is_sound(task: TaskStar) -> bool:
         and not isinstance(task.retry_policy, dict)
         and (task.estimate_s is None or task.estimate_s >= 0)
     )
+
+
+def alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two links say the same."""
+    nothing: dict[str, Any] = {"dependency_type": DependencyType.UNCONDITIONAL, "condition_description": None}
+    nothing |= {"condition_evaluator": None, "metadata": {}}
+    return {**nothing, **one} == {**nothing, **other}
 
 
 def is_sound_link(said: Mapping[str, Any]) -> bool:

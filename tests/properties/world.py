@@ -52,10 +52,10 @@ def condition_of(line: TaskStarLine) -> str | None:
     return None if line.condition_evaluator is None else NAMES[id(line.condition_evaluator)]
 
 
-def make_link(link: LinkPlan) -> TaskStarLine:
+def make_link(link: LinkPlan, line_id: str | None = None) -> TaskStarLine:
     """The link of a plan."""
     evaluator = None if link.condition is None else EVALUATORS[link.condition]
-    return TaskStarLine(link.source, link.target, link.kind, condition_evaluator=evaluator)
+    return TaskStarLine(link.source, link.target, link.kind, condition_evaluator=evaluator, line_id=line_id)
 
 
 def make_task(task: TaskPlan) -> TaskStar:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
+from galaxy_core import Attempt, Command, Completed, Reference, TaskStar
 from galaxy_core.runtime.artifacts import plain_name
+
+from .fakes import link, plan, rig
 
 MARK = hashlib.sha256(b"a/b").hexdigest()[:16]
 
@@ -37,3 +41,30 @@ def test_a_folder_is_one_component_whatever_the_id(text: str) -> None:
     assert not set(name) & set("/\\\0\n:")
     assert name.isascii()
     assert len(name) <= 128
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("artifacts", ["kept", Path("kept"), "../here/kept"], ids=repr)
+async def test_a_folder_that_is_given_relative_is_found_from_everywhere(
+    artifacts: str | Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("here", "elsewhere"):
+        (tmp_path / name).mkdir()
+
+    def keeps(attempt: Attempt) -> Completed:
+        path = attempt.artifact_path("x")
+        path.write_text("content")
+        return Completed(files={"x": str(path)})
+
+    monkeypatch.chdir(tmp_path / "here")
+    async with rig(artifacts=str(artifacts)) as house:
+        house.transport.script("a", keeps)
+        constellation = plan("a")
+        constellation.add_task(TaskStar("b", request=Command(["cat", Reference("a", "file.x")])))
+        constellation.add_dependency(link("a>b"))
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        await house.run(constellation)
+    request = house.device().attempts[1].request
+    assert isinstance(request, Command)
+    path = Path(str((request.argv or ())[1]))
+    assert (path.is_absolute(), path.read_text()) == (True, "content")  # noqa: ASYNC240  nothing else runs any more

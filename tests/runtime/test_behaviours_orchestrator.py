@@ -494,6 +494,28 @@ class TestCancelling:  # row 9
                 assert await house.orchestrator.cancel_execution("nobody") is False
             assert constellation.state is ConstellationState.COMPLETED
 
+    async def test_a_task_of_a_run_that_there_is_not_is_not_cancelled_and_the_log_says_why(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with rig() as house:
+            house.transport.script("a", takes(1))
+            async with anyio.create_task_group() as group:
+                group.start_soon(house.run, plan("a", constellation_id="real"))
+                await until(lambda: house.device().running)
+                assert house.orchestrator.cancel_task("real", "a") is False  # the wrong way round
+                assert house.orchestrator.cancel_task("b", "real") is False
+        warnings = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+        assert warnings == ["cannot cancel task 'real': 'a' does not run; running: 'real'"]
+
+    async def test_every_way_of_being_cancelled_is_told_in_the_same_words(self) -> None:
+        async with rig("d1", "d2") as house:
+            house.transport.default = hang
+            constellation = plan("runs waits", "runs>waits")
+            constellation.add_task(TaskStar("queued", target_device_id="d1"))
+            result = await cancelled(house, constellation)
+        errors = {task_id: str(constellation.tasks[task_id].error) for task_id in result["results"]}
+        assert errors == {task_id: f"task {task_id!r}: the run was cancelled" for task_id in errors}
+
     async def test_cancelling_one_run_leaves_the_other_alone_and_the_orchestrator_usable(self) -> None:
         async with rig(slots=2) as house:
             house.transport.script("hangs", hang)

@@ -148,3 +148,52 @@ async def test_a_base_revision_from_the_future_is_refused() -> None:
                 await anyio.sleep(2)
                 await answer(house, None, "c")
     assert "revision 1000" in refusals(house)[0][1]
+
+
+async def test_an_answer_that_changes_nothing_makes_what_others_did_nobodys_own() -> None:
+    constellation = running_plan()
+    async with study() as house:
+        with house.synchronizer.editor("c1"):
+            async with house.running(constellation):
+                await anyio.sleep(2)
+                base = constellation.revision
+                constellation.add_task(new("x"))
+                seen = plan("a b c x", "a>c b>c", "c1")
+                seen.tasks["x"].description = constellation.tasks["x"].description
+                await answer(house, seen, "a", base_revision=constellation.revision)
+                await answer(house, running_plan(), "b", base_revision=base)
+                await anyio.sleep(2)
+                await answer(house, None, "c", "x")
+    assert [task_ids for task_ids, _ in refusals(house)] == [["b"]]
+    assert "x" in constellation.tasks
+
+
+async def test_what_lies_under_an_answer_of_its_own_is_somebody_elses_still() -> None:
+    constellation = running_plan()
+    async with study() as house:
+        with house.synchronizer.editor("c1"):
+            async with house.running(constellation):
+                await anyio.sleep(2)
+                base = constellation.revision
+                constellation.tasks["c"].description = "said by hand"
+                seen = running_plan()
+                seen.tasks["c"].description = "said by hand, and by the agent"
+                await answer(house, seen, "a", base_revision=constellation.revision)
+                await answer(house, running_plan(), "b", base_revision=base)
+                await anyio.sleep(2)
+                await answer(house, None, "c")
+    assert [task_ids for task_ids, _ in refusals(house)] == [["b"]]
+    assert constellation.tasks["c"].description == "said by hand, and by the agent"
+
+
+async def test_an_answer_may_be_about_the_plan_as_it_was_when_its_run_started() -> None:
+    constellation = running_plan()
+    async with study() as house:
+        with house.synchronizer.editor("c1"):
+            async with house.running(constellation):
+                base = constellation.revision
+                constellation.remove_task("c")
+                await anyio.sleep(2)
+                await answer(house, running_plan(), "a", "b", base_revision=base)
+    assert "task 'c' was edited by somebody else since revision" in refusals(house)[0][1]
+    assert set(constellation.tasks) == {"a", "b"}

@@ -34,8 +34,9 @@ from galaxy_core import (
     watch_run,
 )
 from galaxy_core.extension.interfaces import Attempt
+from galaxy_core.runtime.control import client
 from galaxy_core.runtime.control.connection import ControlLimits
-from galaxy_core.runtime.control.place import LONGEST, control_folder, find_socket, socket_name
+from galaxy_core.runtime.control.place import LONGEST, control_folder, find_socket, listen, socket_name
 
 from .fakes import Rig, plan, rig, until
 
@@ -752,3 +753,35 @@ async def test_another_user_is_refused_by_permissions_and_without_them_by_who_he
         assert (refused["ok"], refused["code"]) == (False, "another user")
         assert "you are user 65534" in refused["error"]
         assert (await run.ask("status"))["ok"]
+
+
+async def test_a_run_that_is_stopped_is_not_counted_among_those_that_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 0.05)
+    async with running(name="one_1") as run:
+        run.constellation.name = "nightly"
+        stopped, place = await listen(control_folder() / "stopped_2.sock")  # nobody ever takes what comes
+        with stopped:
+            with pytest.raises(
+                UnknownRunError, match="'stopped_2' does not answer: its process may be stopped, or busy"
+            ) as caught:
+                await ask_run("backup", {"do": "status"})
+            assert caught.value.silent == ("stopped_2",)
+            assert "those that can: 'one_1' (plan 'nightly')" in str(caught.value)
+            assert (await ask_run("nightly", {"do": "status"}))["run"] == "one_1"
+            place.leave()
+
+
+async def test_a_run_that_is_not_there_may_have_ended_and_one_whose_process_is_gone_has() -> None:
+    with pytest.raises(UnknownRunError, match="no run 'nightly' can be reached; it may have ended"):
+        await ask_run("nightly", {"do": "status"})
+    dead, _ = await listen(control_folder() / "dead_1.sock")
+    dead.close()
+    with pytest.raises(UnknownRunError, match="the run 'dead_1' has ended") as caught:
+        await ask_run("dead_1", {"do": "status"})
+    assert caught.value.is_gone
+
+
+def test_of_several_runs_it_is_said_how_much_of_an_id_is_enough() -> None:
+    ids = ["constellation_20261122_165440_e6979b6b", "constellation_20261122_165441_0b7d3c11"]
+    assert "its last 8 characters are enough, such as '0b7d3c11'" in str(UnknownRunError("nightly", ids, ids))
+    assert "enough" not in str(UnknownRunError("a", ["a1", "a2"], ["a1", "a2"]))

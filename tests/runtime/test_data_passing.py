@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pydantic
 import pytest
 
@@ -127,7 +128,64 @@ async def test_a_reference_that_leads_nowhere_fails_its_task_before_it_starts(
     assert isinstance(error, InputError)
     assert why in str(error)
     assert house.device().started == ["a"]
-    assert house.recorder.story_of("b")[-1] == "task_failed"
+    assert house.recorder.story_of("b") == ["task_failed"]
+    assert (result["results"]["b"].attempts, result["results"]["b"].execution_time) == (0, None)
+
+
+async def test_an_input_that_leads_nowhere_is_not_looked_for_again() -> None:
+    async with rig() as house:
+        house.transport.script("a", Completed(stdout="{}"))
+        command, retry = Command(["x", Reference("a", "json.x")]), RetryPolicy(backoff_s=100)
+        result = await house.run(taking(command, retry_count=3, retry=retry))
+        assert anyio.current_time() < 100
+        assert house.slots_are_free()
+    assert isinstance(result["results"]["b"].error, InputError)
+    assert house.recorder.story_of("b") == ["task_failed"]
+
+
+async def test_a_request_that_its_inputs_make_wrong_is_not_sent_again() -> None:
+    transport = FakeTransport("touch", actions={"tap": Tap})
+    async with rig(Device("t", "touch"), plugins=[transport]) as house:
+        transport.script("a", Completed({"x": "far left"}, stdout='{"x": "far left"}'))
+        constellation = taking(Action("tap", {"x": Reference("a", "json.x")}), retry_count=3)
+        result = await house.run(constellation)
+        assert house.slots_are_free()
+    assert isinstance(result["results"]["b"].error, RequestError)
+    assert house.recorder.story_of("b") == ["task_failed"]
+
+
+async def test_how_a_task_ended_that_never_ran_can_be_taken() -> None:
+    async with rig() as house:
+        house.transport.script("a", Completed(exit_code=1))
+        constellation = plan("a b", "a>b")
+        constellation.add_task(TaskStar("tell", request=Command(["echo", Reference("b", "status")])))
+        constellation.add_dependency(link("b-tell"))
+        result = await house.run(constellation)
+    assert (result["results"]["b"].status, result["results"]["tell"].status) == ("skipped", "completed")
+    request = house.device().attempts[-1].request
+    assert isinstance(request, Command)
+    assert request.argv == ("echo", "skipped")
+
+
+async def test_how_a_task_ended_that_was_cancelled_before_it_started_can_be_taken() -> None:
+    async with rig() as house:
+        constellation = taking(Command(["echo", Reference("a", "status")]), "a-b")
+        constellation.tasks["a"].cancel()
+        await house.run(constellation)
+    request = house.device().attempts[-1].request
+    assert isinstance(request, Command)
+    assert request.argv == ("echo", "cancelled")
+
+
+@pytest.mark.parametrize("value", ["stdout", "exit_code", "value", "json"])
+async def test_of_a_task_that_never_ran_nothing_else_can_be_taken(value: str) -> None:
+    async with rig() as house:
+        house.transport.script("a", Completed(exit_code=1))
+        constellation = plan("a b", "a>b")
+        constellation.add_task(TaskStar("tell", request=Command(["echo", Reference("b", value)])))
+        constellation.add_dependency(link("b-tell"))
+        result = await house.run(constellation)
+    assert "that task has no result: it ended skipped; take 'status'" in str(result["results"]["tell"].error)
 
 
 async def test_a_value_that_cannot_be_made_text_fails_its_task_alone() -> None:

@@ -177,3 +177,16 @@ class TestReviewed:
             with pytest.raises(CommandExecutionError, match="already exists"):
                 editor.add_task(TaskStar("new"))
         assert constellation.validate_dag() == (True, [])
+
+    async def test_an_undo_does_not_take_back_what_a_reviewer_edits_meanwhile(self) -> None:
+        editor, constellation = editor_and_plan()
+
+        def meddle(edit: Any) -> None:
+            if str(edit.transaction).startswith("Undo"):
+                constellation.tasks["c"].description = "said by the reviewer"
+
+        async with study(Reviewer(meddle)) as house, house.running(constellation):
+            editor.update_task("c", description="said by the editor")
+            with pytest.raises(CommandUndoError, match="edited by somebody else"):
+                editor.undo()
+        assert constellation.tasks["c"].description == "said by the reviewer"

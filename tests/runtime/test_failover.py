@@ -146,7 +146,7 @@ async def test_a_device_that_never_comes_back_is_a_clear_failure() -> None:
     error = result["results"]["b"].error
     assert result["results"]["b"].status == "failed"
     assert isinstance(error, NoFittingDeviceError)
-    assert "fits, but is failed" in str(error)
+    assert "is pinned to device 'd1', which cannot be reached" in str(error)
     assert "it is unplugged" in str(error)
     assert result["results"]["c"].status == "skipped"
 

@@ -289,3 +289,41 @@ async def test_what_is_no_session_is_told_of_at_once_and_the_other_devices_work(
         error = house.manager.get_device_status("bad")["error"]
         assert "transport 'bad'" in error
         assert told in error
+
+
+class Hasty:
+    """A session that does not wait."""
+
+    def execute(self, attempt: Attempt, /) -> Completed:
+        return Completed("done")
+
+    async def probe(self) -> Mapping[str, str]:
+        return {}
+
+
+class Lazy(Hasty):
+    """A session whose `execute` is no coroutine function, and still returns something to await."""
+
+    def execute(self, attempt: Attempt, /) -> Any:
+        async def later() -> Completed:
+            return Completed("done")
+
+        return later()
+
+
+async def test_an_execute_that_does_not_wait_is_told_to() -> None:
+    async with rig(Device("bad", "bad"), plugins=[Opening(lambda: yields(Hasty()))]) as house:
+        result = await house.run(plan("a"))
+        single = await house.manager.assign_task_to_device("b", "bad", "do b")
+    for error in (result["results"]["a"].error, single.error):
+        assert isinstance(error, PluginError)
+        assert str(error) == (
+            "transport 'bad': `execute` of its session returned Completed without being awaited; "
+            "make it `async def execute`"
+        )
+
+
+async def test_whatever_can_be_awaited_is() -> None:
+    async with rig(Device("d", "bad"), plugins=[Opening(lambda: yields(Lazy()))]) as house:
+        result = await house.run(plan("a"))
+    assert result["results"]["a"].result == "done"

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
+import threading
 from typing import Any
 
 import anyio
 import pytest
+import sniffio
 
 from galaxy_core import (
+    AssignmentError,
     Command,
     Completed,
     Device,
+    RunError,
     RunInfo,
     RunRefusedError,
     TaskConstellation,
     TaskStar,
+    arun_constellation,
     hookimpl,
     run_constellation,
 )
-from galaxy_core.runtime.plans import arun_constellation
+from galaxy_core.runtime.plans import _running_loop
 from galaxy_core.testing.fakes import FakeTransport, Recorder
 
 from .fakes import link, plan
@@ -91,8 +98,36 @@ def test_two_in_a_row_are_independent(backend: str) -> None:
 
 @pytest.mark.anyio
 async def test_inside_an_event_loop_it_says_so() -> None:
-    with pytest.raises(RuntimeError, match="Already running"):
-        run_constellation(plan("a"), [D1], plugins=[FakeTransport()])
+    runs = f"{sniffio.current_async_library()} runs in this thread already: write `await arun_constellation"
+    for backend in ("asyncio", "trio"):
+        with pytest.raises(RunError, match=re.escape(runs)):
+            run_constellation(plan("a"), [D1], plugins=[FakeTransport()], backend=backend)
+
+
+def test_inside_a_callback_of_asyncio_it_says_so_too() -> None:
+    seen: list[BaseException] = []
+
+    def callback() -> None:
+        try:
+            run_constellation(plan("a"), [D1], plugins=[FakeTransport()])
+        except BaseException as error:  # it is looked at below
+            seen.append(error)
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon(callback)
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert [type(error) for error in seen] == [RunError]
+
+
+@pytest.mark.anyio
+async def test_in_a_thread_beside_an_event_loop_it_runs() -> None:
+    loops: list[str | None] = []
+    thread = threading.Thread(target=lambda: loops.append(_running_loop()))
+    thread.start()
+    thread.join()
+    assert loops == [None]
 
 
 @pytest.mark.anyio
@@ -101,3 +136,14 @@ async def test_inside_an_event_loop_there_is_the_asynchronous_one() -> None:
     result: dict[str, Any] = await arun_constellation(plan("a"), [D1], plugins=[transport])
     assert result["status"] == "completed"
     assert anyio.current_time() < 1
+
+
+@pytest.mark.parametrize("devices", [["one"], "one", [{"device_id": "one"}]], ids=["id", "text", "document"])
+def test_what_is_no_device_is_refused_with_what_is_wanted(devices: Any) -> None:
+    with pytest.raises(AssignmentError, match="a Device is wanted, not "):
+        run_constellation(plan("a"), devices)
+
+
+def test_without_the_name_of_a_strategy_it_says_what_is_wanted() -> None:
+    with pytest.raises(AssignmentError, match="must be the name of a strategy, such as 'load_balance', not None"):
+        run_constellation(plan("a"), [D1], strategy=None)  # type: ignore[arg-type]

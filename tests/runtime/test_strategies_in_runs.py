@@ -113,6 +113,24 @@ class TestEarly:
         assert error.missing == {"d1": "lacks wings"}
         assert constellation.tasks["b"].status == "completed"
 
+    async def test_devices_for_tasks_that_do_not_exist_are_passed_over_with_one_warning(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        class Generous(First):
+            def assign(self, placement: Placement, /) -> Mapping[str, str]:
+                return {**super().assign(placement), "nobody": "d1"}
+
+        async with rig("d1", plugins=[Generous()]) as house:
+            for name in ("one", "two"):
+                result = await house.run(plan("a b", "a>b", constellation_id=name), "first")
+                assert result["status"] == "completed"
+        told = [text for text in caplog.messages if "'nobody'" in text]
+        (warning,) = told
+        assert warning == (
+            "strategy 'first' gave devices to 1 more than the tasks that it was asked about, such as 'nobody': "
+            "these are passed over"
+        )
+
     async def test_a_strategy_that_breaks_in_the_middle_fails_what_it_was_asked_for_alone(self) -> None:
         class Breaking(First):
             def assign(self, placement: Placement, /) -> Mapping[str, str]:
@@ -221,10 +239,13 @@ class TestLate:
         ("say", "why"),
         [
             (lambda ready, free: 1 / 0, "raised ZeroDivisionError"),
-            (lambda ready, free: None, "raised TypeError"),
             (lambda ready, free: [("a", "elsewhere")], "chose 'elsewhere' for 'a'"),
             (lambda ready, free: [("nobody", "d1")], "chose 'd1' for 'nobody'"),
-            (lambda ready, free: ["ab"], "chose 'b' for 'a'"),
+            (lambda ready, free: ["ab"], "chose 'ab'; wanted are pairs (task id, device id)"),
+            (lambda ready, free: "ab", "returned 'ab' from `choose`; wanted are pairs"),
+            (lambda ready, free: None, "returned None from `choose`; wanted are pairs"),
+            (lambda ready, free: [("a", 1)], "chose ('a', 1); wanted are pairs"),
+            (lambda ready, free: [("a",)], "chose ('a',); wanted are pairs"),
             (lambda ready, free: [], "chose none of"),
         ],
     )

@@ -9,14 +9,20 @@ import pytest
 
 from galaxy_core import (
     ConstellationDeviceManager,
+    ConstellationEvent,
+    ConstellationModificationSynchronizer,
     Device,
+    Event,
     EventBus,
     EventType,
     InvalidPlanError,
     Placement,
+    RunError,
     RunInfo,
     RunRefusedError,
+    TaskConstellation,
     TaskConstellationOrchestrator,
+    TaskEvent,
     UnknownStrategyError,
     UnknownTransportError,
     hookimpl,
@@ -138,3 +144,95 @@ async def test_two_orchestrators_over_one_device_manager_share_its_slots() -> No
         assert anyio.current_time() == pytest.approx(4)
         assert house.slots_are_free()
     assert house.device().most_running == 1
+
+
+class TestTwoRunsOfOneId:
+    """On one bus, each with a synchronizer that hears both."""
+
+    async def pair(
+        self, bus: EventBus
+    ) -> list[tuple[TaskConstellationOrchestrator, FakeTransport, ConstellationModificationSynchronizer]]:
+        houses = []
+        for _ in range(2):
+            one, transport = await orchestrator(bus=bus)
+            synchronizer = ConstellationModificationSynchronizer(one)
+            one.set_modification_synchronizer(synchronizer)
+            bus.subscribe(synchronizer)
+            houses.append((one, transport, synchronizer))
+        return houses
+
+    @pytest.mark.parametrize("later", [0, 5], ids=["together", "one after the other"])
+    async def test_do_not_wait_for_each_others_ends(self, later: float) -> None:
+        (one, fast, first), (other, slow, second) = await self.pair(EventBus())
+        fast.script("a", takes(1))
+        slow.script("a", takes(50))
+        mine = plan("a b", "a>b", constellation_id="same")
+        theirs = TaskConstellation.from_dict(mine.to_dict())
+        async with anyio.create_task_group() as group:
+            group.start_soon(one.orchestrate_constellation, mine, None, "round_robin")
+            await anyio.sleep(later)
+            group.start_soon(other.orchestrate_constellation, theirs, None, "round_robin")
+            await anyio.sleep(10)
+            assert not first.has_pending_modifications()
+            assert not second.has_pending_modifications()
+            assert (second.get_current_constellation() is theirs, first.get_current_constellation() is mine) == (
+                True,
+            ) * 2
+        assert anyio.current_time() == pytest.approx(50 + later)
+        assert second.get_statistics()["total_modifications"] == 0
+
+    async def test_are_edited_each_by_its_own_answers(self) -> None:
+        (one, fast, first), (other, slow, second) = await self.pair(bus := EventBus())
+        fast.default = slow.default = takes(1)
+        mine = plan("a b", "a>b", constellation_id="same")
+        theirs = TaskConstellation.from_dict(mine.to_dict())
+
+        async def answer(event: TaskEvent) -> None:
+            data = {"on_task_id": [event.task_id], "new_constellation": mine}
+            kind = EventType.CONSTELLATION_MODIFIED
+            await bus.publish_event(ConstellationEvent(kind, "agent", 0.0, data, "same", "executing"))
+
+        class Agent:
+            async def on_event(self, event: Event) -> None:
+                if isinstance(event, TaskEvent) and event.data["constellation"] is mine:
+                    await answer(event)
+
+        bus.subscribe(Agent(), {EventType.TASK_COMPLETED})
+        with first.editor("same"):
+            async with anyio.create_task_group() as group:
+                group.start_soon(one.orchestrate_constellation, mine, None, "round_robin")
+                group.start_soon(other.orchestrate_constellation, theirs, None, "round_robin")
+        assert anyio.current_time() == pytest.approx(2)
+        assert (first.get_statistics()["completed_modifications"], second.get_statistics()["total_modifications"]) == (
+            2,
+            0,
+        )
+
+    async def test_of_a_publisher_that_names_the_id_alone_each_synchronizer_hears(self) -> None:
+        (_, _, first), (_, _, second) = await self.pair(bus := EventBus())
+        data = {"constellation_id": "same"}
+        await bus.publish_event(TaskEvent(EventType.TASK_COMPLETED, "orchestrator_same", 0.0, data, "a", "completed"))
+        assert first.get_pending_task_ids() == second.get_pending_task_ids() == ["a"]
+
+    async def test_a_plan_that_nobody_runs_may_be_told_of_by_anybody(self) -> None:
+        (_, _, first), _ = await self.pair(bus := EventBus())
+        data = {"constellation_id": "same", "constellation": plan("a", constellation_id="same")}
+        await bus.publish_event(TaskEvent(EventType.TASK_COMPLETED, "test", 0.0, data, "a", "completed"))
+        assert first.get_pending_task_ids() == ["a"]
+
+
+async def test_a_plan_that_runs_already_can_be_run_as_a_copy() -> None:
+    one, transport = await orchestrator()
+    other, _ = await orchestrator()
+    transport.default = takes(5)
+    running = plan("a b", "a>b")
+    async with anyio.create_task_group() as group:
+        group.start_soon(one.orchestrate_constellation, running, None, "round_robin")
+        await anyio.sleep(6)
+        for again in (one, other):
+            with pytest.raises(RunError, match=r"an id of its own: constellation\.copy\(\)"):
+                await again.orchestrate_constellation(running, None, "round_robin")
+        copy = running.copy()
+        result = await other.orchestrate_constellation(copy, None, "round_robin")
+    assert copy.constellation_id != running.constellation_id
+    assert (result["status"], list(result["results"])) == ("completed", ["a", "b"])

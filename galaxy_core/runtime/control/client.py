@@ -66,7 +66,8 @@ async def watch_run(run: str, *, output: bool = False) -> AsyncGenerator[dict[st
 async def reachable_runs() -> list[dict[str, Any]]:
     """How each run stands that this user can reach, as answers to `status`, by id.
 
-    Of one that does not answer it is `{"ok": False, "run": …, "error": …}`. What dead processes have left is removed.
+    Of one that does not answer it is `{"ok": False, "run": …, "error": …}`, with `"is_silent": True` when that may be
+    because its process is stopped, or busy. What dead processes have left is removed.
 
     Raises:
         ControlError: there can be none, because the folder is not safe, or the system has no such sockets.
@@ -75,7 +76,8 @@ async def reachable_runs() -> list[dict[str, Any]]:
 
     async def ask(path: Path) -> None:
         name = path.name.removesuffix(SUFFIX)
-        answer: dict[str, Any] = {"ok": False, "error": f"it has not answered within {PATIENCE_S:g} s"}
+        why = f"it has not answered within {PATIENCE_S:g} s: its process may be stopped, or busy"
+        answer: dict[str, Any] = {"ok": False, "error": why, "is_silent": True}
         try:
             with anyio.move_on_after(PATIENCE_S):
                 async with _connected(path, name) as lines:
@@ -99,13 +101,15 @@ async def _place_of(run: str) -> Path:
     paths = {path.name.removesuffix(SUFFIX): path for path in sockets()}
     if (exact := socket_name(run).removesuffix(SUFFIX)) in paths:
         return paths[exact]
-    plans = {}
+    plans, silent = {}, []
     for answer in await reachable_runs():
         name = socket_name(answer["run"]).removesuffix(SUFFIX)
         plans[name] = str(answer.get("name", ""))
+        if answer.get("is_silent"):
+            silent.append(name)
     named = {name for name, plan in plans.items() if run and plan == run}
     if not named:
-        return find_socket(run, plans=plans)
+        return find_socket(run, plans=plans, silent=silent)
     # What is the name of one plan and a part of another run's id is not guessed at: it may be for an edit.
     meant = sorted(named | {name for name in plans if run in name})
     if len(meant) > 1:
@@ -130,9 +134,9 @@ async def _connected(path: Path, run: str) -> AsyncIterator[LineSocket]:
             await anyio.to_thread.run_sync(connection.connect, os.fspath(path), abandon_on_cancel=True)
         except ConnectionRefusedError:
             await anyio.to_thread.run_sync(clear_away, path)
-            raise UnknownRunError(run) from None
+            raise UnknownRunError(run, is_gone=True) from None
         except FileNotFoundError:  # it has ended just now
-            raise UnknownRunError(run) from None
+            raise UnknownRunError(run, is_gone=True) from None
         except OSError as error:
             raise ControlError(f"the run {run!r} cannot be reached: {error.strerror or error}") from error
         uid = peer_uid(connection)

@@ -16,7 +16,7 @@ import stat
 import struct
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -208,10 +208,12 @@ def sockets(folder: Path | None = None) -> list[Path]:
     return sorted(found)
 
 
-def find_socket(run: str, folder: Path | None = None, plans: Mapping[str, str] | None = None) -> Path:
+def find_socket(
+    run: str, folder: Path | None = None, plans: Mapping[str, str] | None = None, silent: Sequence[str] = ()
+) -> Path:
     """The socket of a run, by the constellation's id or any part of it that no other has; a beginning goes first.
 
-    `plans` are the names of the plans, by id, for messages.
+    `plans` are the names of the plans, by id, and `silent` the ids of those that do not answer, for messages.
 
     Raises:
         UnknownRunError: there is none, or there are several.
@@ -229,4 +231,4 @@ def find_socket(run: str, folder: Path | None = None, plans: Mapping[str, str] |
             return names[meant[0]]
         if meant:
             raise UnknownRunError(run, names, meant, plans or {})
-    raise UnknownRunError(run, names, (), plans or {})
+    raise UnknownRunError(run, names, (), plans or {}, silent=silent)

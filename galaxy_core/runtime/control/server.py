@@ -217,11 +217,9 @@ class _Control:
         return {device_id: lane.device.max_concurrency for device_id, lane in found.items()} or None
 
     async def _preview(self, request: Mapping[str, Any], _: Connection) -> dict[str, Any]:
-        from galaxy_core.model.preview import preview  # who never edits does not pay for it
-
         transaction = await self._transaction(request)
         self.constellation.track_edits()  # so that the revision which it names can be the base of an edit
-        found = preview(self.constellation, transaction, loads=self._loads())
+        found = self.synchronizer.desk.preview(self.constellation, transaction, self._loads())
         answer = {"preview": found.to_dict(), "text": found.to_text()}
         if request.get("mermaid"):
             answer["mermaid"] = found.to_mermaid()

@@ -6,7 +6,7 @@ from typing import Any
 
 from attrs import evolve
 
-from galaxy_core.model.condition import Expression
+from galaxy_core.model.condition import is_function
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.differences import operations_towards, said
 from galaxy_core.model.edits import TASK_FIELDS, Operation, UpdateTask
@@ -87,8 +87,6 @@ def unwritten(plan: TaskConstellation) -> list[str]:
     """What of a plan no document can hold, in words."""
     calls = [f"the call of task {task.task_id!r}" for task in plan._tasks.values() if isinstance(task._request, Call)]
     conditions = [
-        f"the condition of {line._from} -> {line._to}"
-        for line in plan._lines
-        if line._evaluator is not None and not isinstance(line._evaluator, Expression)
+        f"the condition of {line._from} -> {line._to}" for line in plan._lines if is_function(line._evaluator)
     ]
     return calls + conditions

@@ -19,7 +19,8 @@ from galaxy_core.model.condition import Expression
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.device import DeviceType
 from galaxy_core.model.policy import Effect, RetryPolicy, TaskConfiguration, TaskPriority
-from galaxy_core.model.request import Action, Call, Command, Reference, Request, request_from_dict
+from galaxy_core.model.request import Action, Call, Command, Reference, Request
+from galaxy_core.model.spec_documents import request_from_dict
 from galaxy_core.model.task import TaskStar
 from galaxy_core.model.validity import line_problems, task_problems
 

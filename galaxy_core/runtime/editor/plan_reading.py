@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import Factory, define, field
 
 from galaxy_core.errors import DocumentError, EditError
-from galaxy_core.model.condition import Expression
+from galaxy_core.model.condition import LostCondition, is_function
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.plan_links import REQUESTS, references
@@ -105,13 +105,16 @@ def read_line(given: Any) -> TaskStarLine:
     if not isinstance(given, Mapping):
         raise unread([f"a dependency is a TaskStarLine or a mapping, not {given!r:.80}"])
     ends = ("from_task_id", "to_task_id")
-    own = {key: value for key, value in given.items() if key not in _LINE_STATE and key not in (*ends, "line_id")}
+    known = (*ends, "line_id", "condition_lost")
+    own = {key: value for key, value in given.items() if key not in _LINE_STATE and key not in known}
     if missing := [key for key in ends if key not in given]:
         raise unread([f"a dependency needs {' and '.join(missing)}"])
     check_ids(*(given[key] for key in ends))
     if given.get("line_id") is not None:
         check_ids(given["line_id"])
-    fields = line_fields(own, (*ends, "line_id"))
+    fields = line_fields(own, known)
+    if given.get("condition_lost") is True and fields.get("condition_evaluator") is None:
+        fields["condition_evaluator"] = LostCondition(fields.get("condition_description"))
     return TaskStarLine(given["from_task_id"], given["to_task_id"], line_id=given.get("line_id"), **fields)
 
 
@@ -334,8 +337,9 @@ def _recognise(lines: Iterable[TaskStarLine], live: TaskConstellation) -> None:
             if len(between) == 1:
                 line._line_id = between[0].line_id
         here = live.get_dependency(line._line_id) if line._line_id is not None else None
-        if here is None or (here._from, here._to) != (line._from, line._to) or line._evaluator is not None:
+        says = line._evaluator is not None and not isinstance(line._evaluator, LostCondition)
+        if here is None or (here._from, here._to) != (line._from, line._to) or says:
             continue
         conditional = line._dependency_type is here._dependency_type is DependencyType.CONDITIONAL
-        if conditional and here._evaluator is not None and not isinstance(here._evaluator, Expression):
+        if conditional and is_function(here._evaluator):
             line._evaluator = here._evaluator

@@ -32,6 +32,7 @@ from galaxy_core import (
 )
 from galaxy_core.errors import DocumentError, NoFittingDeviceError, PluginConflictError, nearest
 from galaxy_core.extension.models import argument_problems, settings_problems, with_paths
+from galaxy_core.extension.sections import extension_problems
 from galaxy_core_cli.files import only_this_machine
 
 #: Problems that are told of one file, and those that are looked for; what is found beyond the first is counted.
@@ -51,8 +52,7 @@ class Problem:
     line: int | None = None
 
     def __str__(self) -> str:
-        where = f"{self.source}:{self.line}" if self.line is not None else self.source
-        return f"{where}: {self.path + ': ' if self.path else ''}{self.text}"
+        return str(DocumentError(self.source, [(self.path, self.line, self.text)]))
 
 
 def of_document(error: DocumentError) -> list[Problem]:
@@ -88,7 +88,7 @@ class Case:
             PluginError: a strategy broke.
         """
         of_devices = list(self._of_devices())
-        of_plan = list(islice(chain(self._of_strategy(), self._of_places()), ENOUGH + 1))
+        of_plan = list(islice(chain(self._of_strategy(), self._of_extensions(), self._of_places()), ENOUGH + 1))
         if not of_devices and not of_plan:
             self._assign()
             of_plan += islice(self._of_requests(), ENOUGH + 1)
@@ -127,6 +127,9 @@ class Case:
         except (UnknownStrategyError, PluginConflictError) as error:
             yield ("strategy",) if self.plan.strategy == self.strategy else (), str(error)
 
+    def _of_extensions(self) -> Iterator[tuple[Place, str]]:
+        yield from extension_problems(self.registry, self.constellation)
+
     def _of_places(self) -> Iterator[tuple[Place, str]]:
         # With the type that its transport gives it, where that is known.
         known = {device.device_id: device for device in self.devices}
@@ -148,7 +151,7 @@ class Case:
                 key = "requires" if task.requires else "device_type" if kind else "device"
                 yield (
                     ("tasks", task.task_id, key),
-                    str(NoFittingDeviceError([task.task_id], error.needs, error.missing)),
+                    str(NoFittingDeviceError([task.task_id], error.needs, error.missing, pinned=pin)),
                 )
 
     def _assign(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from attrs import frozen
 
-from galaxy_core import transaction_from_json
+from galaxy_core import document_lines, transaction_from_json
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.reaching import RefusedError, print_json, request
@@ -30,8 +30,8 @@ class Look:
     mermaid: bool = False
 
 
-def read(path: str) -> str:
-    """The text of a transaction that can be one.
+def read(path: str) -> tuple[str, str]:
+    """The text of a transaction that can be one, and what its file is called in messages.
 
     Raises:
         DocumentError: it is none, with the places in the file.
@@ -43,25 +43,25 @@ def read(path: str) -> str:
         with Path(path).open(encoding="utf-8-sig") as file:
             text, name = file.read(MOST + 1), path
     if len(text) > MOST:
-        raise click.UsageError(f"{name} is no transaction: it has more than {MOST:,} characters.")
+        raise say.WrongValueError(f"{name} is no transaction: it has more than {MOST:,} characters.")
     transaction_from_json(text, name)
-    return text
+    return text, name
 
 
-def show(run: str, text: str, look: Look) -> int:
-    """Show what a transaction would do."""
+def show(run: str, text: str, name: str, look: Look) -> int:
+    """Show what a transaction would do; `name` is what its file is called."""
     try:
-        return Exit.OK if _shown(run, text, look)["is_sound"] else Exit.NOT_ALL
+        return Exit.OK if _shown(run, text, name, look)["is_sound"] else Exit.NOT_ALL
     except RefusedError as refused:
-        return _tell(refused, look.as_json)
+        return _tell(refused, look.as_json, name)
 
 
-def propose(run: str, text: str, look: Look, *, may_ask: bool) -> int:
+def propose(run: str, text: str, name: str, look: Look, *, may_ask: bool) -> int:
     """Show what a transaction would do, and do it if somebody says so. That nobody can be asked is a mistake."""
     try:
-        preview = _shown(run, text, look)
+        preview = _shown(run, text, name, look)
     except RefusedError as refused:
-        return _tell(refused, look.as_json)
+        return _tell(refused, look.as_json, name)
     if not preview["is_sound"]:
         return Exit.NOT_ALL
     if not (may_ask and is_terminal(sys.stdin) and is_terminal(sys.stderr)):
@@ -78,17 +78,19 @@ def propose(run: str, text: str, look: Look, *, may_ask: bool) -> int:
     if not is_wanted:
         say.note("nothing was changed")
         return Exit.OK
-    return apply(run, text, False, preview["revision"])
+    return apply(run, text, name, False, preview["revision"])
 
 
-def _shown(run: str, text: str, look: Look) -> Mapping[str, Any]:
-    """The preview, which was shown."""
+def _shown(run: str, text: str, name: str, look: Look) -> Mapping[str, Any]:
+    """The preview, which was shown; with all that is wrong, where there is something."""
     answer = request(run, {"do": "preview", "transaction": text, "mermaid": look.mermaid})
     preview: Mapping[str, Any] = answer["preview"]
     if look.as_json:
         print_json({**preview, **({"mermaid": answer["mermaid"]} if look.mermaid else {})})
     else:
         click.echo(safe(answer["mermaid" if look.mermaid else "text"]))
+        if preview["problems"]:
+            say.error("\n".join(["the edit would be refused:", *_reasons(preview["problems"], name)]))
     return preview
 
 
@@ -96,24 +98,24 @@ def _changes(preview: Mapping[str, Any]) -> bool:
     return any(preview[of][how] for of in ("tasks", "links") for how in ("added", "removed", "changed"))
 
 
-def apply(run: str, text: str, as_json: bool, revision: int | None = None) -> int:
+def apply(run: str, text: str, name: str, as_json: bool, revision: int | None = None) -> int:
     """Commit a transaction; if it has no base of its own, as of `revision`, which somebody has seen."""
     document: dict[str, Any] = {"do": "edit", "transaction": text, "author": _author()}
     if revision is not None:
         document["revision"] = revision
-    return _committed(run, document, as_json)
+    return _committed(run, document, as_json, name)
 
 
 def undo(run: str, edit_id: str, as_json: bool) -> int:
     """Take an edit back."""
-    return _committed(run, {"do": "undo", "edit": edit_id}, as_json)
+    return _committed(run, {"do": "undo", "edit": edit_id}, as_json, None)
 
 
-def _committed(run: str, document: Mapping[str, Any], as_json: bool) -> int:
+def _committed(run: str, document: Mapping[str, Any], as_json: bool, name: str | None) -> int:
     try:
         answer = request(run, document)
     except RefusedError as refused:
-        return _tell(refused, as_json)
+        return _tell(refused, as_json, name)
     if as_json:
         print_json(answer)
     elif not answer.get("changed", True):
@@ -126,24 +128,36 @@ def _committed(run: str, document: Mapping[str, Any], as_json: bool) -> int:
     return Exit.OK
 
 
-def _tell(refused: RefusedError, as_json: bool) -> int:
+def _tell(refused: RefusedError, as_json: bool, name: str | None) -> int:
     """Every reason, one a line."""
     answer = refused.answer
     if as_json:
         print_json(answer)
-    reasons = []
-    for problem in answer.get("problems") or []:
-        place = problem.get("operation")
-        where = problem.get("path") if place is None else f"operation {place}"
-        reasons.append(f"{where}: {problem.get('reason')}" if where else str(problem.get("reason")))
+    reasons = list(_reasons(answer.get("problems") or [], name))
     beginning = str(refused)
     if reasons and answer.get("code") in {"refused", "conflict"}:
         moved = ", because it does not fit any more" if answer["code"] == "conflict" else ""
         beginning = f"the edit was refused{moved}; nothing was changed:"
-        say.error("\n".join([beginning, *map(safe_line, reasons)]))
+        say.error("\n".join([beginning, *reasons]))
     else:
         say.error(beginning)
     return refused.code
+
+
+def _reasons(problems: Sequence[Mapping[str, Any]], name: str | None) -> Iterator[str]:
+    """Each as `file:line: operations[0]: why`, as far as that is known; of an undo there is no file."""
+    found = [problem.get("operation") for problem in problems]
+    places = [("operations", place) for place in found if isinstance(place, int)]
+    lines = document_lines(name, places) if name is not None and places else {}
+    for problem, place in zip(problems, found, strict=True):
+        reason = safe_line(problem.get("reason"))
+        if isinstance(place, int) and name is not None:
+            line = lines.get(("operations", place))
+            where = safe_line(name if line is None else f"{name}:{line}")
+            yield f"{where}: operations[{place}]: {reason}"
+        else:
+            path = problem.get("path")
+            yield f"{safe_line(path)}: {reason}" if path else reason
 
 
 def _author() -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from galaxy_core_cli import say
+
 if TYPE_CHECKING:
     from galaxy_core import Device, Plan, PluginRegistry
 
@@ -27,7 +29,7 @@ def read_plan(path: str) -> Plan:
     from galaxy_core import load_plan, parse_plan
 
     if not path:
-        raise click.UsageError("PLAN is an empty text: name a file, or - for standard input")
+        raise say.WrongValueError("PLAN is an empty text: name a file, or - for standard input")
     if path != "-":
         return load_plan(path)
     text = sys.stdin.read()

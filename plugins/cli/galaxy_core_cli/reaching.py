@@ -153,7 +153,8 @@ def follow_any(output: bool, as_json: bool) -> int:
         return follow(str(found[0]["run"]), output, as_json)
     if found and not as_json:
         list_runs(as_json=False)
-    say.error("several runs can be reached: name one, galaxy watch RUN" if found else "no run can be reached")
+    several = "several runs can be reached: name one, galaxy watch RUN; the last characters of its id are enough"
+    say.error(several if found else "no run can be reached")
     return Exit.REFUSED
 
 

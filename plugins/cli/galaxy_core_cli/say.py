@@ -13,6 +13,13 @@ from galaxy_core_cli.options import State
 from galaxy_core_cli.text import safe, safe_line
 
 
+class WrongValueError(click.ClickException):
+    """A file or a value that was named cannot be used: told as all errors are, without how the command is used."""
+
+    def show(self, file: object = None) -> None:
+        error(self.format_message())
+
+
 def _echo(text: str) -> None:
     with suppress(OSError):  # the terminal is gone, and nobody is left to be told
         click.echo(text, err=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
@@ -9,10 +10,10 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-import click
 from attrs import frozen
 
 from galaxy_core import PluginRegistry
+from galaxy_core_cli import say
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 SUFFIX = ".template"
@@ -30,16 +31,20 @@ def make(kind: str, name: str, folder: str | None = None) -> Made:
     """Write a skeleton; `kind` is "strategy" or "transport".
 
     Raises:
-        click.UsageError: the name cannot be, or the folder is there and not empty.
+        WrongValueError: the name cannot be, or the folder is there and not empty.
     """
     if not NAME.fullmatch(name):
-        raise click.UsageError(
+        raise say.WrongValueError(
             f"{name!r} cannot be the name of a {kind}: small letters, digits and '_', beginning with a letter, at most 40"
+        )
+    if keyword.iskeyword(name):
+        raise say.WrongValueError(
+            f"{name!r} cannot be the name of a {kind}: it is a word of Python's own; choose another"
         )
     distribution = f"galaxy-core-{name.replace('_', '-')}"
     target = Path(folder or distribution)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise click.UsageError(f"{target} is there already, and not empty: name another with --dir, or remove it")
+        raise say.WrongValueError(f"{target} is there already, and not empty: name another with --dir, or remove it")
     _check_free(kind, name, distribution)
     major, minor = version("galaxy-core").split(".")[:2]
     words = {
@@ -70,13 +75,13 @@ def _files(folder: Traversable, path: str) -> Iterator[tuple[str, str]]:
 
 
 def _check_free(kind: str, name: str, distribution: str) -> None:
-    """Raises a UsageError when it could not be installed beside what is there."""
+    """Raises a WrongValueError when it could not be installed beside what is there."""
     registry = PluginRegistry()
     known = registry.strategies if kind == "strategy" else registry.transports
     if name in known:
-        raise click.UsageError(f"there is a {kind} {name!r} already: choose another name")
+        raise say.WrongValueError(f"there is a {kind} {name!r} already: choose another name")
     try:
         version(distribution)
     except PackageNotFoundError:
         return
-    raise click.UsageError(f"a distribution {distribution} is installed already: choose another name")
+    raise say.WrongValueError(f"a distribution {distribution} is installed already: choose another name")

@@ -18,6 +18,27 @@ from .asking import TIMEOUT_S, Done, Galaxy, Install, Write, in_a_process
 from .reached import PLAN, Run, Start
 
 
+@pytest.fixture(autouse=True, scope="session")
+def usual_signals() -> Iterator[None]:
+    """Have children begin with the usual signals, even where these tests are a job in the background.
+
+    What is ignored is inherited; what is handled, if only by doing nothing, begins anew in a child.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    ignored = [
+        number
+        for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+        if signal.getsignal(number) is signal.SIG_IGN
+    ]
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
+
+
 @pytest.fixture(autouse=True)
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Where control sockets are; pytest's own folders have paths that are too long for them."""

@@ -66,15 +66,39 @@ def test_a_refused_edit_is_exit_code_1_with_the_reasons_of_each_operation(
     assert (done.code, done.out) == (1, "")
     lines = done.err.splitlines()
     assert lines[:2] == ["error:", "the edit was refused; nothing was changed:"]
-    assert lines[2].startswith("operation 0: ")
-    assert lines[3].startswith("operation 1: ")
+    assert lines[2].startswith("edit.json:1: operations[0]: ")
+    assert lines[3].startswith("edit.json:1: operations[1]: ")
     preview = process("edit", run.name, file, "--preview")
     assert preview.code == 1
     assert "first" in preview.out
+    assert preview.err.splitlines()[:3] == ["error:", "the edit would be refused:", lines[2]]
     answer = json.loads(process("edit", run.name, file, "--apply", "--json").out)
     assert (answer["ok"], len(answer["problems"])) == (False, 2)
     run.go()
     assert run.to_the_end()[0] == 0
+
+
+def test_the_reasons_of_a_refused_edit_are_told_at_the_lines_of_the_file(
+    start: Start, process: Galaxy, write: Write
+) -> None:
+    run = start()
+    text = """
+        {"operations": [
+          {"add_task": {"id": "c1", "run": ["echo"], "needs": ["c2"]}},
+          {"add_task": {"id": "c2", "run": ["echo"], "needs": ["c1"]}},
+          {"update_task": {"id": "lasst", "priority": "high"}},
+          {"add_task": {"id": "q", "run": ["echo"], "device": "moon"}}
+        ]}
+        """
+    write("edit.json", text)
+    done = process("edit", run.name, "edit.json", "--apply")
+    places = sorted(line.partition("]: ")[0] for line in done.err.splitlines()[2:])
+    assert places == ["edit.json:3: operations[1", "edit.json:4: operations[2", "edit.json:5: operations[3"]
+    assert "moon" in done.err
+    piped = process("edit", run.name, "-", "--apply", stdin=text)
+    assert "<standard input>: operations[1]: the plan would have a cycle: " in piped.err
+    answer = json.loads(process("edit", run.name, "edit.json", "--apply", "--json").out)
+    assert {problem["operation"] for problem in answer["problems"]} == {1, 2, 3}
 
 
 def test_an_edit_can_be_taken_back(start: Start, process: Galaxy, transaction: Put) -> None:
@@ -236,6 +260,8 @@ def test_without_a_name_the_only_run_is_watched_and_of_several_the_list_is_shown
     by_plan = process("why", "nightly", "last")
     assert by_plan.code == 2
     assert f"'{run.name}' (plan 'nightly')" in by_plan.err
+    assert "its last 8 characters are enough" in by_plan.err
+    assert "the last characters of its id are enough" in several.err
 
 
 def test_a_run_is_reached_by_the_name_of_its_plan(start: Start, process: Galaxy) -> None:

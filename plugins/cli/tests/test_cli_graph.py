@@ -63,9 +63,7 @@ def test_dot_quotes_what_has_to_be_quoted(galaxy: Galaxy, write: Write) -> None:
     assert '"one" -> "end";' in out
     assert '"one" -> "ended" [style=dashed, label=completion];' in out
     assert '"one" -> "always" [style=dotted, label=always];' in out
-    assert re.search(
-        r'"one" -> "maybe" \[style=dashed, color=.*, label="if exit_code == `0` && stdout == \'<\'"\];', out
-    )
+    assert re.search(r'"one" -> "maybe" \[style=bold, color=.*, label="if exit_code == `0` && stdout == \'<\'"\];', out)
     assert r'label="always (Come what \"may\" & go)\necho"' in out
     assert r"a \"quoted\" \\\\ <b>&amp;" in out
 

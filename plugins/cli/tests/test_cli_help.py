@@ -12,9 +12,9 @@ import click
 import pytest
 
 from galaxy_core_cli.exits import Exit
-from galaxy_core_cli.main import galaxy as root
+from galaxy_core_cli.root import galaxy as root
 
-from .asking import Galaxy
+from .asking import Galaxy, Write
 
 REFERENCE = Path(__file__).resolve().parents[3] / "docs" / "reference" / "cli.md"
 HEAVY = ["galaxy_core", "rich", "anyio", "pydantic", "pluggy", "attrs"]
@@ -59,13 +59,42 @@ def test_the_version_names_the_command_the_kernel_and_python(galaxy: Galaxy) -> 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("rnu",), ("run",), ("run", "--no-such-option", "x"), ("run", "a", "b"), ("graph", "x", "--format", "png")],
+    [("rnu",), ("run",), ("run", "--no-such-option", "x"), ("run", "a", "b"), ("edit", "it")],
 )
 def test_a_wrong_use_is_exit_code_2_and_says_how_it_is_meant(arguments: tuple[str, ...], galaxy: Galaxy) -> None:
     done = galaxy(*arguments)
     assert (done.code, done.out) == (Exit.REFUSED, "")
     assert "Usage: galaxy" in done.err
-    assert "Error: " in done.err
+    assert "\nerror: " in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("graph", "x", "--format", "png"),
+        ("graph", "x", "-o", "x.png"),
+        ("run", "x", "--timeout", "nan"),
+        ("run", "plan.yaml", "--artifacts", ""),
+        ("run", "nothing.yaml"),
+        ("run", ""),
+        ("new-plugin", "strategy", "9"),
+        ("plugins", "explain", "nothing"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_file_or_value_is_told_of_in_one_style(
+    arguments: tuple[str, ...], galaxy: Galaxy, write: Write
+) -> None:
+    write("plan.yaml", "tasks: {}")
+    done = galaxy(*arguments)
+    assert (done.code, done.out) == (Exit.REFUSED, "")
+    assert re.fullmatch(r"error: .+\n", done.err)
+
+
+def test_no_summary_of_a_command_is_cut(galaxy: Galaxy) -> None:
+    commands = galaxy("--help").out.partition("Commands:")[2]
+    assert "  run  " in commands
+    assert "..." not in commands
 
 
 def _section(path: tuple[str, ...]) -> str:
@@ -92,3 +121,10 @@ def test_the_reference_has_no_command_that_is_gone() -> None:
 def test_the_reference_has_each_exit_code() -> None:
     text = REFERENCE.read_text(encoding="utf-8")
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)} == {int(code) for code in Exit}
+
+
+def test_the_package_can_be_run_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "galaxy_core_cli", "schema", "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Usage: galaxy schema ")

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -119,6 +120,26 @@ def test_ctrl_c_ends_an_import_at_once_even_one_that_catches_everything(
     assert (exit_code, out) == (Exit.CANCELLED, "")
     assert err.count("--block stuck") == 1
     assert "was being loaded" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGINT to send")
+@pytest.mark.parametrize("module", ["click", "galaxy_core", "galaxy_core_cli.root"])
+def test_ctrl_c_while_galaxy_itself_is_imported_ends_it_quietly(
+    module: str, begin: Begin, write: Write, folder: Path
+) -> None:
+    write("plan.yaml", PLAN)
+    interrupted_there = (
+        "import os, signal, sys\n"
+        "class There:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, There())\n"
+        "from galaxy_core_cli.main import main\n"
+        "sys.exit(main())\n"
+    )
+    process = begin(sys.executable, "-c", interrupted_there, "run", "plan.yaml")
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert (process.returncode, out, err) == (Exit.CANCELLED, "", "")
 
 
 def test_the_block_that_is_advised_works(begin: Begin, install: Install, write: Write) -> None:

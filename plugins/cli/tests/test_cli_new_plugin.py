@@ -75,7 +75,7 @@ def test_nothing_of_the_template_is_left_in_a_skeleton(kind: str, folder: Path, 
 
 
 def test_a_name_that_cannot_be_is_refused(galaxy: Galaxy, folder: Path) -> None:
-    for name in ("My-Best", "9", "../x", "x" * 41, ""):
+    for name in ("My-Best", "9", "../x", "x" * 41, "", "class"):
         done = galaxy("new-plugin", "strategy", name)
         assert (done.code, done.out) == (Exit.REFUSED, ""), name
         assert "cannot be the name of a strategy" in done.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from galaxy_core_cli.exits import Exit
 
@@ -31,9 +32,9 @@ def test_a_list_imports_no_plugin(galaxy: Galaxy, install: Install) -> None:
     install("explosive", "raise SystemExit('imported')")
     done = galaxy("plugins", "list")
     assert (done.code, done.err) == (0, "")
-    rows = [line.split() for line in done.out.splitlines()]
+    rows = [re.split(r" {2,}", line) for line in done.out.splitlines()]
     assert rows[0] == ["PLUGIN", "DISTRIBUTION", "STATUS", "MODULE"]
-    assert ["explosive", "test-explosive", "1.0", "installed", "test_explosive"] in rows
+    assert ["explosive", "test-explosive 1.0", "not loaded", "test_explosive"] in rows
     assert {"local", "strategies"} <= {row[0] for row in rows}
 
 
@@ -72,6 +73,16 @@ def test_a_transport_is_explained_with_requests_and_settings(galaxy: Galaxy) -> 
     assert "transport local: " in out
     assert "  requests: run, shell" in out
     assert "    inherit_env " in out
+
+
+def test_a_plugin_that_cannot_be_loaded_is_explained_with_the_line_and_exit_code_3(
+    galaxy: Galaxy, install: Install
+) -> None:
+    site = install("broken", "x = 1\nimport re\nre.compile('(')\n")
+    done = galaxy("plugins", "explain", "broken")
+    assert (done.code, done.err) == (Exit.BROKEN, "")
+    assert "plugin broken: failed" in done.out
+    assert f"({site / 'test_broken.py'}, line 3). Repair or uninstall it" in done.out
 
 
 def test_a_name_that_is_unknown_gets_the_nearest(galaxy: Galaxy) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from galaxy_core.runtime.control import client
 from galaxy_core_cli import reaching
 
 from .asking import TIMEOUT_S, Galaxy, Write
@@ -43,6 +44,18 @@ def stopped(run: Run) -> Iterator[None]:
         yield
     finally:
         os.kill(run.process.pid, signal.SIGCONT)
+
+
+def test_a_run_that_is_stopped_is_said_not_to_answer_when_it_is_asked_for_by_its_plan(
+    start: Start, galaxy: Galaxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 0.1)
+    run = start()
+    with stopped(run):
+        done = galaxy("why", "nightly", "last")
+    assert (done.code, done.out) == (2, "")
+    assert f"'{run.name}' does not answer: its process may be stopped, or busy" in done.err
+    assert "those that can" not in done.err
 
 
 @pytest.mark.parametrize(

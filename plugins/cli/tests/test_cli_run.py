@@ -68,7 +68,7 @@ def test_a_failure_is_told_with_its_reason_its_stderr_and_what_it_held_up(galaxy
     place = next(number for number, line in enumerate(lines) if re.fullmatch(r". bad on here: exit status 3", line))
     assert lines[place + 1] == "    some trouble"
     assert re.fullmatch(r". after, later skipped: prerequisite 'bad' ended failed .*", lines[place + 2])
-    assert re.fullmatch(r". failing failed: 1 of 4 tasks done, 1 failed, 2 skipped in .*", lines[-1])
+    assert re.fullmatch(r". failing partially failed: 1 of 4 tasks done, 1 failed, 2 skipped in .*", lines[-1])
 
 
 def test_a_task_that_a_condition_leaves_out_is_no_failure(galaxy: Galaxy, write: Write) -> None:
@@ -103,6 +103,7 @@ def test_retries_are_told(galaxy: Galaxy, write: Write) -> None:
     done = galaxy("run", "plan.yaml")
     assert "retry     a on here again in 0.0s: exit status 3" in done.err
     assert "start     a on here (attempt 2)" in done.err
+    assert re.search(r"FAILED    a on here \(\w+\): the same once more\n", done.err)
     assert "a on here after 2 attempts: exit status 3" in done.err
 
 
@@ -111,6 +112,26 @@ def test_output_can_be_watched(galaxy: Galaxy, write: Write) -> None:
     done = galaxy("run", "plan.yaml", "--show-output")
     assert {line for line in done.err.splitlines() if line.startswith("a | ")} == {"a | one", "a | two", "a | err"}
     assert done.out == "one\ntwo\n"
+
+
+def test_before_the_run_starts_no_time_is_told_and_what_is_wrong_with_a_device_once(
+    galaxy: Galaxy, write: Write
+) -> None:
+    write("devices.yaml", "devices: {far: {settings: {env: {A: {env: NOT_SET}}}}, here: {}}")
+    write("plan.yaml", "tasks: {a: {run: [echo]}, b: {run: [echo], device: far, needs: [a]}}")
+    done = galaxy("run", "plan.yaml", "--devices", "devices.yaml")
+    assert done.err.startswith("device 'far': disconnected (secret env:NOT_SET: ")
+    lines = done.err.splitlines()
+    assert [line for line in lines if "device 'far':" in line][1:] == ["device 'far': failed, and is not tried again"]
+    assert "b: is pinned to device 'far', which cannot be reached: secret env:NOT_SET" in done.err
+    assert "[ " not in done.err.partition("plan: 2 tasks")[0]
+
+
+def test_how_many_tasks_ran_at_a_time_is_told_when_it_was_more_than_one(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [echo]}, b: {run: [echo], needs: [a]}}")
+    done = galaxy("run", "plan.yaml")
+    assert "critical path " in done.err
+    assert "on average" not in done.err
 
 
 def test_an_empty_plan_completes(galaxy: Galaxy, write: Write) -> None:

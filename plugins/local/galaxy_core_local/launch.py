@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +85,10 @@ def _checked(text: Any, what: str) -> str:
     return text
 
 
-def why_not_started(error: OSError, launch: Launch) -> str:
+def why_not_started(error: OSError, launch: Launch, secrets: Collection[str] = ()) -> str:
     """Why the operating system refused, in words: which program, where it was looked for, what may have been meant.
 
-    Reads folders, so call it in a worker thread.
+    A PATH that is one of `secrets` is not shown, and nor are folders of it. Reads folders, so call it in a worker thread.
     """
     if error.errno == errno.E2BIG:
         return "the arguments and the environment are too long for this system: use standard input or a file"
@@ -100,43 +100,46 @@ def why_not_started(error: OSError, launch: Launch) -> str:
         return f"the working folder {str(launch.cwd)!r} does not exist"
     if not os.access(launch.cwd, os.X_OK):
         return f"the working folder {str(launch.cwd)!r} may not be entered"
-    return _not_found(_program(launch), launch)
+    return _not_found(_program(launch), launch, launch.env.get("PATH") not in secrets)
 
 
 def _program(launch: Launch) -> str:
     return launch.command if isinstance(launch.command, str) else launch.command[0]
 
 
-def _not_found(program: str, launch: Launch) -> str:
+def _not_found(program: str, launch: Launch, show_path: bool) -> str:
     if os.path.dirname(program):
+        if (launch.cwd / program).is_dir():
+            return f"command {program!r} is a folder; name a program in it"
+        show_path = True
         folders = [str((launch.cwd / program).parent)]
         shown = repr(folders[0])
     else:
         folders = [str(launch.cwd / entry) for entry in os.get_exec_path(launch.env)]
-        shown = f"PATH ({os.pathsep.join(folders)})"
+        shown = f"PATH ({os.pathsep.join(folders)})" if show_path else "PATH"
     name = Path(program).name
     path = os.pathsep.join(folders)
     if (found := shutil.which(name, path=path)) is not None:
-        return f"command {program!r} could not be started: {_interpreter(Path(found))}"
+        return f"command {program!r} could not be started: {_interpreter(Path(found), show_path)}"
     if (found := shutil.which(name, mode=os.F_OK, path=path)) is not None:
-        return f"command {program!r} may not be executed: {found!r} has no permission for it (chmod +x)"
+        what = repr(found) if show_path else "it"
+        return f"command {program!r} may not be executed: {what} has no permission for it (chmod +x)"
     near = nearest(name, _names_in(folders))
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
     return f"command {program!r} was not found in {shown}{hint}"
 
 
-def _interpreter(script: Path) -> str:
+def _interpreter(script: Path, show_path: bool) -> str:
     """What is wrong with a file that is there and executable, and yet cannot be started."""
+    name = repr(str(script) if show_path else script.name)
     try:
         with script.open("rb") as file:
             line = file.readline(256)
     except OSError as error:
-        return f"{str(script)!r} cannot be read: {error.strerror}"
+        return f"{name} cannot be read: {error.strerror}"
     if not line.startswith(b"#!"):
-        return f"{str(script)!r} may not be executed, or the loader that it asks for does not exist"
-    return (
-        f"the interpreter {line[2:].decode('utf-8', 'replace').strip()!r}, which {str(script)!r} asks for, is not there"
-    )
+        return f"{name} may not be executed, or the loader that it asks for does not exist"
+    return f"the interpreter {line[2:].decode('utf-8', 'replace').strip()!r}, which {name} asks for, is not there"
 
 
 def _names_in(folders: list[str]) -> set[str]:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import logging
+import math
+import os
 import subprocess
 import sys
 
-from anyio import CancelScope, Event, create_task_group, move_on_after, open_process
+from anyio import (
+    CancelScope,
+    Event,
+    create_task_group,
+    current_effective_deadline,
+    get_cancelled_exc_class,
+    move_on_after,
+    open_process,
+)
 from anyio.abc import Process
 from anyio.lowlevel import checkpoint
 from attrs import define
@@ -15,6 +25,9 @@ from galaxy_core_local.launch import Launch
 from galaxy_core_local.settings import LocalSettings
 from galaxy_core_local.streams import Capture, feed
 from galaxy_core_local.tree import Tree
+
+#: Time for reading what is in the pipes of a command that has ended, when there is no time left.
+LAST_WORDS_S = 0.5
 
 _log = logging.getLogger(__name__)
 
@@ -45,9 +58,17 @@ else:
         return await open_process(launch.command, stdin=stdin, cwd=launch.cwd, env=launch.env, start_new_session=True)
 
 
+def _in_cancelled_scope() -> bool:
+    """Whether a scope around this task is cancelled. A task of asyncio that is cancelled as such has to end with that."""
+    return current_effective_deadline() == -math.inf
+
+
 @define
 class Run:
-    """A started process and what reads its output. `background` says that something outlived it, None when not."""
+    """A started process and what reads its output. `background` says that something outlived it, None when not.
+
+    `was_cut_short` says that a cancellation came when the command itself had ended, and was not passed on.
+    """
 
     process: Process
     tree: Tree
@@ -55,14 +76,22 @@ class Run:
     stderr: Capture
     settings: LocalSettings
     background: str | None = None
+    was_cut_short: bool = False
 
     async def to_its_end(self, stdin: bytes | None) -> int:
-        """The exit code. When cancelled, ends the process and all its descendants first."""
+        """The exit code. When cancelled, ends the process and all its descendants first.
+
+        A process that has ended by then has an exit code that stands: a deadline, or the cancellation of a scope, only
+        cuts short the time that its output has to come to an end.
+        """
         try:
             await self._converse(stdin)
-        except BaseException:
-            await self._abandon()
-            raise
+        except BaseException as error:  # goes on to the kernel, unless it is the cancellation of what has ended
+            if not (isinstance(error, get_cancelled_exc_class()) and self._has_ended() and _in_cancelled_scope()):
+                await self._abandon()
+                raise
+            self.was_cut_short = True
+            await self._cut_short()
         finally:
             await self._release()
         assert self.process.returncode is not None
@@ -97,6 +126,31 @@ class Run:
         await self.tree.end(self.settings.kill_grace_s, group_only=True)
         with move_on_after(self.settings.drain_s):
             await silent.wait()
+        self._describe_background(silent)
+
+    def _has_ended(self) -> bool:
+        """Whether the process itself has, and was not ended by us; also when the event loop has not noticed yet."""
+        if self.process.returncode is not None or sys.platform != "linux":
+            return self.process.returncode is not None
+        try:
+            return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # the event loop has fetched its exit code, and is about to say so
+            return True
+
+    async def _cut_short(self) -> None:
+        """As `_let_go`, but with no time for those who hold the output."""
+        with CancelScope(shield=True):
+            await self.process.wait()
+            silent = Event()
+            async with create_task_group() as tasks:
+                tasks.start_soon(self._read, silent)
+                await self.tree.end(self.settings.kill_grace_s, group_only=True)
+                with move_on_after(min(self.settings.drain_s, LAST_WORDS_S)):
+                    await silent.wait()
+                tasks.cancel_scope.cancel()
+            self._describe_background(silent)
+
+    def _describe_background(self, silent: Event) -> None:
         if self.tree.found:
             self.background = "background processes that held the output open after the command were ended"
         if not silent.is_set():

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, CapacityLimiter, to_thread
 
 from galaxy_core import Command
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
@@ -50,7 +50,9 @@ class LocalSession:
         try:
             process = await start(launch)
         except OSError as error:
-            return Refused(await to_thread.run_sync(why_not_started, error, launch, limiter=self._threads))
+            return Refused(
+                await to_thread.run_sync(why_not_started, error, launch, self._masked, limiter=self._threads)
+            )
         tree = Tree(process, mark, self._threads)
         stdout, stderr = (self._capture(attempt, exchange, stream) for stream in ("stdout", "stderr"))
         run = Run(process, tree, stdout, stderr, self._settings)
@@ -59,8 +61,12 @@ class LocalSession:
         except BaseException:
             attempt.partial = _outcome(run, process.returncode or 0, exchange)
             raise
-        await exchange.collect()
-        return _outcome(run, exit_code, exchange)
+        with CancelScope(shield=True):  # what the command has left is part of what it has done
+            await exchange.collect()
+        outcome = _outcome(run, exit_code, exchange)
+        if run.was_cut_short:  # then the outcome of a command that failed does not count, but what it said does
+            attempt.partial = outcome
+        return outcome
 
     async def probe(self) -> Mapping[str, str]:
         if not self._root.is_dir():

@@ -11,8 +11,8 @@ from anyio import BrokenResourceError, CancelScope, CapacityLimiter, ClosedResou
 from anyio.abc import ByteReceiveStream, ByteSendStream
 
 from galaxy_core.extension.interfaces import Attempt
+from galaxy_core.extension.redaction import Redaction
 from galaxy_core_local.folder import create
-from galaxy_core_local.redaction import Redaction
 
 CHUNK_BYTES = 1 << 16
 #: Longest piece of a line that is passed on once the cap is exceeded, in characters.
@@ -35,7 +35,9 @@ class Capture:
     """Reads one output stream to its end: keeps the first `cap` bytes, lets observers hear, spills to a file, counts.
 
     Once `cap` is exceeded, `spill` is asked for a file (None: there is none to be had), which gets the stream from its
-    beginning, at most `spill_cap` bytes, as it is. `secrets` are masked in all else. What exceeds both is read and dropped, so that the command never blocks on it.
+    beginning, at most `spill_cap` bytes, as it is. What exceeds both is read and dropped, so that the command never
+    blocks on it. `secrets` are masked in all but the file: here, because the kernel, which masks them too, cannot find
+    one that the cap has cut in two.
     """
 
     def __init__(

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from galaxy_core import Device, SecretRef
+from galaxy_core import Device
 from galaxy_core.errors import DeviceLostError
 from galaxy_core.extension.interfaces import Session
+from galaxy_core.extension.redaction import secrets_in
 
 if TYPE_CHECKING:
     from galaxy_core_local.settings import LocalSettings, PythonSettings
@@ -53,7 +54,7 @@ class LocalTransport:
 
         settings = self.settings_model() if settings is None else settings
         try:
-            root = _absolute(settings.root or "")
+            root = _absolute(device, settings.root)
         except FileNotFoundError as error:
             why = "the current folder was removed; change to another one, or make its setting 'root' an absolute path"
             raise DeviceLostError(device.device_id, why) from error
@@ -65,14 +66,17 @@ class LocalTransport:
         yield LocalSession(settings, root, _secrets(device, settings))
 
 
-def _absolute(root: str | Path) -> Path:
-    return Path(root).absolute()  # asks for the current folder only if `root` is not absolute
+def _absolute(device: Device, root: Path | None) -> Path:
+    """The working folder. Asks for the current one only if nothing says where it is."""
+    return Path("" if root is None else Path(device.folder or "", root)).absolute()
 
 
 def _secrets(device: Device, settings: LocalSettings) -> list[str]:
     """Values that the inventory holds by reference. What it says in clear is no secret, and may be a mere path."""
-    env = device.settings.get("env", {})
-    return [value.get_secret_value() for name, value in settings.env.items() if isinstance(env.get(name), SecretRef)]
+    env = {name: value.get_secret_value() for name, value in settings.env.items()}
+    texts = {"env": env, "root": str(settings.root), "shell": settings.shell}
+    told = {name: value for name, value in device.settings.items() if name in texts}
+    return list(secrets_in(told, texts))
 
 
 class PythonTransport:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,78 @@ async def test_a_background_process_that_holds_the_output_does_not_hold_the_task
     assert (outcome.exit_code, outcome.error) == (0, None)
     assert outcome.metadata["background"].endswith("were ended")
     assert not is_there(int(outcome.stdout))
+
+
+#: Has ended and been waited for when "gone" is heard, and leaves somebody behind who holds the output.
+GONE = (
+    "echo done; (while kill -0 $$ 2>/dev/null; do sleep 0.01; done; "
+    "echo gone; echo $(sh -c 'echo $PPID'); exec sleep 1000) & "
+)
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+async def test_a_command_that_has_ended_is_not_stopped_any_more(execute: Execute, root: Path, exit_code: int) -> None:
+    """A deadline or cancellation that comes while its output is drained only ends the draining."""
+    listener = Listener(3)
+    with anyio.CancelScope() as scope:
+
+        def hear(stream: str, text: str) -> None:
+            listener(stream, text)
+            if listener.enough.is_set():
+                scope.cancel()
+
+        left = sh(GONE + f"touch left; exit {exit_code}", outputs=["left"])
+        outcome = await execute(left, heard=hear, drain_s=3600)
+    assert scope.cancel_called
+    assert not scope.cancelled_caught
+    assert (outcome.exit_code, outcome.error, list(outcome.files)) == (exit_code, None, ["left"])
+    assert outcome.stdout.startswith("done\ngone\n")
+    assert outcome.metadata["background"].endswith("were ended")
+    (pid,) = listener.pids
+    assert not is_there(pid)
+
+
+async def test_what_is_in_the_pipe_of_a_command_that_has_ended_is_read(execute: Execute) -> None:
+    listener = Listener()
+    with anyio.CancelScope() as scope:
+
+        def hear(stream: str, text: str) -> None:
+            listener(stream, text)
+            if not scope.cancel_called:
+                until_ended(int(listener.heard.split()[0]))
+                scope.cancel()
+
+        outcome = await execute(sh("echo $$; head -c 300000 /dev/zero | tr '\\0' x | head -c 60000"), heard=hear)
+    assert not scope.cancelled_caught
+    assert outcome.stdout.endswith("x" * 60_000)
+
+
+def until_ended(pid: int) -> None:
+    """Wait until a child has ended, and leave it to others to fetch its exit code. Blocks the event loop."""
+    with suppress(ChildProcessError):  # it has been fetched
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+async def test_a_cancelled_task_of_asyncio_ends_as_cancelled_even_then(
+    execute: Execute, anyio_backend_name: str
+) -> None:
+    """Who swallowed that would take from the host what it asked for."""
+    if anyio_backend_name != "asyncio":
+        pytest.skip("there are no such tasks")
+    import asyncio
+
+    listener = Listener(3)
+
+    async def run() -> None:
+        await execute(sh(GONE), heard=listener, drain_s=3600)
+
+    task = asyncio.create_task(run())
+    await listener.enough.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (pid,) = listener.pids
+    assert not is_there(pid)
 
 
 async def test_what_left_the_session_and_holds_the_output_is_left_alone(execute: Execute) -> None:

@@ -74,6 +74,31 @@ async def test_a_file_without_permission_is_refused_with_what_to_do(execute: Exe
     )
 
 
+async def test_a_folder_is_no_command(execute: Execute, tools: Path, root: Path) -> None:
+    (root / "bin").mkdir()
+    for folder in (str(tools), "./bin", "bin/"):
+        assert await refused(execute, Command([folder])) == f"command {folder!r} is a folder; name a program in it"
+
+
+async def test_a_file_by_path_without_permission_is_refused_with_what_to_do(execute: Execute, root: Path) -> None:
+    (root / "notes.txt").touch(mode=0o644)
+    reason = await refused(execute, Command(["./notes.txt"]))
+    assert reason == (
+        f"command './notes.txt' may not be executed: {str(root / 'notes.txt')!r} has no permission for it (chmod +x)"
+    )
+
+
+async def test_a_path_that_is_secret_is_not_shown_and_nor_is_what_is_in_it(execute: Execute, tools: Path) -> None:
+    async def reason(program: str) -> str:
+        return await refused(execute, Command([program]), env={"PATH": f"here:{tools}"}, secrets=["PATH"])
+
+    assert await reason("frobnicat") == "command 'frobnicat' was not found in PATH; did you mean 'frobnicate'?"
+    (tools / "frobnicate").write_text("#!/no/such/python\n")
+    assert (await reason("frobnicate")).endswith("'/no/such/python', which 'frobnicate' asks for, is not there")
+    (tools / "frobnicate").chmod(0o644)
+    assert (await reason("frobnicate")).endswith("it has no permission for it (chmod +x)")
+
+
 async def test_a_script_whose_interpreter_is_missing_names_the_interpreter(execute: Execute, tools: Path) -> None:
     (tools / "frobnicate").write_text("#!/no/such/python -u\n")
     reason = await refused(execute, Command([str(tools / "frobnicate")]))
@@ -145,6 +170,23 @@ async def test_a_device_whose_working_folder_is_missing_cannot_be_opened(tmp_pat
     with pytest.raises(DeviceLostError, match=r"device 'here' is lost: its working folder .*nowhere' is no folder"):
         async with LocalTransport().open(Device("here"), settings):
             pass
+
+
+async def test_a_relative_working_folder_is_seen_from_the_folder_of_the_inventory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inventory" / "work").mkdir(parents=True)
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for folder, root, found in [
+        (str(tmp_path / "inventory"), "work", tmp_path / "inventory" / "work"),
+        (str(tmp_path / "inventory"), str(tmp_path / "work"), tmp_path / "work"),
+        (str(tmp_path / "inventory"), None, tmp_path),
+        (None, "work", tmp_path / "work"),
+    ]:
+        settings = LocalSettings.model_validate({"root": root})
+        async with LocalTransport().open(Device("here", folder=folder), settings) as session:
+            assert (await session.probe())["root"] == str(found)
 
 
 async def test_refusals_leave_no_file_open_and_no_child(execute: Execute) -> None:

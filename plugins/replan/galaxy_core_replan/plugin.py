@@ -1,4 +1,4 @@
-"""The entry point: checks the rules of a plan before its run, and proposes what they say when tasks have failed."""
+"""The entry point: declares and checks the rules of a plan, and proposes what they say when tasks have failed."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from galaxy_core.extension.hookspecs import hookimpl
-from galaxy_core.extension.interfaces import EndedTasks, RunInfo
+from galaxy_core.extension.interfaces import EndedTasks
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from pydantic import BaseModel
+
     from galaxy_core import TaskConstellation, Transaction
-    from galaxy_core_replan.rules import Rule
+    from galaxy_core_replan.rules import Rule, Rules
 
 # What follows loads pydantic and more, for plans that have rules.
 
@@ -19,14 +23,17 @@ _read: WeakKeyDictionary[TaskConstellation, tuple[Any, list[Rule]]] = WeakKeyDic
 
 
 @hookimpl
-def galaxy_review_run(run: RunInfo) -> str | None:
-    if "replan" not in run.extensions:
-        return None
-    from galaxy_core_replan.checks import problems_of, read, told
+def galaxy_extension_models() -> Mapping[str, type[BaseModel]]:
+    from galaxy_core_replan.rules import Rules
 
-    rules, problems = read(run.extensions["replan"])
-    problems += problems_of(rules, [task.task_id for task in run.tasks])
-    return f"its rules cannot be used: {told(problems)}" if problems else None
+    return {"replan": Rules}
+
+
+@hookimpl
+def galaxy_check_extension(section: Rules, plan: TaskConstellation) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    from galaxy_core_replan.checks import problems_of
+
+    return problems_of(section.rules, [task.task_id for task in plan.get_all_tasks()])
 
 
 @hookimpl
@@ -40,10 +47,10 @@ def galaxy_propose_edit(ended: EndedTasks) -> Transaction | None:
     configuration = (ended.plan.metadata.get("extensions") or {}).get("replan")
     if configuration is None:
         return None
-    from galaxy_core_replan.checks import read
+    from galaxy_core_replan.checks import rules_of
     from galaxy_core_replan.proposals import proposal
 
     known = _read.get(ended.plan)
     if known is None or known[0] is not configuration:
-        known = _read[ended.plan] = (configuration, read(configuration)[0])
+        known = _read[ended.plan] = (configuration, rules_of(configuration))
     return proposal(known[1], ended)

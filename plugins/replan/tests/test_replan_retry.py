@@ -58,6 +58,7 @@ async def test_what_is_done_first_may_be_several_tasks_that_take_from_each_other
         "wipe": {"run": ["wipe", {"from": "look"}, {"from": "image"}]},
     }
     scripts = {"image": Completed(stdout="i"), "flash": BROKEN, "flash.look": Completed(stdout="sector 9\n")}
+    scripts["flash.2"] = Completed(stdout="done")
     run = await Run(planned(FLASH, {"on": ["flash"], "retry": {"before": before}}), scripts).to_end()
     assert run.request_of("flash.look").stdin == "no space left\n"
     assert run.request_of("flash.wipe").argv == ("wipe", "sector 9", "i")

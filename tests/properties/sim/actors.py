@@ -30,6 +30,7 @@ from tests.properties.sim.draws import GRID_S, grid
 from tests.properties.sim.holds import Holds, OpenDraft
 from tests.properties.sim.model import touched
 from tests.properties.sim.proposing import Proposer
+from tests.properties.sim.stage import Stage
 from tests.properties.sim.world import RUN, SimWorld
 
 
@@ -113,8 +114,9 @@ class Author:
             author=self.kind,
         )
         limit_s = world.scenario.timeout_s if timeout_s is None else timeout_s
-        held = OpenDraft(hold, anyio.current_time() + limit_s, set(around), "closed")
+        held = OpenDraft(hold, anyio.current_time() + limit_s, set(around), "closed", frozenset(around))
         self.holds.drafts.append(held)
+        self.holds.drafted[name] = held
         try:
             with anyio.move_on_after(grid(rng, 5.0) if self.kind == "cancelled" else None):
                 async with draft:
@@ -166,11 +168,12 @@ class Author:
             await draft.commit()
         except EditConflictError:
             if not draft.is_over:
-                await self._rebase(draft)
+                await self._rebase(draft, held)
         return None
 
-    async def _rebase(self, draft: Draft) -> None:
+    async def _rebase(self, draft: Draft, held: OpenDraft) -> None:
         draft.rebase()
+        held.ids = touched(draft.transaction.operations, self.world.plan) | held.around
         self.world.propose(draft.description, draft.transaction.operations, draft.base_revision)
         try:
             await draft.commit()
@@ -195,6 +198,7 @@ class Answering:
         self.rng = random.Random(world.scenario.seed * 1000 + 999)
         self.proposer = Proposer(world, "e", self.rng)
         self.inbox: list[str] = []
+        self.copies = {"started": snapshot(world.plan)}  # by the end that it was taken at
         self.stirred = anyio.Event()
         self.left = self.rng.randint(0, 4) if self.kind in ("dies", "leaves", "dead") else 10**6
 
@@ -202,6 +206,9 @@ class Answering:
         """A task has ended."""
         assert isinstance(event, TaskEvent)
         self.inbox.append(event.task_id)
+        self.copies.pop(event.task_id, None)  # of an end before
+        if self.kind != "rubbish" and self.rng.random() < 0.5:
+            self.copies[event.task_id] = snapshot(self.world.plan)
         self.stirred.set()
 
     async def work(self) -> None:
@@ -224,34 +231,38 @@ class Answering:
 
     def _is_late(self, ids: list[str]) -> bool:
         """Whether nobody waits for this answer any more, so that it has to be refused."""
-        awaits = self.holds.by_event(surely=False)
-        return self.holds.is_under_way and not any(map(awaits, ids))
+        awaits, retried = self.holds.by_event(surely=False), self.world.retried
+        return self.holds.is_under_way and not any(awaits(one) or (RUN, one) in retried for one in ids)
+
+    def _copy(self, ids: list[str], data: dict[str, Any]) -> TaskConstellation:
+        """The plan as it is, was when it was told of one of these ends, or was at the start: that it has to say."""
+        drawn = self.rng.random()
+        taken = next((self.copies[task_id] for task_id in ids if task_id in self.copies), None)
+        copy = snapshot(self.copies["started"] if drawn < 0.3 else taken if taken and drawn < 0.7 else self.world.plan)
+        if drawn < 0.3 or self.rng.random() < 0.3:
+            data["base_revision"] = copy.revision
+        return copy
 
     def _answer(self, ids: list[str]) -> None:
         data: dict[str, Any] = {"on_task_id": ids, "constellation_id": RUN}
+        seen = self.world.plan.revision
         if self.kind == "rubbish":
             data["new_constellation"] = self.rng.choice(("rubbish", TaskConstellation(self.proposer.fresh()), None, 17))
             data["on_task_id"] = [*ids, "nobody"]
-        elif self.rng.random() < 0.3:
-            copy = snapshot(self.world.plan)
-            self.proposer.play_with(copy)
+        elif self.rng.random() < 0.5:
+            copy = self._copy(ids, data)
+            seen = copy.revision
+            if self.rng.random() < 0.8:
+                self.proposer.play_with(copy)
             data["new_constellation"] = copy
             copy._id = self.proposer.fresh()  # under which its merge is told of
         plan = data.get("new_constellation")
         if isinstance(plan, TaskConstellation):
-            self.world.propose_merge(plan, is_late=self._is_late(ids))
-        self.holds.answered.update(ids)
+            self.world.propose_merge(plan, seen, is_late=self._is_late(ids))
+        self.holds.answers(ids)
         at = self.world.clock.wall()
         about = ConstellationEvent(EventType.CONSTELLATION_MODIFIED, "agent", at, data, RUN, "executing")
         self.world.bus.post((about,))
-
-
-class Stage:
-    """The world that plugins are in now: they are registered once, for all simulations of a process."""
-
-    world: SimWorld
-    holds: Holds
-    proposers: list[Proposer]
 
 
 class PluginEditor:
@@ -264,7 +275,7 @@ class PluginEditor:
     async def galaxy_propose_edit(self, ended: EndedTasks) -> Any:
         world, me = Stage.world, Stage.holds.asked[self.number]
         kind, proposer = world.scenario.plugin_editors[self.number], Stage.proposers[self.number]
-        for problem in me.begin(ended, anyio.current_time() + world.scenario.timeout_s):
+        for problem in me.begin(ended, anyio.current_time() + world.scenario.timeout_s, Stage.holds.ends):
             world.problem(problem)
         world.note(f"editor {self.number} is asked about {[task.task_id for task in ended.tasks]}")
         try:
@@ -293,22 +304,37 @@ class PluginEditor:
 
 
 class Reviewer:
-    """Reviews edits; how, the scenario says."""
+    """Reviews edits, and may take its time; how, the scenario says."""
 
     @hookimpl
     async def galaxy_review_edit(self, edit: ProposedEdit) -> str | None:
-        world, rng, kind = Stage.world, Stage.proposers[-1].rng, Stage.world.scenario.review
-        Stage.holds.reviews += 1
-        try:
-            if kind == "slow":
-                await anyio.sleep(grid(rng, 4.0))
-            if kind == "mixed" and rng.random() < 0.2:
-                raise AuthorError
-            refuses = kind == "refuse" or (kind == "mixed" and rng.random() < 0.4)
-            world.note(f"a review of {edit.transaction.description} {'refuses' if refuses else 'agrees'}")
-            return "not today" if refuses else None
-        finally:
-            Stage.holds.reviews -= 1
+        transaction = edit.transaction
+        with Stage.holds.reviewing(transaction.description, transaction.operations):
+            if Stage.world.scenario.review == "slow":
+                await anyio.sleep(grid(Stage.proposers[-1].rng, 4.0))
+            return _review(transaction.description)
+
+
+class PromptReviewer:
+    """Reviews edits at once, so that a ConstellationEditor can be agreed with, too."""
+
+    @hookimpl
+    def galaxy_review_edit(self, edit: ProposedEdit) -> str | None:
+        return _review(edit.transaction.description)
+
+
+def _review(name: str) -> str | None:
+    world, rng, kind = Stage.world, Stage.proposers[-1].rng, Stage.world.scenario.review
+    if kind == "mixed" and rng.random() < 0.2:
+        raise AuthorError
+    if kind == "mixed" and rng.random() < 0.2:
+        Stage.meddler.meddle()
+    refuses = kind == "refuse" or (kind == "mixed" and rng.random() < 0.4)
+    world.note(f"a review of {name} {'refuses' if refuses else 'agrees'}")
+    if refuses:
+        return "not today"
+    world.agreed.add(name)
+    return None
 
 
 def happen(world: SimWorld, holds: Holds, what: str, number: int, host: anyio.CancelScope) -> Awaitable[Any] | None:

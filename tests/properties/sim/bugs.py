@@ -250,3 +250,42 @@ def an_editor_is_asked_twice_about_one_end(patch: pytest.MonkeyPatch) -> None:
 @bug
 def the_answer_about_one_task_is_counted_for_all(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Proposals, "awaits", lambda self, task_id: False)
+
+
+@bug
+def an_answer_is_merged_without_its_base(patch: pytest.MonkeyPatch) -> None:
+    merge = Desk.merge
+
+    def baseless(
+        self: Desk, plan: Any, proposed: Any, author: str = "", base: Any = None, own: Any = None
+    ) -> Committed:
+        return merge(self, plan, proposed, author)
+
+    patch.setattr(Desk, "merge", baseless)
+
+
+@bug
+def what_lies_under_an_answer_of_ones_own_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Changes, "touched_before", lambda self: {})
+
+
+# ----------------------------------------------------------------------------------------------------- reviews
+@bug
+def a_review_holds_nothing(patch: pytest.MonkeyPatch) -> None:
+    _stand_in_that_holds(patch, "none")
+
+
+@bug
+def a_review_holds_everything(patch: pytest.MonkeyPatch) -> None:
+    _stand_in_that_holds(patch, "all")
+
+
+def _stand_in_that_holds(patch: pytest.MonkeyPatch, scope: Any) -> None:
+    stand_in = Desk._stand_in
+
+    def held(self: Desk, plan: Any, transaction: Any) -> Draft:
+        draft = stand_in(self, plan, transaction)
+        draft.hold = scope
+        return draft
+
+    patch.setattr(Desk, "_stand_in", held)

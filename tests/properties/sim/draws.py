@@ -17,6 +17,10 @@ from tests.properties.values import DevicePlan, LinkPlan, Plan, Step, TaskPlan
 GRID_S = 0.5
 SHAPES = ("chain", "fan", "layers", "branches", "random")
 KINDS = tuple(DependencyType)
+#: Conditions that edit the plan when they are asked, and what they answer.
+MEDDLING = {"meddles and agrees": "yes", "meddles and refuses": "no"}
+#: What somebody does to tasks by hand.
+BY_HAND = ("complete", "fail", "fail", "fail", "cancel", "start", "start", "retry")
 
 
 @frozen
@@ -35,6 +39,7 @@ class Scenario:
     plugin_editors: tuple[str, ...] = ()
     answers: str = ""  # how the editor that answers by events behaves; none without
     review: str = ""
+    is_reviewed_at_once: bool = False
     authors: tuple[str, ...] = ()
     happenings: tuple[tuple[float, str, int], ...] = field(default=())
 
@@ -46,7 +51,7 @@ class Scenario:
     @property
     def cancels(self) -> bool:
         """Whether a task or the run may be cancelled."""
-        return self.policy != "proceed" or any(what.startswith("cancel") for _, what, _ in self.happenings)
+        return self.policy != "proceed" or any(what.startswith("cancel_") for _, what, _ in self.happenings)
 
 
 def grid(rng: random.Random, most_s: float, least_s: float = 0.0) -> float:
@@ -74,7 +79,8 @@ def scenario(seed: int) -> Scenario:
         timeout_s=rng.choice((3.0, 8.0, 20.0)),
         plugin_editors=tuple(rng.choices(EDITORS, k=rng.choice((0, 0, 1, 1, 2)))),
         answers=rng.choice(("", "", "", "prompt", "slow", "batch", "rubbish", "dead", "leaves")),
-        review=rng.choice(("", "", "", "", "agree", "refuse", "mixed", "slow")),
+        review=rng.choice(("", "", "", "", "agree", "refuse", "mixed", "slow", "slow")),
+        is_reviewed_at_once=rng.random() < 0.4,
         authors=tuple(rng.choices(AUTHORS, k=rng.choice((0, 1, 1, 2, 3)))),
         happenings=tuple(_happenings(rng)),
     )
@@ -84,6 +90,7 @@ def scenario(seed: int) -> Scenario:
 AUTHORS = (
     *("commits", "commits", "slow", "stale", "sends", "replaces", "undoes"),
     *("raises", "cancelled", "dies", "discards", "elsewhere"),
+    *("editor", "editor", "editor", "in place", "in place"),
 )
 #: What an editor that a plugin brings does.
 EDITORS = ("prompt", "slow", "slow", "stubborn", "wrong", "raises", "hangs")
@@ -120,7 +127,7 @@ def _step(rng: random.Random) -> Step:
 def link(rng: random.Random, source: str, target: str) -> LinkPlan:
     """A link of any kind; most follow success."""
     kind = DependencyType.SUCCESS_ONLY if rng.random() < 0.5 else rng.choice(KINDS)
-    condition = rng.choice((None, "yes", "yes", "no", "raises", "positive", "exit 3"))
+    condition = rng.choice((None, "yes", "yes", "no", "raises", "positive", "exit 3", *MEDDLING))
     return LinkPlan(source, target, kind, condition if kind is DependencyType.CONDITIONAL else None)
 
 
@@ -143,6 +150,11 @@ def _edges(rng: random.Random, shape: str, ids: list[str]) -> Iterator[tuple[str
 
 
 def _happenings(rng: random.Random) -> Iterator[tuple[float, str, int]]:
+    for _ in range(rng.choice((0, 0, 1, 2, 3))):
+        at, what = grid(rng, 12.0), rng.choice(BY_HAND)
+        yield at, f"{what} by hand", rng.randrange(100)
+        if what == "fail":
+            yield at + grid(rng, 1.5), "retry by hand", rng.randrange(100)
     for _ in range(rng.choice((0, 0, 1, 2))):
         what = rng.choice(("cancel_task", "cancel_run", "cancel_host", "unplug", "unplug"))
         number = rng.randrange(100)

@@ -6,6 +6,7 @@ Nothing here shares code with the kernel's edits: plans are dictionaries, copied
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from galaxy_core import (
@@ -42,7 +43,7 @@ TASK_FIELDS = (
     "retry",
     "estimate_s",
 )
-_SLOTS = [(name, f"_{name}") for name in TASK_FIELDS]
+_said = attrgetter(*(f"_{name}" for name in TASK_FIELDS))
 LINE_FIELDS = {
     "dependency_type": "_dependency_type",
     "condition_description": "_condition_description",
@@ -54,7 +55,7 @@ _WAITING = (TaskStatus.PENDING, TaskStatus.WAITING_DEPENDENCY)
 
 def of_task(task: TaskStar) -> dict[str, Any]:
     """What is said of a task; a device that a strategy chose was not said."""
-    found = {name: getattr(task, slot) for name, slot in _SLOTS}
+    found = dict(zip(TASK_FIELDS, _said(task), strict=True))
     found["target_device_id"] = task._target_device_id if task._pinned else None
     return found
 
@@ -158,11 +159,14 @@ def cycle_in(plan: Picture) -> bool:
 
 def leads_to(task: TaskStar, is_one: Callable[[str], bool]) -> bool:
     """Whether a task that is ready is one of these, or follows one of them, at most over tasks that ran nothing."""
-    if is_one(task._task_id):
-        return True
+    return is_one(task._task_id) or follows(task, is_one)
+
+
+def follows(task: TaskStar, is_one: Callable[[str], bool]) -> bool:
+    """Whether a task that is ready follows one of these, at most over tasks that ran nothing."""
     for line in task._in:
         source = line._source
-        if source is not None and (is_one(source._task_id) or (source._status in _PASSED and leads_to(source, is_one))):
+        if source is not None and (is_one(source._task_id) or (source._status in _PASSED and follows(source, is_one))):
             return True
     return False
 
@@ -187,6 +191,17 @@ def touched(operations: Iterable[Any], plan: TaskConstellation) -> set[str]:
             case ReplacePlan(proposed):
                 found |= plan._tasks.keys() | proposed._tasks.keys()
     return found
+
+
+def key_of(operation: Any) -> Key:
+    """What an operation on a plan itself is about."""
+    if isinstance(operation, AddTask):
+        return "task", operation.task.task_id
+    if isinstance(operation, RemoveTask | UpdateTask):
+        return "task", operation.task_id
+    if isinstance(operation, AddDependency):
+        return "link", operation.line.line_id
+    return "link", operation.link
 
 
 def shown(plan: Mapping[Key, Any], keys: Iterable[Key]) -> str:

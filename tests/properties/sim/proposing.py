@@ -78,6 +78,9 @@ class Proposer:
     def _some(self, view: TaskConstellation) -> str:
         ids = list(view.tasks)
         still = [task_id for task_id in ids if not is_started(view.tasks[task_id])]
+        recent = {task_id for _, keys, _ in self.world.history[-3:] for kind, task_id in keys if kind == "task"}
+        if (recent := recent.intersection(still)) and self.rng.random() < 0.4:
+            return self.rng.choice(sorted(recent))  # where somebody else is at work
         if still and self.rng.random() < 0.85:
             return self.rng.choice(still)
         return self.rng.choice([*ids, "nobody"])
@@ -85,8 +88,8 @@ class Proposer:
     def _line(self, source: str, target: str) -> TaskStarLine:
         rng = self.rng
         kind = DependencyType.SUCCESS_ONLY if rng.random() < 0.5 else rng.choice(draws.KINDS)
-        condition = rng.choice((None, "yes", "no")) if kind is DependencyType.CONDITIONAL else None
-        return make_link(LinkPlan(source, target, kind, condition))
+        condition = rng.choice((None, "yes", "no", *draws.MEDDLING)) if kind is DependencyType.CONDITIONAL else None
+        return make_link(LinkPlan(source, target, kind, condition), self.fresh())
 
     def _add(self, view: TaskConstellation) -> Iterator[Any]:
         task = self.new_task()

@@ -12,14 +12,18 @@ import anyio
 from attrs import field, frozen
 
 from galaxy_core import AssignmentError, Committed, EventType, GalaxyError, PluginRegistry, TaskStatus
+from tests.properties.devices import Late, Static, WorldTransport
 from tests.properties.laws import _of_task, leaks
 from tests.properties.loops import rest, run_steadily
 from tests.properties.oracle import Try
-from tests.properties.sim.actors import Answering, Author, PluginEditor, Reviewer, Stage, happen
+from tests.properties.sim.actors import Answering, Author, PluginEditor, PromptReviewer, Reviewer, happen
 from tests.properties.sim.draws import Scenario, scenario
+from tests.properties.sim.editing import Editing
+from tests.properties.sim.hands import InPlace, Meddler, by_hand, ran_twice
 from tests.properties.sim.holds import Holds
 from tests.properties.sim.proposing import Proposer
-from tests.properties.sim.world import RUN, SimWorld, registry
+from tests.properties.sim.stage import Stage
+from tests.properties.sim.world import RUN, SimWorld
 
 #: Virtual seconds after which a run that may hang by its own plan is cancelled, and after which any run has to be over.
 PATIENCE_S = 150.0
@@ -46,7 +50,8 @@ class Simulation:
 
     def __init__(self, drawn: Scenario) -> None:
         self.scenario = drawn
-        self.world = SimWorld(drawn, _registry(len(drawn.plugin_editors), bool(drawn.review)))
+        reviewer = PromptReviewer if drawn.is_reviewed_at_once else Reviewer
+        self.world = SimWorld(drawn, _registry(len(drawn.plugin_editors), reviewer if drawn.review else None))
         self.holds = Holds(self.world)
         self.host = anyio.CancelScope()
         self.results: dict[str, Any] = {}
@@ -57,6 +62,7 @@ class Simulation:
             Proposer(self.world, f"p{number}", random.Random(drawn.seed * 1000 + 500 + number))
             for number in range(len(drawn.plugin_editors) + 1)
         ]
+        Stage.meddler = Meddler(self.world)
 
     async def play(self) -> Trace:
         """From the first to the last moment."""
@@ -95,7 +101,9 @@ class Simulation:
         group.start_soon(self._run)
         group.start_soon(self._watch)
         for number, kind in enumerate(drawn.authors):
-            group.start_soon(Author(world, holds, number, kind, commits).work)
+            author: Any = {"editor": Editing, "in place": InPlace}.get(kind)
+            made = author(world, number) if author else Author(world, holds, number, kind, commits)
+            group.start_soon(made.work)
         if drawn.answers:
             editor = Answering(world, holds)
             world.bus.subscribe(editor, [EventType.TASK_COMPLETED, EventType.TASK_FAILED])
@@ -109,7 +117,10 @@ class Simulation:
 
     async def _happen(self, group: anyio.abc.TaskGroup, at: float, what: str, number: int) -> None:
         await anyio.sleep_until(at)
-        soon = happen(self.world, self.holds, what, number, self.host)
+        if what.endswith(" by hand"):
+            soon = by_hand(self.world, self.holds, what.removesuffix(" by hand"), number)
+        else:
+            soon = happen(self.world, self.holds, what, number, self.host)
         if soon is not None:
             await soon
 
@@ -146,6 +157,7 @@ class Simulation:
         cancels = self.scenario.cancels or bool(world.cancelled)
         for task in world.plan.get_all_tasks():
             world.problems += [f"{task.task_id}: {text}" for text in _of_task(world, RUN, task, cancels=cancels)]
+        world.problems += ran_twice(world)
         world.problems += self._of_result(cancels=cancels)
         if not cancels:
             world.problems += self.holds.unasked()
@@ -167,8 +179,12 @@ class Simulation:
 
 
 @functools.cache
-def _registry(editors: int, reviewed: bool) -> PluginRegistry:
-    return registry(*(PluginEditor(number) for number in range(editors)), *([Reviewer()] if reviewed else []))
+def _registry(editors: int, reviewer: type[object] | None) -> PluginRegistry:
+    found = PluginRegistry(discover=False)
+    plugins = [PluginEditor(number) for number in range(editors)]
+    for plugin in (WorldTransport(), Static(), Late(), *plugins, *([reviewer()] if reviewer else [])):
+        found.register(plugin)
+    return found
 
 
 async def _simulate(seed: int) -> Trace:

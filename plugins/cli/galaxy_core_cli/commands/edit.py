@@ -45,10 +45,10 @@ def edit(
     if do_apply and mermaid:
         raise click.UsageError("--mermaid draws a preview: use it without --apply.")
     assert file is not None
-    text = editing.read(file)
+    text, name = editing.read(file)
     if do_apply:
-        return editing.apply(run, text, as_json)
+        return editing.apply(run, text, name, as_json)
     look = editing.Look(as_json, mermaid)
     if preview:
-        return editing.show(run, text, look)
-    return editing.propose(run, text, look, may_ask=file != "-" and not as_json)
+        return editing.show(run, text, name, look)
+    return editing.propose(run, text, name, look, may_ask=file != "-" and not as_json)

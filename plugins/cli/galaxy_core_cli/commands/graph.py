@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 import click
 
-from galaxy_core_cli import options
+from galaxy_core_cli import options, say
 
 SUFFIXES = {".mmd": "mermaid", ".md": "mermaid", ".dot": "dot", ".gv": "dot", ".svg": "svg", ".txt": "mermaid"}
 
@@ -22,7 +22,9 @@ SUFFIXES = {".mmd": "mermaid", ".md": "mermaid", ".dot": "dot", ".gv": "dot", ".
 @options.output_file
 @options.debug
 def graph(plan: str, kind: str | None, output: str | None) -> int:
-    """Draw a plan: for Mermaid, for Graphviz (DOT), or as a picture (SVG) without any other program.
+    """Draw a plan, for Mermaid, for Graphviz, or as an SVG picture.
+
+    The picture needs no other program.
 
     Links are solid where the prerequisite must succeed, dashed where it may also fail (on: completion), dotted where it
     need only end (on: always), and of another colour where a condition decides. A picture has a legend.
@@ -30,7 +32,7 @@ def graph(plan: str, kind: str | None, output: str | None) -> int:
     suffix = PurePath(output or "").suffix.lower()
     if kind is None and suffix and suffix not in SUFFIXES:
         known = ", ".join(f"{ending} ({format})" for ending, format in SUFFIXES.items())
-        raise click.UsageError(
+        raise say.WrongValueError(
             f"cannot tell the format from '{suffix}'; known are {known}; or say --format mermaid, dot or svg"
         )
     from galaxy_core_cli import files

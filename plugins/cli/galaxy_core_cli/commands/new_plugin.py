@@ -13,7 +13,9 @@ from galaxy_core_cli import options
 @click.option("--dir", "folder", metavar="DIR", help="Make it there; default: galaxy-core-NAME in the current folder.")
 @options.debug
 def new_plugin(kind: str, name: str, folder: str | None) -> int:
-    """Make the skeleton of a plugin: a distribution that installs, works, and has passing tests.
+    """Make the skeleton of a plugin.
+
+    It is a distribution that installs, works, and has passing tests.
 
     NAME is that of the strategy or transport: letters, digits and '_'.
     """

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def plan(
     plan: str, devices: str | None, strategy: str | None, as_json: bool, block: tuple[str, ...], no_plugins: bool
 ) -> int:
-    """Foretell what would run where, in which order, and how long it would take.
+    """Foretell what would run where, in which order, and how long.
 
     Connects and runs nothing. Lengths come from the tasks' estimate_s; a task without one is taken to need a second.
     """
@@ -63,8 +63,9 @@ def _page(case: Case, forecast: Forecast) -> Iterator[str]:
         yield click.style(f"wave {number}", dim=True)
         for _ in wave:
             yield f"  {next(lines)}"
-    yield ""
-    yield from table(list(_figures(case, forecast)))
+    if figures := list(_figures(case, forecast)):
+        yield ""
+        yield from table(figures)
 
 
 def _row(constellation: TaskConstellation, task: TaskStar, forecast: Forecast, width: int) -> list[str]:
@@ -95,6 +96,8 @@ def _after(constellation: TaskConstellation, task_id: str) -> str:
 def _figures(case: Case, forecast: Forecast) -> Iterator[list[str]]:
     way = forecast.critical_path
     shown = way if len(way) <= 8 else [*way[:6], "...", way[-1]]
+    if not way:  # of an empty plan there is nothing more to say
+        return
     yield [
         "critical path",
         f"{duration(forecast.critical_path_s)}, {count(len(way), 'task')}: {' -> '.join(map(safe_line, shown))}",

@@ -30,12 +30,11 @@ def list_plugins(as_json: bool, block: tuple[str, ...], no_plugins: bool) -> int
     if as_json:
         click.echo(json.dumps([asdict(one) for one in found], indent=2))
         return Exit.OK
-    status = {"not loaded": "installed"}
     rows = [
         [
             safe_line(one.name),
             safe_line(f"{one.distribution or '?'} {one.version or ''}".strip()),
-            status.get(one.status, one.status),
+            one.status,
             safe_line(one.module),
         ]
         for one in found
@@ -68,7 +67,8 @@ def explain(name: str, block: tuple[str, ...], no_plugins: bool) -> int:
             return Exit.REFUSED
         for line in page(registry, name):
             click.echo(safe(line))
-    return Exit.OK
+        mine = [one for one in registry.describe() if name in {one.name, one.distribution}]
+    return Exit.BROKEN if any(one.status == "failed" for one in mine) else Exit.OK
 
 
 @plugins.command()

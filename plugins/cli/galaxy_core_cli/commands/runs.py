@@ -11,7 +11,10 @@ from galaxy_core_cli import options
 @options.as_json
 @options.debug
 def runs(as_json: bool) -> int:
-    """List the runs that can be watched, explained and edited: those of this user, on this machine, now."""
+    """List the runs that can be watched, explained and edited.
+
+    Those are the ones of this user, on this machine, now.
+    """
     from galaxy_core_cli.reaching import list_runs
 
     return list_runs(as_json)

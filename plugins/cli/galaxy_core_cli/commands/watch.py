@@ -13,7 +13,9 @@ from galaxy_core_cli import options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per event, as `galaxy run --json` prints them.")
 @options.debug
 def watch(run: str | None, output: bool, as_json: bool) -> int:
-    """Follow a run of another process to its end, one line per event, on standard output.
+    """Follow a run of another process, one line per event.
+
+    It is followed to its end, on standard output.
 
     RUN is the id of a run, or a part of it that no other has, or the name of its plan. It can be left out while there is
     only one run. Ctrl-C stops watching, and not the run.

@@ -13,7 +13,9 @@ from galaxy_core_cli import options
 @options.as_json
 @options.debug
 def why(run: str, task: str, as_json: bool) -> int:
-    """Say why a task of a run stands where it stands: what it waits for, where it runs, or how it ended.
+    """Say why a task of a run stands where it stands.
+
+    What it waits for, where it runs, or how it ended.
 
     RUN is the id of a run, or a part of it that no other has, or the name of its plan; TASK is the id of a task.
     """

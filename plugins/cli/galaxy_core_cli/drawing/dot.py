@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from galaxy_core import TaskConstellation
-from galaxy_core_cli.drawing.labels import ALWAYS, COMPLETION, CONDITION, edges, nodes
+from galaxy_core_cli.drawing.labels import ALWAYS, COMPLETION, CONDITION, SUCCESS, edges, nodes
 from galaxy_core_cli.text import safe_line
 
 STYLES = {
     COMPLETION: f"style=dashed, label={COMPLETION}",
     ALWAYS: f"style=dotted, label={ALWAYS}",
-    CONDITION: 'style=dashed, color="#9a6700", fontcolor="#9a6700"',
+    CONDITION: 'style=bold, color="#9a6700", fontcolor="#9a6700"',
 }
 
 
@@ -22,6 +22,7 @@ def _quoted(text: str) -> str:
 def dot(constellation: TaskConstellation) -> Iterator[str]:
     """The lines."""
     yield f"digraph {_quoted(safe_line(constellation.name))} {{"
+    yield f"  // links: solid {SUCCESS}, dashed {COMPLETION}, dotted {ALWAYS}, bold and brown {CONDITION}"
     yield "  rankdir=LR;"
     yield '  node [shape=box, style="rounded,filled", fillcolor="#f6f8fa", fontname="sans-serif"];'
     yield '  edge [fontname="sans-serif", fontsize=10];'

@@ -33,6 +33,7 @@ class PlainLines:
         self.board = Board(constellation)
         self._name = safe_line(constellation.name)
         self._partial: dict[tuple[str, str], str] = {}
+        self._told: dict[str, str] = {}  # by task that is tried again, why
 
     def of(self, events: Sequence[Event]) -> Iterator[str]:
         """What is told of these, the next ones."""
@@ -48,15 +49,15 @@ class PlainLines:
             if event.event_type is EventType.CONSTELLATION_STARTED:
                 yield f"{self._name}: {count(event.data.get('total_tasks', self.board.total), 'task')}"
             elif event.event_type in EDITS:
-                yield f"[{self._since_start(event):>7}] {edit_line(event)}"
+                yield f"{self._since_start(event)}{edit_line(event)}"
         elif isinstance(event, TaskEvent):
             if event.event_type in ENDED:
                 yield from self._rest(event.task_id)
-            yield f"[{self._since_start(event):>7}] {self._line_of(event)}"
+            yield f"{self._since_start(event)}{self._line_of(event)}"
 
     def _since_start(self, event: Event) -> str:
         started = self.board.started
-        return "" if started is None else duration(event.timestamp - started)
+        return "" if started is None else f"[{duration(event.timestamp - started):>7}] "
 
     def _line_of(self, event: TaskEvent) -> str:
         # The board has heard the event already, and forgets ended tasks of a large plan only after they were recent.
@@ -68,10 +69,14 @@ class PlainLines:
             again = f" (attempt {row.attempts})" if row.attempts > 1 else ""
             return f"start     {task}{where}{again}"
         if event.event_type is EventType.TASK_RETRYING:
+            if self._told.get(event.task_id) == row.reason:
+                return f"retry     {task}{where} again in {row.again_at - event.timestamp:.1f}s: the same once more"
+            self._told[event.task_id] = row.reason
             return f"retry     {task}{where} {row.note}"
         elapsed = row.elapsed(event.timestamp)
         took = "" if elapsed is None else f" ({duration(elapsed)})"
-        why = f": {row.note}" if row.note else ""
+        told = self._told.pop(event.task_id, None)
+        why = f": {'the same once more' if row.note == told else row.note}" if row.note else ""
         return f"{_WORDS[event.status]:<9} {task}{where}{took}{why}"
 
     def _output(self, event: TaskEvent) -> Iterator[str]:
@@ -111,8 +116,8 @@ class PlainReporter:
 
     def tell(self, text: str) -> None:
         started = self._plain.board.started
-        since = "" if started is None else duration(time.time() - started)
-        self._lines.write([f"[{since:>7}] {line}" for line in text.split("\n")])
+        since = "" if started is None else f"[{duration(time.time() - started):>7}] "
+        self._lines.write([f"{since}{line}" for line in text.split("\n")])
 
     def restore(self) -> None:
         """Lines leave nothing behind."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -12,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import click
 from attrs import field, frozen
 from rich.console import Console
 
@@ -65,6 +66,11 @@ def start(options: Options) -> int:
         order = _order(options, plan, devices)
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         reporter = _reporter(options, order.constellation, console, lines)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            say.note(
+                "Ctrl-C (SIGINT) is ignored here, as it was when galaxy was started; "
+                f"to cancel the run: kill {os.getpid()}"
+            )
         try:
             with say.listening(reporter.tell, options.state):
                 order.registry.load()  # in an event loop, Ctrl-C would not end an import
@@ -90,9 +96,9 @@ def start(options: Options) -> int:
 
 def _order(options: Options, plan: Plan, devices: Sequence[Device]) -> Order:
     if options.backend == "trio" and find_spec("trio") is None:
-        raise click.UsageError("--backend trio needs the package trio: pip install 'galaxy-core[trio]'")
+        raise say.WrongValueError("--backend trio needs the package trio: pip install 'galaxy-core[trio]'")
     if options.artifacts is not None and (why := refusal(options.artifacts)) is not None:
-        raise click.UsageError(
+        raise say.WrongValueError(
             f"--artifacts {options.artifacts!r} cannot be used: {why}. Name a folder that can be made or written to; "
             "without the option, files are kept in a temporary one."
         )

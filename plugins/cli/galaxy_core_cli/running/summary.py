@@ -21,6 +21,8 @@ STDERR_LINES: Final = 10
 #: Lines of output that a person is shown of each last task; a file or pipe gets all.
 OUTPUT_LINES: Final = 40
 _PATH_TASKS: Final = 6
+#: So many tasks on average at a time are worth a word.
+_TOLD_AT_A_TIME: Final = 1.5
 _STATUSES: Final = ("completed", "failed", "unknown", "skipped", "cancelled")
 _STYLES: Final = {"failed": "bold red", "unknown": "bold magenta", "skipped": "yellow", "cancelled": "yellow"}
 
@@ -146,9 +148,10 @@ def _figures(result: Mapping[str, Any], signs: Signs) -> Iterator[Text]:
         return
     if len(way) > _PATH_TASKS:
         way = [*way[: _PATH_TASKS - 2], "...", way[-1]]
+    at_a_time = statistics["total_work"] / wall_s
     yield Text(
         f"critical path {duration(statistics['critical_path_length'])}: {shortened(f' {signs.arrow} '.join(way), 200)}"
-        f"; on average {statistics['total_work'] / wall_s:.1f} tasks at a time",
+        + (f"; on average {at_a_time:.1f} tasks at a time" if at_a_time >= _TOLD_AT_A_TIME else ""),
         style="dim",
     )
 
@@ -158,7 +161,7 @@ def _verdict(constellation: TaskConstellation, ending: Ending, counts: Mapping[s
     status = ending.result["status"]
     total, done = constellation.task_count, counts["completed"]
     good = status == "completed"
-    words = "completed" if good else {"partially_failed": "failed"}.get(status, status)
+    words = "completed" if good else status.replace("_", " ")
     parts = [f"{done:,} of {count(total, 'task')} done"]
     parts += [f"{counts[name]:,} {name}" for name in _STATUSES[1:] if counts[name]]
     took = constellation.execution_duration

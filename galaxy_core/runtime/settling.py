@@ -1,0 +1,94 @@
+"""Settling: what follows from an attempt that did not succeed. Another attempt, by the task's own retries or because
+its device is to blame; or the end of the task.
+"""
+
+from __future__ import annotations
+
+from galaxy_core.errors import OutcomeUnknownError, TaskFailedError, TaskRefusedError
+from galaxy_core.extension.interfaces import Completed, Outcome, Refused
+from galaxy_core.model.policy import Effect
+from galaxy_core.model.result import UNSTARTED, TaskStatus
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.flow import Flow, cancellation
+from galaxy_core.runtime.lanes import Lane
+
+_FAILED, _CANCELLED, _UNKNOWN = TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.UNKNOWN
+_ONCE = Effect.ONCE
+
+#: How often a task may be taken up again because its device went, before it ends `unknown` (or failed, if it never ran).
+MAX_FAILOVERS = 10
+
+
+class Settling(Flow):
+    """Retries, failovers, and failures for good. Whatever is decided, the slot of the attempt is given back."""
+
+    def _failed(self, task: TaskStar, lane: Lane, outcome: Outcome) -> None:
+        """Decide what follows from an attempt that did not succeed."""
+        if isinstance(outcome, Completed):
+            error = outcome.error
+            if error is None:
+                error = TaskFailedError(task.task_id, f"exit status {outcome.exit_code}", outcome.exit_code)
+            elif not isinstance(error, BaseException):
+                error = TaskFailedError(task.task_id, error, outcome.exit_code)
+            self._settle_failure(task, lane, "failed", error, outcome)
+        elif isinstance(outcome, Refused):
+            refusal = TaskRefusedError(task.task_id, f"task {task.task_id!r} was not started: {outcome.reason}")
+            if lane.session is None:
+                self._again(task, lane, "refused", refusal)
+            else:
+                self._settle_failure(task, lane, "refused", refusal, None)
+        else:
+            why = f"nobody knows how task {task.task_id!r} ended: {outcome.reason}"
+            unknown = OutcomeUnknownError(task.task_id, why)
+            if task._effect is _ONCE:
+                self._end(task, _UNKNOWN, unknown, self.wall(), self._result(task, lane, _UNKNOWN, unknown, None))
+                lane.release()
+            elif self.cancelled:
+                self._end(task, _CANCELLED, cancellation(task), self.wall())
+                lane.release()
+            else:
+                self._again(task, lane, "lost", unknown)
+
+    def _settle_failure(
+        self, task: TaskStar, lane: Lane, kind: str, error: BaseException, outcome: Completed | None
+    ) -> None:
+        """Try again, if the task may be; otherwise it has failed."""
+        policy, retries = task._retry, task._current_retry
+        if retries < task._retry_count and kind in policy.on and not self.cancelled:
+            wait_s = policy.wait_s(retries + 1, self.clock.random.random())
+            self._back_off(task, lane, wait_s, kind, error, counted=True)
+        else:
+            self._end(task, _FAILED, error, self.wall(), self._result(task, lane, _FAILED, error, outcome))
+        lane.release()
+
+    def _never_begun(self, task: TaskStar, lane: Lane, error: BaseException) -> None:
+        """What it was to send cannot be, and another attempt would find the same: it has failed, and was not started."""
+        task._attempts -= 1
+        task._started_at = None
+        self._end(task, _FAILED, error, self.wall(), self._result(task, lane, _FAILED, error, None))
+        lane.release()
+
+    def _again(self, task: TaskStar, lane: Lane, kind: str, error: BaseException) -> None:
+        """The device is to blame, and the task may run again: that takes none of its retries, but has a limit."""
+        failovers = self._failovers[task] = self._failovers.get(task, 0) + 1
+        if failovers > MAX_FAILOVERS or self.cancelled:
+            status = _UNKNOWN if kind == "lost" else _FAILED
+            self._end(task, status, error, self.wall(), self._result(task, lane, status, error, None))
+        else:
+            wait_s = task._retry.wait_s(failovers, self.clock.random.random())
+            self._back_off(task, lane, wait_s, kind, error, counted=False)
+        lane.release()
+
+    def _back_off(
+        self, task: TaskStar, lane: Lane, wait_s: float, kind: str, error: BaseException, *, counted: bool
+    ) -> None:
+        at = self.wall()
+        self.backing_off[task] = at + wait_s  # before it is pending again: it is not to be taken up at once
+        task._again(at, counted=counted)
+        self.reports.retrying(task, lane.device_id, wait_s, kind, error, at)
+
+        def resume() -> None:
+            if self.backing_off.pop(task, None) is not None and task._status in UNSTARTED:
+                self.submit((task,))
+
+        self.timers.call_later(wait_s, resume)
