@@ -158,7 +158,9 @@ class Progress:
             if uncertain is not None:
                 place = {line._target: index for index, line in enumerate(task._out)}
                 queue += self._ask(task, uncertain, ready, at, withhold)
-                ready[before:] = sorted(ready[before:], key=place.__getitem__)  # as if the links were judged in their order
+                ready[before:] = sorted(
+                    ready[before:], key=place.__getitem__
+                )  # as if the links were judged in their order
                 uncertain, asked = None, True
         if not asked:
             return ready, _NONE

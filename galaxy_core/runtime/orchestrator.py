@@ -147,7 +147,7 @@ class TaskConstellationOrchestrator:
         metadata: Mapping[str, Any],
     ) -> tuple[Run, RunInfo]:
         """Everything that can refuse a run, before anything of it is published."""
-        constellation_id = constellation.constellation_id
+        constellation_id, revision = constellation.constellation_id, constellation.revision
         check_tasks(constellation)
         check_extensions(constellation, self.plugins)
         if is_ours(self._device_manager):  # what cannot be is said before a device is connected for it
@@ -157,6 +157,9 @@ class TaskConstellationOrchestrator:
             placer, assignments = await self._assign(constellation, book, assignment_strategy)
             check_requests(constellation, book)
             info = await self._reviewed(constellation, metadata, assignments)
+            if constellation.revision != revision:  # edited while devices were connected, or it was reviewed
+                check_tasks(constellation)
+                check_requests(constellation, book)
         editing = self._synchronizer
         if editing is None and self.plugins.implementations("galaxy_propose_edit"):
             editing = ConstellationModificationSynchronizer(self)  # plugins edit, though nobody else does

@@ -26,8 +26,8 @@ def graph(plan: str, kind: str | None, output: str | None) -> int:
 
     The picture needs no other program.
 
-    Links are solid where the prerequisite must succeed, dashed where it may also fail (on: completion), dotted where it
-    need only end (on: always), and of another colour where a condition decides. A picture has a legend.
+    Links are solid where the prerequisite must succeed, dashed or dotted where it need only end
+    (on: completion, on: always), and of another colour where a condition decides. A picture has a legend.
     """
     suffix = PurePath(output or "").suffix.lower()
     if kind is None and suffix and suffix not in SUFFIXES:

@@ -9,8 +9,8 @@ from attrs import frozen
 from galaxy_core import DependencyType, TaskConstellation, TaskStar, TaskStarLine
 from galaxy_core_cli.text import label, safe_line, shortened, what
 
-#: Kinds of links: they begin when the prerequisite succeeded; completed or failed; ended, even as skipped or cancelled;
-#: met a condition. The first three are the words of plan files.
+#: Kinds of links: they begin when the prerequisite succeeded; ended, however (two names); met a condition. The first three
+#: are the words of plan files.
 SUCCESS, COMPLETION, ALWAYS, CONDITION = "success", "completion", "always", "condition"
 _KINDS = {
     DependencyType.SUCCESS_ONLY: SUCCESS,

@@ -31,8 +31,8 @@ STYLE = """
 """
 LEGEND = {
     SUCCESS: "on: success",
-    COMPLETION: "on: completion (success or failure)",
-    ALWAYS: "on: always (even skipped or cancelled)",
+    COMPLETION: "on: completion (however it ended)",
+    ALWAYS: "on: always (however it ended)",
     CONDITION: "when its condition is met",
 }
 LEGEND_WIDTH = 320.0
