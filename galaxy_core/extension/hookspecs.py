@@ -23,8 +23,6 @@ from galaxy_core.extension.interfaces import (
 )
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from galaxy_core.model.constellation import TaskConstellation
     from galaxy_core.model.edits import Operation, Transaction
     from galaxy_core.model.task import TaskStar
@@ -72,7 +70,7 @@ def galaxy_observers() -> Iterable[IEventObserver]:  # type: ignore[empty-body]
 
 
 @hookspec
-def galaxy_extension_models() -> Mapping[str, type[BaseModel]]:  # type: ignore[empty-body]
+def galaxy_extension_models() -> Mapping[str, type]:  # type: ignore[empty-body]
     """Declare what plans may say to this plugin under `extensions`.
 
     When: once, when first a plan says something under `extensions`, or the JSON Schema of plans is asked for with the
