@@ -36,7 +36,9 @@ was available, what to do.
     │   ├── SecretError                          a secret that is referred to cannot be had
     │   ├── NotConnectedError (ValueError)       it has to be connected, and is not
     │   ├── RequestError (ValueError)            a transport does not take that kind of request
-    │   └── DeviceLostError (ConnectionError)    the connection to a device broke, or never came about
+    │   ├── DeviceLostError (ConnectionError)    the connection to a device broke, or never came about
+    │   └── TransferError (OSError)              a file could not be pushed to a device or pulled from it
+    ├── SimulatorError (RuntimeError)            simulated devices cannot be started here
     ├── RunError (RuntimeError)                  a run cannot start or go on
     │   ├── UnknownJournalError                  no journal of that name
     │   ├── ControlError                         a run cannot be reached through a control socket
@@ -64,6 +66,8 @@ from galaxy_core.errors.device import (
     RequestError,
     SecretError,
     SettingsError,
+    SimulatorError,
+    TransferError,
     UnknownDeviceError,
     UnknownStrategyError,
     UnknownTransportError,
@@ -145,6 +149,7 @@ __all__ = [
     "RunRefusedError",
     "SecretError",
     "SettingsError",
+    "SimulatorError",
     "StrategyError",
     "TaskCancelledError",
     "TaskError",
@@ -152,6 +157,7 @@ __all__ = [
     "TaskRefusedError",
     "TaskSkippedError",
     "TaskTimeoutError",
+    "TransferError",
     "TransitionError",
     "UnknownDeviceError",
     "UnknownJournalError",

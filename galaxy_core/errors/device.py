@@ -132,3 +132,22 @@ class DeviceLostError(DeviceError, ConnectionError):
     def __init__(self, device_id: str, why: str) -> None:
         self.why = why
         super().__init__(device_id, f"device {device_id!r} is lost: {why}")
+
+
+class TransferError(DeviceError, OSError):
+    """A file could not be pushed to a device or pulled from it; `path` is the file, `why` what came between.
+
+    What stood at the target before is still there, whole.
+    """
+
+    def __init__(self, device_id: str, path: str, why: str) -> None:
+        self.path, self.why = path, why
+        super().__init__(device_id, f"file {path!r} was not transferred: {why}")
+
+
+class SimulatorError(GalaxyError, RuntimeError):
+    """Simulated devices cannot be started here; `simulator` names them."""
+
+    def __init__(self, simulator: str, why: str) -> None:
+        self.simulator, self.why = simulator, why
+        super().__init__(f"no simulated {simulator} can be started: {why}")

@@ -14,10 +14,8 @@ from attrs import frozen
 
 from galaxy_core import Command
 from galaxy_core.errors import nearest
+from galaxy_core.extension.adapter.posix import MARK
 from galaxy_core_local.settings import LocalSettings
-
-#: Every process of an attempt has its mark in this variable of its environment.
-MARK = "GALAXY_LEASE"
 
 
 @frozen

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import platform
-import secrets
 import signal
 import socket
 from collections.abc import Collection, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from galaxy_core import Command
+from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
 from galaxy_core_local.exchange import Exchange
 from galaxy_core_local.launch import prepare, why_not_started
@@ -40,19 +40,21 @@ class LocalSession:
         command = attempt.request
         if not isinstance(command, Command):
             return Refused(f"transport 'local' takes commands, not {type(command).__name__}")
-        mark = secrets.token_hex(16)  # a lease is unique to one device manager, and a machine may run several
+        mark = attempt.mark
         try:
             launch = prepare(command, self._settings, self._root, mark)
             exchange = Exchange(attempt, command, self._root, launch.cwd, self._threads)
             await exchange.put()
         except ValueError as error:
             return Refused(str(error))
+        attempt.sent()
         try:
             process = await start(launch)
         except OSError as error:
             return Refused(
                 await to_thread.run_sync(why_not_started, error, launch, self._masked, limiter=self._threads)
             )
+        attempt.acknowledged()
         tree = Tree(process, mark, self._threads)
         stdout, stderr = (self._capture(attempt, exchange, stream) for stream in ("stdout", "stderr"))
         run = Run(process, tree, stdout, stderr, self._settings)
@@ -68,9 +70,9 @@ class LocalSession:
             attempt.partial = outcome
         return outcome
 
-    async def probe(self) -> Mapping[str, str]:
-        if not self._root.is_dir():
-            raise NotADirectoryError(f"the working folder {str(self._root)!r} is gone")
+    @cached_property
+    def facts(self) -> Mapping[str, str]:
+        """What a plan or a strategy may want to know of this machine."""
         return {
             "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
             "python": platform.python_version(),
@@ -79,19 +81,29 @@ class LocalSession:
             "root": str(self._root),
         }
 
+    async def probe(self) -> Mapping[str, str]:
+        if not self._root.is_dir():
+            raise NotADirectoryError(f"the working folder {str(self._root)!r} is gone")
+        return self.facts
+
     def _capture(self, attempt: Attempt, exchange: Exchange, stream: str) -> Capture:
         settings = self._settings
-        place = partial(exchange.stream_file, stream)
-        caps = settings.output_cap_bytes, place, settings.artifact_cap_bytes
-        return Capture(attempt, stream, *caps, self._threads, self._masked)
+        output = Output(
+            stream,
+            cap_bytes=settings.output_cap_bytes,
+            place=partial(exchange.sources.stream_file, stream),
+            spill_cap_bytes=settings.artifact_cap_bytes,
+            secrets=self._masked,
+        )
+        return Capture(attempt, output, self._threads)
 
 
 def _outcome(run: Run, exit_code: int, exchange: Exchange) -> Completed:
     files = dict(exchange.files)
-    metadata: dict[str, Any] = {"pid": run.process.pid, **run.stdout.describe(), **run.stderr.describe()}
-    for capture in (run.stdout, run.stderr):
-        if capture.spilled_to is not None:
-            files.setdefault(capture.spilled_to.name, str(capture.spilled_to))
+    metadata: dict[str, Any] = {"pid": run.process.pid, **run.stdout.output.describe(), **run.stderr.output.describe()}
+    for output in (run.stdout.output, run.stderr.output):
+        if output.spilled_to is not None:
+            files.setdefault(output.spilled_to.name, str(output.spilled_to))
     if exchange.collected:
         metadata["collected"] = exchange.collected
     if exchange.lost:
@@ -100,12 +112,12 @@ def _outcome(run: Run, exit_code: int, exchange: Exchange) -> Completed:
         metadata["background"] = run.background
     return Completed(
         exit_code=exit_code,
-        stdout=run.stdout.text,
-        stderr=run.stderr.text,
+        stdout=run.stdout.output.text,
+        stderr=run.stderr.output.text,
         error=_signal_text(exit_code) if exit_code < 0 else exchange.complaint() if exit_code == 0 else None,
         files=files or None,
         metadata=metadata,
-        truncated=run.stdout.is_cut or run.stderr.is_cut,
+        truncated=run.stdout.output.is_cut or run.stderr.output.is_cut,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from galaxy_core import Device
 from galaxy_core.errors import DeviceLostError
-from galaxy_core.extension.interfaces import Session
+from galaxy_core.extension.interfaces import FEATURES_OF_COMMANDS, Session
 from galaxy_core.extension.redaction import secrets_in
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ class LocalTransport:
     def __init__(self) -> None:
         self.name = "local"
         self.requests = frozenset({"run", "shell"})
+        self.features = FEATURES_OF_COMMANDS | {"streams", "counts", "stops", "sends", "facts"}
         self.actions: Mapping[str, Any] = {}
         self.device_type = DEVICE_TYPES.get(sys.platform)
 
@@ -87,6 +88,7 @@ class PythonTransport:
     def __init__(self) -> None:
         self.name = "python"
         self.requests = frozenset({"call"})
+        self.features: frozenset[str] = frozenset()
         self.actions: Mapping[str, Any] = {}
         self.device_type: str | None = None
 

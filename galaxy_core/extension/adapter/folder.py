@@ -12,12 +12,11 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from anyio import from_thread
 from attrs import frozen
 
 CHUNK_BYTES = 1 << 20
@@ -54,10 +53,10 @@ def parts_of(name: str) -> tuple[str, ...]:
     return parts
 
 
-def put(folder: Path, name: str, base: Path, source: str) -> Copied:
+def put(folder: Path, name: str, base: Path, source: str, check: Callable[[], None]) -> Copied:
     """Copy the file `source` inside `base` to the name inside `folder`, at once and whole.
 
-    Makes folders on the way to the copy, replaces an old file.
+    Makes folders on the way to the copy, replaces an old file. `check` is called at every MiB, and may raise to give up.
 
     Raises:
         ValueError: one of the names leaves its folder, or the source is no regular file.
@@ -71,7 +70,7 @@ def put(folder: Path, name: str, base: Path, source: str) -> Copied:
             fd = os.open(_at(folder, parts, part), _WRITE | os.O_EXCL | _NOFOLLOW, mode & 0o777 | 0o600, dir_fd=place)
             try:
                 with os.fdopen(fd, "wb") as target:
-                    copied = _copy(origin, target)
+                    copied = _copy(origin, target, check)
                 os.replace(_at(folder, parts, part), _at(folder, parts, last), src_dir_fd=place, dst_dir_fd=place)
             except BaseException:
                 with suppress(OSError):
@@ -80,8 +79,8 @@ def put(folder: Path, name: str, base: Path, source: str) -> Copied:
     return copied
 
 
-def collect(folder: Path, name: str, target: Path) -> Copied:
-    """Copy the file of that name inside `folder` to `target`.
+def collect(folder: Path, name: str, target: Path, check: Callable[[], None]) -> Copied:
+    """Copy the file of that name inside `folder` to `target`; `check` as for `put`.
 
     Raises:
         ValueError: the name leaves the folder, or is not that of a regular file.
@@ -92,7 +91,7 @@ def collect(folder: Path, name: str, target: Path) -> Copied:
         _regular(origin, name)
         try:
             with create(target) as copy:
-                return _copy(origin, copy)
+                return _copy(origin, copy, check)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
@@ -152,8 +151,24 @@ else:
         return last
 
 
+def open_inside(folder: Path, parts: Sequence[str]) -> BinaryIO:
+    """A regular file inside `folder`, for reading. No link is followed.
+
+    Raises:
+        ValueError: it is no regular file.
+        OSError: it cannot be opened.
+    """
+    file = _open(folder, parts)
+    try:
+        _regular(file, "/".join(parts))
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
 def _open(folder: Path, parts: Sequence[str]) -> BinaryIO:
-    """A file inside `folder`, for reading. No link is followed."""
+    """Likewise, whatever it is."""
     with _parent(folder, parts, make=False) as (place, last):
         fd = os.open(_at(folder, parts, last), _READ | _NOFOLLOW, dir_fd=place)
     return os.fdopen(fd, "rb")
@@ -167,10 +182,10 @@ def _regular(file: BinaryIO, name: str) -> int:
     return mode
 
 
-def _copy(origin: BinaryIO, target: BinaryIO) -> Copied:
+def _copy(origin: BinaryIO, target: BinaryIO, check: Callable[[], None]) -> Copied:
     digest, size = hashlib.sha256(), 0
     while chunk := origin.read(CHUNK_BYTES):
-        from_thread.check_cancelled()
+        check()
         target.write(chunk)
         digest.update(chunk)
         size += len(chunk)

@@ -1,0 +1,79 @@
+"""What may stand below a folder of a device, and what may not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from galaxy_core.extension.adapter.names import plain_names, remote_path, windows_path
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/", "a/../b", "..", "./a", "a//b", "a\0b", "a\nb", "/etc/passwd", "/root/../etc/x", "/rooted"]
+)
+def test_a_posix_path_that_leaves_the_root_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        remote_path("/root", name)
+
+
+def test_a_posix_path_below_the_root() -> None:
+    assert remote_path("/root/", "a b/c;d") == "/root/a b/c;d"
+    assert remote_path("/root", "/root/a") == "/root/a"
+    assert remote_path("/root", "/sdcard/x", allow_any=True) == "/sdcard/x"
+
+
+def test_no_permission_makes_dots_safe() -> None:
+    with pytest.raises(ValueError, match=r"part '\.\.'"):
+        remote_path("/root", "/sdcard/../x", allow_any=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "..",
+        r"a\..\b",
+        r"\a",
+        "/a",
+        r"C:\Windows\x",
+        "C:x",
+        "a:stream",
+        "NUL",
+        "com1.txt",
+        "dir/aux",
+        "a.",
+        "a ",
+        "a*",
+        'a"b',
+        "a\0",
+        r"\\host\share\x",
+    ],
+)
+def test_a_windows_path_that_means_something_else_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="is no"):
+        windows_path(r"C:\galaxy", name)
+
+
+def test_a_windows_path_below_the_root() -> None:
+    assert windows_path("C:\\galaxy\\", "a b/ü.txt") == "C:\\galaxy\\a b\\ü.txt"
+    assert windows_path(r"C:\galaxy", r"c:\GALAXY\x") == r"c:\GALAXY\x"
+    assert windows_path(r"C:\galaxy", r"D:\x", allow_any=True) == r"D:\x"
+
+
+@given(st.text())
+def test_what_is_let_through_is_below_the_root(name: str) -> None:
+    try:
+        path = remote_path("/root", name)
+    except ValueError:
+        return
+    assert path.startswith("/root/")
+    assert ".." not in path.split("/")
+
+
+@given(st.lists(st.text(min_size=1), unique=True))
+def test_kept_files_have_names_of_their_own(names: list[str]) -> None:
+    kept = list(plain_names(names).values())
+    assert len({name.casefold() for name in kept}) == len(names)
+    assert not {"stdout.txt", "stderr.txt"} & {name.casefold() for name in kept}
+    assert all(0 < len(name) <= 100 and "/" not in name and not name.startswith(".") for name in kept)
