@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import click
 from attrs import frozen
 
 from galaxy_core import document_lines, transaction_from_json
+from galaxy_core.errors import DocumentError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.reaching import RefusedError, print_json, request
@@ -30,22 +31,37 @@ class Look:
     mermaid: bool = False
 
 
-def read(path: str) -> tuple[str, str]:
-    """The text of a transaction that can be one, and what its file is called in messages.
+def read(path: str, *, as_json: bool = False) -> tuple[str, str]:
+    """The text of a transaction that can be one, and what its file is called in messages. What is wrong with it is told
+    as JSON, too, if that is asked for.
 
     Raises:
         DocumentError: it is none, with the places in the file.
         OSError: it cannot be read.
     """
-    if path == "-":
-        text, name = sys.stdin.read(MOST + 1), "<standard input>"
-    else:
-        with Path(path).open(encoding="utf-8-sig") as file:
-            text, name = file.read(MOST + 1), path
-    if len(text) > MOST:
-        raise say.WrongValueError(f"{name} is no transaction: it has more than {MOST:,} characters.")
-    transaction_from_json(text, name)
+    if not path:
+        raise say.WrongValueError("FILE is an empty text: name a file, or - for standard input")
+    name = "<standard input>" if path == "-" else path
+    try:
+        text = sys.stdin.read(MOST + 1) if path == "-" else _text(path)
+        if len(text) > MOST:
+            raise DocumentError(name, [("", None, f"is no transaction: it has more than {MOST:,} characters")])
+        transaction_from_json(text, name)
+    except DocumentError as error:
+        if as_json:
+            problems = [{"path": place, "line": line, "reason": reason} for place, line, reason in error.problems]
+            print_json({"ok": False, "code": "unreadable", "error": str(error), "problems": problems})
+        raise
     return text, name
+
+
+def _text(path: str) -> str:
+    """What a file holds, up to one character more than is read."""
+    try:
+        with Path(path).open(encoding="utf-8-sig") as file:
+            return file.read(MOST + 1)
+    except UnicodeDecodeError:
+        raise DocumentError(path, [("", None, "is not UTF-8; save the file as UTF-8, or name another one")]) from None
 
 
 def show(run: str, text: str, name: str, look: Look) -> int:
@@ -90,7 +106,7 @@ def _shown(run: str, text: str, name: str, look: Look) -> Mapping[str, Any]:
     else:
         click.echo(safe(answer["mermaid" if look.mermaid else "text"]))
         if preview["problems"]:
-            say.error("\n".join(["the edit would be refused:", *_reasons(preview["problems"], name)]))
+            say.errors("the edit would be refused:", _reasons(preview["problems"], name))
     return preview
 
 
@@ -121,7 +137,8 @@ def _committed(run: str, document: Mapping[str, Any], as_json: bool, name: str |
     elif not answer.get("changed", True):
         click.echo(f"nothing to change: {safe_line(answer['description'])}")
     else:
-        click.echo(f"{'undone' if document['do'] == 'undo' else 'done'}: {safe_line(answer['description'])}")
+        what = safe_line(answer["description"])
+        click.echo(f"undone: {what.removeprefix('Undo: ')}" if document["do"] == "undo" else f"done: {what}")
         click.echo(
             f"revision {answer['revision']}; to take it back: galaxy edit {safe_line(run)} --undo {safe_line(answer['edit'])}"
         )
@@ -133,31 +150,33 @@ def _tell(refused: RefusedError, as_json: bool, name: str | None) -> int:
     answer = refused.answer
     if as_json:
         print_json(answer)
-    reasons = list(_reasons(answer.get("problems") or [], name))
-    beginning = str(refused)
+    reasons = _reasons(answer.get("problems") or [], name)
     if reasons and answer.get("code") in {"refused", "conflict"}:
         moved = ", because it does not fit any more" if answer["code"] == "conflict" else ""
-        beginning = f"the edit was refused{moved}; nothing was changed:"
-        say.error("\n".join([beginning, *reasons]))
+        say.errors(f"the edit was refused{moved}; nothing was changed:", reasons)
     else:
-        say.error(beginning)
+        say.error(str(refused))
     return refused.code
 
 
-def _reasons(problems: Sequence[Mapping[str, Any]], name: str | None) -> Iterator[str]:
+def _reasons(problems: Sequence[Mapping[str, Any]], name: str | None) -> list[str]:
     """Each as `file:line: operations[0]: why`, as far as that is known; of an undo there is no file."""
     found = [problem.get("operation") for problem in problems]
     places = [("operations", place) for place in found if isinstance(place, int)]
-    lines = document_lines(name, places) if name is not None and places else {}
-    for problem, place in zip(problems, found, strict=True):
-        reason = safe_line(problem.get("reason"))
-        if isinstance(place, int) and name is not None:
-            line = lines.get(("operations", place))
-            where = safe_line(name if line is None else f"{name}:{line}")
-            yield f"{where}: operations[{place}]: {reason}"
-        else:
-            path = problem.get("path")
-            yield f"{safe_line(path)}: {reason}" if path else reason
+    # A pipe has been read already: it has nothing more to say, and may keep whoever asks waiting.
+    lines = document_lines(name, places) if name is not None and places and Path(name).is_file() else {}
+    return [_reason(problem, place, name, lines) for problem, place in zip(problems, found, strict=True)]
+
+
+def _reason(
+    problem: Mapping[str, Any], place: object, name: str | None, lines: Mapping[tuple[str | int, ...], int]
+) -> str:
+    reason = safe_line(problem.get("reason"))
+    if isinstance(place, int) and name is not None:
+        line = lines.get(("operations", place))
+        return f"{safe_line(name if line is None else f'{name}:{line}')}: operations[{place}]: {reason}"
+    path = problem.get("path")
+    return f"{safe_line(path)}: {reason}" if path else reason
 
 
 def _author() -> str:

@@ -25,6 +25,7 @@ from galaxy_core_cli.text import duration, safe_line, table
 PATIENCE_S, ALIVE_S = 10.0, 2.0
 #: Seconds after which an edit is given up, however long plugins review it.
 EDIT_S = 600.0
+_NONE = "no run can be reached: none is under way that this user has started with a control socket"
 _ENDED = ("completed", "failed", "unknown", "skipped", "cancelled")
 
 
@@ -127,16 +128,19 @@ def list_runs(as_json: bool) -> int:
     if as_json:
         print_json(found)
     elif not found:
-        say.note("no run can be reached: none is under way that this user has started with a control socket")
+        say.note(_NONE)
     else:
         for line in table([_row(one) for one in found], ("RUN", "PLAN", "STATUS", "TASKS", "SINCE", "PID")):
             click.echo(line)
+        for one in found:
+            if not one["ok"]:
+                say.note(f"{safe_line(one['run'])}: {safe_line(one.get('error', ''))}")
     return Exit.OK
 
 
 def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
     if not one["ok"]:
-        return safe_line(one["run"]), "?", safe_line(one.get("error", "")), "", "", ""
+        return safe_line(one["run"]), "?", "no answer", "", "", ""
     since = "" if one["started"] is None else duration(time.time() - one["started"])
     tasks = f"{_done(one['counts']):,} of {one['total_tasks']:,} done"
     return safe_line(one["run"]), safe_line(one["name"]), safe_line(one["status"]), tasks, since, str(one["pid"])
@@ -154,7 +158,7 @@ def follow_any(output: bool, as_json: bool) -> int:
     if found and not as_json:
         list_runs(as_json=False)
     several = "several runs can be reached: name one, galaxy watch RUN; the last characters of its id are enough"
-    say.error(several if found else "no run can be reached")
+    say.error(several if found else _NONE)
     return Exit.REFUSED
 
 

@@ -66,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a stream that a test or another program has put there
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    with suppress(AttributeError):  # what is no text is found where it is read, and told as what is wrong with it
+        sys.stdin.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     state = options.State()
     with say.listening(say.warning, state):
         code = _run(arguments, state)

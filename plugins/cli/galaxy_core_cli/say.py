@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 import click
@@ -25,9 +25,20 @@ def _echo(text: str) -> None:
         click.echo(text, err=True)
 
 
+#: Reasons that are told one by one; of more, how many there are.
+ENOUGH = 50
+
+
 def error(text: str) -> None:
     """Why nothing came of it; several lines stand below the word."""
     _echo(f"{click.style('error:', fg='red', bold=True)}{chr(10) if chr(10) in text else ' '}{safe(text)}")
+
+
+def errors(heading: str, reasons: Sequence[str]) -> None:
+    """Why nothing came of it, in a line for each reason; those beyond the first `ENOUGH` are counted."""
+    rest = len(reasons) - ENOUGH
+    lines = [*reasons[:ENOUGH], *([f"and {rest:,} more reason{'' if rest == 1 else 's'}"] if rest > 0 else [])]
+    _echo("\n".join([f"{click.style('error:', fg='red', bold=True)} {safe(heading)}", *map(safe, lines)]))
 
 
 def warning(text: str) -> None:

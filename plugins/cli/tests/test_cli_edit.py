@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from .asking import TIMEOUT_S, Galaxy, Write
+from .asking import TIMEOUT_S, Galaxy, Write, command
 from .reached import ADD, PLAN, WRONG, Put, Run, Start, watching
 from .terminal import Terminal
 
@@ -65,13 +68,13 @@ def test_a_refused_edit_is_exit_code_1_with_the_reasons_of_each_operation(
     done = process("edit", run.name, file, "--apply")
     assert (done.code, done.out) == (1, "")
     lines = done.err.splitlines()
-    assert lines[:2] == ["error:", "the edit was refused; nothing was changed:"]
-    assert lines[2].startswith("edit.json:1: operations[0]: ")
-    assert lines[3].startswith("edit.json:1: operations[1]: ")
+    assert lines[0] == "error: the edit was refused; nothing was changed:"
+    assert lines[1].startswith("edit.json:1: operations[0]: ")
+    assert lines[2].startswith("edit.json:1: operations[1]: ")
     preview = process("edit", run.name, file, "--preview")
     assert preview.code == 1
     assert "first" in preview.out
-    assert preview.err.splitlines()[:3] == ["error:", "the edit would be refused:", lines[2]]
+    assert preview.err.splitlines()[:2] == ["error: the edit would be refused:", lines[1]]
     answer = json.loads(process("edit", run.name, file, "--apply", "--json").out)
     assert (answer["ok"], len(answer["problems"])) == (False, 2)
     run.go()
@@ -92,7 +95,7 @@ def test_the_reasons_of_a_refused_edit_are_told_at_the_lines_of_the_file(
         """
     write("edit.json", text)
     done = process("edit", run.name, "edit.json", "--apply")
-    places = sorted(line.partition("]: ")[0] for line in done.err.splitlines()[2:])
+    places = sorted(line.partition("]: ")[0] for line in done.err.splitlines()[1:])
     assert places == ["edit.json:3: operations[1", "edit.json:4: operations[2", "edit.json:5: operations[3"]
     assert "moon" in done.err
     piped = process("edit", run.name, "-", "--apply", stdin=text)
@@ -107,6 +110,7 @@ def test_an_edit_can_be_taken_back(start: Start, process: Galaxy, transaction: P
     done = json.loads(process("edit", run.name, transaction(late), "--apply", "--json").out)
     undone = process("edit", run.name, "--undo", done["edit"])
     assert (undone.code, undone.err) == (0, "")
+    assert undone.out.startswith(f"undone: {done['description']}\n")
     again = process("edit", run.name, "--undo", done["edit"])
     assert again.code == 2
     run.go()
@@ -126,6 +130,61 @@ def test_a_transaction_that_cannot_be_read_is_exit_code_2(
     also = process("edit", run.name, "-", "--apply", stdin=text)
     assert also.code == 2
     assert "<standard input>" in also.err
+
+
+@pytest.mark.parametrize(
+    ("raw", "found"), [(b"\x87\xff{", "UTF-8"), (b"\x00\x01", ""), (b"\xff\xfe{\x00}\x00", "UTF-8")]
+)
+def test_a_transaction_that_is_no_text_is_told_as_one_that_cannot_be_read(
+    raw: bytes, found: str, start: Start, process: Galaxy, folder: Path
+) -> None:
+    run = start()
+    (folder / "edit.json").write_bytes(raw)
+    done = process("edit", run.name, "edit.json", "--apply")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("error: edit.json")
+    assert found in done.err
+    for words in (("edit", run.name, "-", "--apply"), ("validate", "-")):
+        strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+        piped = subprocess.run(
+            command(*words), input=raw, capture_output=True, timeout=TIMEOUT_S, check=False, env=strict
+        )
+        assert piped.returncode == 2
+        assert b"<standard input>" in piped.stdout + piped.stderr
+
+
+def test_what_is_wrong_with_a_transaction_is_told_to_programs(start: Start, process: Galaxy, write: Write) -> None:
+    run = start()
+    write("edit.json", '{"operations": [\n{"remove_tsk": "last"}]}')
+    done = process("edit", run.name, "edit.json", "--apply", "--json")
+    answer = json.loads(done.out)
+    assert (done.code, answer["ok"], answer["code"]) == (2, False, "unreadable")
+    (problem,) = answer["problems"]
+    assert (problem["path"], problem["line"]) == ("operations[0].remove_tsk", 2)
+    assert "did you mean 'remove_task'?" in problem["reason"]
+
+
+def test_a_refused_transaction_that_came_through_a_pipe_is_told_all_the_same(
+    start: Start, process: Galaxy, folder: Path
+) -> None:
+    run = start()
+    os.mkfifo(folder / "pipe")
+    with ThreadPoolExecutor() as threads:
+        threads.submit((folder / "pipe").write_text, json.dumps(WRONG))
+        done = process("edit", run.name, "pipe", "--apply")
+    assert done.code == 1
+    assert "pipe: operations[1]: there is no task 'nobody'" in done.err
+
+
+def test_of_thousands_of_reasons_the_first_are_told_and_the_others_counted(
+    start: Start, process: Galaxy, transaction: Put
+) -> None:
+    run = start()
+    file = transaction({"operations": [{"remove_task": f"none-{number}"} for number in range(1_051)]})
+    done = process("edit", run.name, file, "--apply", "--json")
+    lines = done.err.splitlines()
+    assert (done.code, len(lines), lines[-1]) == (1, 52, "and 1,001 more reasons")
+    assert len(json.loads(done.out)["problems"]) == 1_051
 
 
 def test_a_transaction_can_come_on_standard_input(start: Start, process: Galaxy) -> None:
@@ -248,7 +307,8 @@ def test_the_runs_that_can_be_reached_are_listed(start: Start, process: Galaxy) 
 
 def test_without_a_name_the_only_run_is_watched_and_of_several_the_list_is_shown(start: Start, process: Galaxy) -> None:
     none = process("watch")
-    assert (none.code, none.out, none.err) == (2, "", "error: no run can be reached\n")
+    assert (none.code, none.out) == (2, "")
+    assert none.err.startswith("error: no run can be reached: ")
     run = start()
     with watching() as (_, first):
         assert first == "nightly: 3 tasks, 1 completed\n"
@@ -288,6 +348,27 @@ def test_an_edit_that_changes_nothing_says_so(start: Start, process: Galaxy, tra
     with Terminal("edit", run.name, file) as terminal:
         assert terminal.to_the_end() == 0
         assert "there is nothing to change" in terminal.text
+
+
+def test_the_progress_of_a_run_tells_what_was_taken_back_and_that_nothing_changed(
+    folder: Path, write: Write, process: Galaxy, transaction: Put
+) -> None:
+    write("plan.yaml", PLAN)
+    run = Run(folder, json_=False)
+    assert run.process.stderr is not None
+    while "start     wait" not in run.process.stderr.readline():
+        pass
+    same = {"description": "as it is", "operations": [{"update_task": {"id": "last", "run": ["echo", "end"]}}]}
+    assert process("edit", "nightly", transaction(same), "--apply").code == 0
+    line = run.process.stderr.readline()
+    late = {"description": "more", "operations": [{"add_task": {"id": "late", "run": ["echo"], "needs": ["wait"]}}]}
+    done = json.loads(process("edit", "nightly", transaction(late), "--apply", "--json").out)
+    assert process("edit", "nightly", "--undo", done["edit"]).code == 0
+    assert " edit      more by " in run.process.stderr.readline()
+    assert " undo      more by " in run.process.stderr.readline()
+    run.go()
+    run.process.communicate(timeout=TIMEOUT_S)
+    assert re.fullmatch(r"\[.*\] edit      as it is by \S+: revision \d+, nothing changed\n", line)
 
 
 def test_a_refused_edit_is_told_once_and_with_its_reasons(

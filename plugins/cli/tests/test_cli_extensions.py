@@ -55,6 +55,22 @@ def test_what_a_plugin_has_against_a_plan_is_told_with_its_line(
     assert process(*words, "plan.yaml", "--block", "bell").code == 0
 
 
+def test_a_section_that_no_plugin_reads_is_warned_of_with_the_nearest_name(
+    process: Galaxy, write: Write, install: Install
+) -> None:
+    install("bell", BELL.replace('{"bell": Bell}', '{"bell": Bell, "chimes": Bell}'))
+    write("plan.yaml", PLAN.replace("notse", "test").replace("bell:", "bel:"))
+    done = process("validate", "plan.yaml")
+    assert (done.code, done.out) == (0, "plan.yaml: 1 task, nothing wrong\n")
+    why = "no plugin 'bel' is installed: this is passed over; did you mean 'bell'?"
+    assert f"warning: plan.yaml:5: extensions.bel: {why}" in done.err.splitlines()
+    told = json.loads(process("validate", "plan.yaml", "--json").out)
+    warning = {"file": "plan.yaml", "line": 5, "place": "extensions.bel", "problem": why}
+    assert told == {"valid": True, "problems": [], "warnings": [warning]}
+    write("plan.yaml", PLAN.replace("notse", "test").replace("bell:", "chimes:"))
+    assert "chimes" not in process("validate", "plan.yaml").err
+
+
 def test_the_schema_of_plans_has_what_installed_plugins_declare(process: Galaxy, install: Install) -> None:
     install("bell", BELL)
     good = {"tasks": {"a": {"run": ["x"]}}, "extensions": {"bell": {"on": ["a"]}}}

@@ -179,6 +179,9 @@ def test_silent_connections_do_not_keep_a_run_from_ending(start: Start, process:
         busy = process("why", run.name, "last")
         assert (busy.code, busy.out) == (2, "")
         assert "connections already" in busy.err
+        listed = process("runs")
+        assert listed.out.splitlines()[1].split() == [run.name, "?", "no", "answer"]
+        assert listed.err == f"{run.name}: there are 32 connections already\n"
         run.go()
         assert run.to_the_end()[0] == 0
 

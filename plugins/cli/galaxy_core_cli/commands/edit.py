@@ -30,7 +30,7 @@ def edit(
     RUN is the id of a run, or a part of it that no other has, or the name of its plan. FILE holds a transaction as JSON, or
     is - for standard input. All of it takes effect at once, or nothing: then the exit code is 1, and every reason is told.
     Without --preview and --apply the preview is shown, and in a terminal it is asked whether to go on; elsewhere the exit
-    code is 2.
+    code is 2. `galaxy schema transaction` says what a transaction may hold.
     """
     from galaxy_core_cli import editing
 
@@ -45,7 +45,7 @@ def edit(
     if do_apply and mermaid:
         raise click.UsageError("--mermaid draws a preview: use it without --apply.")
     assert file is not None
-    text, name = editing.read(file)
+    text, name = editing.read(file, as_json=as_json)
     if do_apply:
         return editing.apply(run, text, name, as_json)
     look = editing.Look(as_json, mermaid)

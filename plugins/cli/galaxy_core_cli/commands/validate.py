@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from galaxy_core_cli import options
+from galaxy_core_cli import options, say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.text import count, safe
 
@@ -29,13 +29,17 @@ def validate(
 
     Checks the files by themselves, and then together: that devices have a transport and settings which that takes,
     that every task fits somewhere and is pinned to nothing unknown, and that its device takes what it asks. Connects
-    and runs nothing. Problems go to standard output, one a line, as file:line: place: text.
+    and runs nothing. Problems go to standard output, one a line, as file:line: place: text. What no plugin would read
+    is no problem, and warned of on standard error.
     """
-    problems, tasks = _problems(plan, devices, strategy, block, no_plugins)
+    problems, warnings, tasks = _problems(plan, devices, strategy, block, no_plugins)
     if as_json:
-        found = [{"file": one.source, "line": one.line, "place": one.path, "problem": one.text} for one in problems]
-        click.echo(json.dumps({"valid": not problems, "problems": found}, indent=2))
-    elif problems:
+        found = {"valid": not problems, "problems": _documents(problems), "warnings": _documents(warnings)}
+        click.echo(json.dumps(found, indent=2))
+        return Exit.REFUSED if problems else Exit.OK
+    for one in warnings:
+        say.warning(str(one))
+    if problems:
         for one in problems:
             click.echo(safe(one))
     else:
@@ -43,10 +47,14 @@ def validate(
     return Exit.REFUSED if problems else Exit.OK
 
 
+def _documents(problems: list[Problem]) -> list[dict[str, str | int | None]]:
+    return [{"file": one.source, "line": one.line, "place": one.path, "problem": one.text} for one in problems]
+
+
 def _problems(
     plan: str, devices: str | None, strategy: str | None, block: tuple[str, ...], no_plugins: bool
-) -> tuple[list[Problem], int]:
-    """And how many tasks there are."""
+) -> tuple[list[Problem], list[Problem], int]:
+    """What is wrong, what may be, and how many tasks there are."""
     from galaxy_core.errors import DocumentError
     from galaxy_core_cli import checks, files
 
@@ -61,7 +69,7 @@ def _problems(
     except DocumentError as error:
         problems += checks.of_document(error)
     if read_plan is None or read_devices is None:
-        return problems, 0
+        return problems, [], 0
     chosen = strategy or read_plan.strategy or files.DEFAULT_STRATEGY
     case = checks.Case(read_plan, plan, read_devices, devices, files.loaded(block, no_plugins), chosen)
-    return case.problems(), len(read_plan.tasks)
+    return case.problems(), case.warnings(), len(read_plan.tasks)

@@ -26,10 +26,14 @@ def edit_line(event: ConstellationEvent) -> str:
     """``edit      "look again" by ann: revision 7, tasks +1 ~2, links +1``"""
     data = event.data
     author = f" by {safe_line(data['author'])}" if data.get("author") else ""
-    what = shortened(safe_line(data.get("description", "")), WIDTH)
+    what = safe_line(data.get("description", ""))
+    if event.event_type is EventType.EDIT_UNDONE:  # the word before it says so already
+        what = what.removeprefix("Undo: ")
+    what = shortened(what, WIDTH)
     if "diff" in data:
         changes = [_counted(name, data["diff"][name]) for name in ("tasks", "links")]
-        more = ", ".join([f"revision {data.get('revision')}", *filter(None, changes)])
+        changed = [one for one in changes if one] or ["nothing changed"]
+        more = ", ".join([f"revision {data.get('revision')}", *changed])
     else:
         # The reason says again what was refused: of its parts, only why.
         reasons = "; ".join(str(problem["reason"]) for problem in data.get("problems") or ())
