@@ -40,6 +40,7 @@ from galaxy_core.errors import (
     RunRefusedError,
     SecretError,
     SettingsError,
+    SimulatorError,
     StrategyError,
     TaskCancelledError,
     TaskError,
@@ -47,6 +48,7 @@ from galaxy_core.errors import (
     TaskRefusedError,
     TaskSkippedError,
     TaskTimeoutError,
+    TransferError,
     TransitionError,
     UnknownDeviceError,
     UnknownJournalError,
@@ -79,7 +81,7 @@ from galaxy_core.extension.secrets import resolve_secret
 from galaxy_core.model.condition import Expression
 from galaxy_core.model.constellation import ConstellationState, TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
-from galaxy_core.model.device import Device, DeviceStatus, DeviceType, SecretRef
+from galaxy_core.model.device import Device, DeviceStatus, DeviceType, Discovery, SecretRef
 from galaxy_core.model.edits import (
     AddDependency,
     AddTask,
@@ -115,7 +117,8 @@ if TYPE_CHECKING:
     from galaxy_core.model.preview import Preview, preview
     from galaxy_core.model.schema import TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema
     from galaxy_core.model.schema_edits import transaction_json_schema
-    from galaxy_core.model.schema_files import inventory_json_schema, plan_json_schema
+    from galaxy_core.model.schema_files import plan_json_schema
+    from galaxy_core.model.schema_inventory import inventory_json_schema
     from galaxy_core.model.source import document_lines
     from galaxy_core.runtime.control.client import ask_run, reachable_runs, watch_run
     from galaxy_core.runtime.control.server import control_socket
@@ -153,6 +156,7 @@ __all__ = [
     "DeviceLostError",
     "DeviceStatus",
     "DeviceType",
+    "Discovery",
     "DocumentError",
     "Draft",
     "DuplicateIdError",
@@ -203,6 +207,7 @@ __all__ = [
     "SecretRef",
     "Session",
     "SettingsError",
+    "SimulatorError",
     "StrategyError",
     "TaskCancelledError",
     "TaskConfiguration",
@@ -221,6 +226,7 @@ __all__ = [
     "TaskStarSchema",
     "TaskStatus",
     "TaskTimeoutError",
+    "TransferError",
     "TaskToPlace",
     "Transaction",
     "TransitionError",
@@ -283,7 +289,7 @@ _LAZY = {
     "TaskConstellationSchema": "galaxy_core.model.schema",
     "TaskStarLineSchema": "galaxy_core.model.schema",
     "TaskStarSchema": "galaxy_core.model.schema",
-    "inventory_json_schema": "galaxy_core.model.schema_files",
+    "inventory_json_schema": "galaxy_core.model.schema_inventory",
     "plan_json_schema": "galaxy_core.model.schema_files",
 }
 

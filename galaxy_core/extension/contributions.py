@@ -18,6 +18,7 @@ from attrs import frozen
 
 from galaxy_core.errors import HookError, PluginError, PluginLoadError
 from galaxy_core.extension.hookimpls import Implementation, blame, did_you_mean
+from galaxy_core.extension.transports import FEATURES
 
 #: What the name of a strategy, transport, journal or action may look like.
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
@@ -71,7 +72,32 @@ def _transport_complaint(transport: Any) -> str | None:
     kind = transport.device_type
     if kind is not None and not (isinstance(kind, str) and kind and kind == kind.lower()):
         return f"its device_type is {kind!r}; it must be a lower-case name, or None"
-    return _opening_complaint(transport, 2)
+    return _opening_complaint(transport, 2) or _features_complaint(transport)
+
+
+def _features_complaint(transport: Any) -> str | None:
+    features = getattr(transport, "features", None)
+    if features is None:
+        return None
+    if not isinstance(features, AbstractSet):
+        return f"its features are {in_words(features)}; they must be a frozenset of strings"
+    for feature in features:
+        if feature not in FEATURES:
+            near = did_you_mean(str(feature), FEATURES)
+            return f"it declares the feature {feature!r}{near}; features are {', '.join(FEATURES)}"
+    if "returns" in features and (complaint := _method_complaint(transport, "until_back", 2, waits=True)):
+        return f"it declares 'returns', but {complaint}"
+    if "discovers" in features:
+        if (complaint := _method_complaint(transport, "discover", 2, waits=True)) is not None:
+            return f"it declares 'discovers', but {complaint}"
+        model = getattr(transport, "discovery_model", None)
+        if model is not None and not is_model(model):
+            return f"its discovery_model is {in_words(model)}; it must be a pydantic model class, or None"
+    return None
+
+
+def _simulator_complaint(simulator: Any) -> str | None:
+    return _method_complaint(simulator, "simulate", 2)
 
 
 def _journal_complaint(journal: Any) -> str | None:
@@ -90,7 +116,8 @@ STRATEGY = Kind("galaxy_strategies", "strategy", "strategies", True, _strategy_c
 TRANSPORT = Kind("galaxy_transports", "transport", "transports", True, _transport_complaint)
 JOURNAL = Kind("galaxy_journals", "journal", "journals", True, _journal_complaint)
 OBSERVER = Kind("galaxy_observers", "observer", "observers", False, _observer_complaint)
-KINDS = {kind.hook: kind for kind in (STRATEGY, TRANSPORT, JOURNAL, OBSERVER)}
+SIMULATOR = Kind("galaxy_simulators", "simulator", "simulators", True, _simulator_complaint)
+KINDS = {kind.hook: kind for kind in (STRATEGY, TRANSPORT, JOURNAL, OBSERVER, SIMULATOR)}
 
 
 @frozen

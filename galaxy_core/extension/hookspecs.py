@@ -19,6 +19,7 @@ from galaxy_core.extension.interfaces import (
     Journal,
     ProposedEdit,
     RunInfo,
+    Simulator,
     Transport,
 )
 
@@ -66,6 +67,15 @@ def galaxy_observers() -> Iterable[IEventObserver]:  # type: ignore[empty-body]
     """Contribute observers, which hear the events of every run of the orchestrator that loaded the plugin.
 
     When: once, when the plugin is loaded. Mode: all implementations, synchronous.
+    """
+
+
+@hookspec
+def galaxy_simulators() -> Iterable[Simulator]:  # type: ignore[empty-body]
+    """Contribute simulated devices, for `galaxy simulate`.
+
+    When: once, when the plugin is loaded. Mode: all implementations, synchronous. Returns simulators; nothing is started
+    yet, and what they need need not be installed: they say so when they are asked to start.
     """
 
 

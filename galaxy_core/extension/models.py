@@ -28,8 +28,13 @@ def validated_settings(transport: Transport, settings: Mapping[str, Any]) -> tup
 
     Nothing is held against a secret that was not looked up: what only stands for it may be too short, or no number.
     """
-    if transport.settings_model is not None:
-        found, problems = validated(transport.settings_model, with_placeholders(settings), show=False)
+    return validated_model(transport.settings_model, settings)
+
+
+def validated_model(model: Any, settings: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
+    """Likewise, by a model of settings, or by None."""
+    if model is not None:
+        found, problems = validated(model, with_placeholders(settings), show=False)
         return found, [problem for problem in problems if not _is_unknown(settings, problem[0])]
     return None, [((), "this transport takes no settings")] if settings else []
 

@@ -22,10 +22,10 @@ from galaxy_core.errors import (
     UnknownTransportError,
 )
 from galaxy_core.extension import hookspecs
-from galaxy_core.extension.contributions import JOURNAL, OBSERVER, STRATEGY, TRANSPORT, Kind
+from galaxy_core.extension.contributions import JOURNAL, OBSERVER, SIMULATOR, STRATEGY, TRANSPORT, Kind
 from galaxy_core.extension.discovery import InstalledPlugin, installed_plugins, warning_when_slow
 from galaxy_core.extension.hookimpls import SPECS, blame, did_you_mean
-from galaxy_core.extension.interfaces import AssignmentStrategy, IEventObserver, Journal, Transport
+from galaxy_core.extension.interfaces import AssignmentStrategy, IEventObserver, Journal, Simulator, Transport
 from galaxy_core.extension.plugin import Plugin, PluginInfo, default_name, examine, info_of, module_of, origin_of
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ class PluginRegistry:
     def _conflicts(self) -> list[PluginConflictError]:
         return [
             PluginConflictError(kind.singular, name, claims[0][0], other)
-            for kind in (STRATEGY, TRANSPORT, JOURNAL)
+            for kind in (STRATEGY, TRANSPORT, JOURNAL, SIMULATOR)
             for name, claims in self._claimed(kind).items()
             for other, _ in claims[1:]
         ]
@@ -268,6 +268,11 @@ class PluginRegistry:
     def journals(self) -> Mapping[str, Journal]:
         """The journals by name, without contested names."""
         return self._usable(JOURNAL)
+
+    @property
+    def simulators(self) -> Mapping[str, Simulator]:
+        """What starts simulated devices, by name, without contested names."""
+        return self._usable(SIMULATOR)
 
     @property
     def observers(self) -> list[IEventObserver]:

@@ -118,6 +118,12 @@ class Transport(Protocol):
         ...
 
 
+def features_of(transport: Transport | None) -> frozenset[str]:
+    """What a transport declares; see `FEATURES`."""
+    features: frozenset[str] = getattr(transport, "features", FEATURES_OF_COMMANDS)
+    return features
+
+
 class TransportThatReturns(Transport, Protocol):
     """A transport that declares `returns`."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
+from fnmatch import fnmatchcase
 from typing import Any
 
 from attrs import field, frozen
@@ -103,6 +106,50 @@ class Device:
         if missing := requires - self.capabilities:
             lacking.append("lacks " + ", ".join(sorted(missing)))
         return " and ".join(lacking) or None
+
+
+@frozen
+class Discovery:
+    """Devices that a transport finds by itself: which ones, and what they are to a plan.
+
+    `match` maps names of facts to patterns such as ``Pixel*``; a device that is found is taken only if all of them match.
+    Each one taken becomes a `Device` whose id is `name`, a hyphen and what the transport knows it by. A run that has no
+    device for some task waits up to `wait_s` seconds for one to be found. `settings` are those of the search.
+    """
+
+    name: str
+    transport: str
+    settings: Mapping[str, Any] = field(factory=dict)
+    match: Mapping[str, str] = field(factory=dict)
+    device_type: str | None = field(default=None, converter=device_type_name)
+    capabilities: frozenset[str] = field(factory=frozenset, converter=_names)
+    metadata: Mapping[str, Any] = field(factory=dict)
+    max_concurrency: int = 1
+    wait_s: float = 60.0
+    folder: str | None = None
+
+    def device(self, key: str, settings: Mapping[str, Any], device_type: str | None) -> Device:
+        """What is found under `key`, as a device. An id is made of any text: what it may not hold is replaced."""
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", key)[:_LONGEST_KEY]
+        if plain != key:  # two keys must not give one id
+            plain += f"-{hashlib.sha256(key.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+        return Device(
+            f"{self.name}-{plain}",
+            self.transport,
+            settings,
+            self.device_type or device_type,
+            self.capabilities,
+            self.metadata,
+            self.max_concurrency,
+            self.folder,
+        )
+
+    def takes(self, facts: Mapping[str, str]) -> bool:
+        """Whether a device with these facts is one of those that are meant."""
+        return all(fnmatchcase(facts.get(name, ""), pattern) for name, pattern in self.match.items())
+
+
+_LONGEST_KEY = 64
 
 
 def this_machine() -> Device:

@@ -12,9 +12,9 @@ from typing import Any
 
 from attrs import field, frozen
 
-from galaxy_core.model.device import Device, SecretRef, this_machine
+from galaxy_core.model.device import Device, Discovery, SecretRef, this_machine
 from galaxy_core.model.places import Findings, Place
-from galaxy_core.model.schema_files import validated_inventory
+from galaxy_core.model.schema_inventory import validated_inventory
 from galaxy_core.model.source import MAX_BYTES, Source, find_foreign, parse, read_source, text_source
 
 _SECRET_KEYS = frozenset({"env", "file", "keyring"})
@@ -28,6 +28,8 @@ class Inventory:
     """
 
     devices: list[Device] = field(factory=lambda: [this_machine()])
+    #: Where others are to be looked for.
+    discoveries: list[Discovery] = field(factory=list)
 
 
 def parse_inventory(
@@ -64,16 +66,28 @@ def _checked(source: Source, data: dict[str, Any] | None, folder: str | None = N
         raise source.refuse_whole("is a plan, not an inventory: it has 'tasks', and no 'devices'")
     findings = Findings()
     document = validated_inventory(data, findings)
-    devices = data.get("devices")
-    for device_id, keys in devices.items() if isinstance(devices, dict) else ():
-        for key in ("settings", "metadata"):
-            if isinstance(keys, dict) and key in keys:
-                place = ("devices", device_id, key)
-                if find_foreign(place, keys[key], findings) and key == "settings":
-                    _find_broken_references(place, keys[key], findings)
+    if document is not None and not document.keys() & {"devices", "discover"}:
+        findings.add(
+            (), "it has neither 'devices' nor 'discover': name devices below one, or say where to look below the other"
+        )
+    for section in ("devices", "discover"):
+        _find_foreign(section, data.get(section), findings)
     if document is None or findings:
         raise source.refuse(findings)
-    return Inventory([_device(device_id, keys, folder) for device_id, keys in document["devices"].items()])
+    return Inventory(
+        [_device(device_id, keys, folder) for device_id, keys in document.get("devices", {}).items()],
+        [_discovery(name, keys, folder) for name, keys in document.get("discover", {}).items()],
+    )
+
+
+def _find_foreign(section: str, entries: Any, findings: Findings) -> None:
+    """Adds what is no plain data in settings and metadata, and references to secrets that lead nowhere."""
+    for name, keys in entries.items() if isinstance(entries, dict) else ():
+        for key in ("settings", "metadata"):
+            if isinstance(keys, dict) and key in keys:
+                place = (section, name, key)
+                if find_foreign(place, keys[key], findings) and key == "settings":
+                    _find_broken_references(place, keys[key], findings)
 
 
 def _find_broken_references(place: Place, value: Any, findings: Findings) -> None:
@@ -101,6 +115,21 @@ def _device(device_id: str, keys: Mapping[str, Any], folder: str | None) -> Devi
         frozenset(keys.get("capabilities", ())),
         dict(keys.get("metadata", {})),
         keys.get("max_concurrency", 1),
+        folder,
+    )
+
+
+def _discovery(name: str, keys: Mapping[str, Any], folder: str | None) -> Discovery:
+    return Discovery(
+        name,
+        keys["transport"],
+        {key: _with_references(value, folder) for key, value in keys.get("settings", {}).items()},
+        dict(keys.get("match", {})),
+        keys.get("device_type"),
+        frozenset(keys.get("capabilities", ())),
+        dict(keys.get("metadata", {})),
+        keys.get("max_concurrency", 1),
+        keys.get("wait_s", 60.0),
         folder,
     )
 

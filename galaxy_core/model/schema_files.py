@@ -1,4 +1,4 @@
-"""The shapes of plan and inventory files, for pydantic: what is checked key by key, and what editors are told.
+"""The shapes of plan files, for pydantic: what is checked key by key, and what editors are told.
 
 What a shape cannot say, that a prerequisite exists or that a plan has no cycle, is checked in plan_links.py.
 """
@@ -66,7 +66,8 @@ def _id_or_need(value: Any) -> str | None:
     return _TEXT_TAG if type(value) is str else _NEED_TAG if isinstance(value, dict) else None
 
 
-def _config(**extra: Any) -> ConfigDict:
+def config(**extra: Any) -> ConfigDict:
+    """How a mapping of a document is read: strictly, and with no other keys; `extra` goes into its JSON Schema."""
     return ConfigDict(strict=True, extra="forbid", json_schema_extra=extra)
 
 
@@ -87,7 +88,7 @@ Reference = TypedDict(
         ],
     },
 )
-Reference.__pydantic_config__ = _config(  # type: ignore[attr-defined]
+Reference.__pydantic_config__ = config(  # type: ignore[attr-defined]
     description="Another task's output. It implies the need of that task."
 )
 
@@ -104,7 +105,7 @@ FileReference = TypedDict(
         ],
     },
 )
-FileReference.__pydantic_config__ = _config(  # type: ignore[attr-defined]
+FileReference.__pydantic_config__ = config(  # type: ignore[attr-defined]
     description="A file of another task. It implies the need of that task."
 )
 
@@ -118,7 +119,7 @@ Input = Annotated[Annotated[str, Tag(_TEXT_TAG)] | _AReference, _REFERENCE_OR]
 File = Annotated[Annotated[Name, Tag(_TEXT_TAG)] | Annotated[FileReference, Tag(_REFERENCE_TAG)], _REFERENCE_OR]
 
 
-@with_config(_config(title="Need", **{"not": {"required": ["on", "when"]}}))
+@with_config(config(title="Need", **{"not": {"required": ["on", "when"]}}))
 class Need(TypedDict):
     """A prerequisite, and which of its ends let this task run."""
 
@@ -144,7 +145,7 @@ class Need(TypedDict):
     ]
 
 
-@with_config(_config(title="Retry"))
+@with_config(config(title="Retry"))
 class Retry(TypedDict):
     """How often and when a task is tried again."""
 
@@ -186,7 +187,7 @@ _ONE_REQUEST: Final = {
 }
 
 
-@with_config(_config(title="Task", **_ONE_REQUEST))
+@with_config(config(title="Task", **_ONE_REQUEST))
 class TaskDocument(TypedDict, total=False):
     """One task: exactly one of run, shell and action, or a description alone for devices that read it."""
 
@@ -263,7 +264,7 @@ class TaskDocument(TypedDict, total=False):
     data: Annotated[dict[str, Any], Field(description="Data that goes to the device with the description.")]
 
 
-@with_config(_config(title="Galaxy plan"))
+@with_config(config(title="Galaxy plan"))
 class PlanDocument(TypedDict):
     """A plan: tasks, and what each of them needs."""
 
@@ -283,48 +284,12 @@ class PlanDocument(TypedDict):
     ]
 
 
-@with_config(_config(title="Device"))
-class DeviceDocument(TypedDict, total=False):
-    """One device, and how to reach it."""
-
-    transport: Annotated[
-        Name,
-        Field(json_schema_extra={"default": "local"}, description="The transport plugin, such as local, adb or winrm."),
-    ]
-    settings: Annotated[
-        dict[str, Any],
-        Field(
-            description="Settings of the transport. A secret stands as {env: NAME}, {file: PATH} or "
-            "{keyring: SERVICE/USER}, never as itself."
-        ),
-    ]
-    device_type: Annotated[DeviceTypeName, Field(description="Its platform; by default what its transport says.")]
-    capabilities: Annotated[list[Name], Field(description="What tasks may require of it.")]
-    metadata: Annotated[dict[str, Any], Field(description="Anything else that strategies or people may want to know.")]
-    max_concurrency: Annotated[
-        int,
-        Field(
-            json_schema_extra={"default": 1}, ge=1, description="How many tasks may run on it at a time; 1 by default."
-        ),
-    ]
-
-
-@with_config(_config(title="Galaxy inventory"))
-class InventoryDocument(TypedDict):
-    """The devices that plans run on."""
-
-    devices: Annotated[dict[Id, DeviceDocument], Field(description="Devices by id.")]
-
-
 _PLAN: Final = TypeAdapter[PlanDocument](PlanDocument)
-_INVENTORY: Final = TypeAdapter[InventoryDocument](InventoryDocument)
 
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "plan": tuple(PlanDocument.__annotations__),
     "task": tuple(TaskDocument.__annotations__),
     "retry": tuple(Retry.__annotations__),
-    "inventory": tuple(InventoryDocument.__annotations__),
-    "device": tuple(DeviceDocument.__annotations__),
     _NEED_TAG: tuple(Need.__annotations__),
     _REFERENCE_TAG: ("from", "value"),
 }
@@ -368,16 +333,6 @@ def _validated_plan(data: dict[str, Any], findings: Findings) -> PlanDocument | 
         return None
 
 
-def validated_inventory(data: dict[str, Any], findings: Findings) -> InventoryDocument | None:
-    """`data` as an inventory of the right shape; None, and findings, when it is not one."""
-    try:
-        return _INVENTORY.validate_python(data)
-    except ValidationError as error:
-        errors = error.errors(include_url=False)
-        explain(errors, lambda place: _keys_at("inventory", "device", place), PATTERNS, findings)
-        return None
-
-
 class _JsonSchema(GenerateJsonSchema):
     """Mappings whose keys have a pattern take no other keys, and nothing has a title that repeats its name."""
 
@@ -391,7 +346,8 @@ class _JsonSchema(GenerateJsonSchema):
         return False
 
 
-def _json_schema(adapter: TypeAdapter[Any]) -> dict[str, Any]:
+def json_schema_of(adapter: TypeAdapter[Any]) -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a kind of document."""
     schema = adapter.json_schema(schema_generator=_JsonSchema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
@@ -401,7 +357,7 @@ def plan_json_schema(extensions: Mapping[str, Any] | None = None) -> dict[str, A
 
     `extensions` are pydantic models of what plans tell plugins, by key (`extension_models`); other keys take anything.
     """
-    schema = _json_schema(_PLAN)
+    schema = json_schema_of(_PLAN)
     if extensions:
         told = schema["properties"]["extensions"]
         for number, (name, model) in enumerate(extensions.items(), 1):  # a name may be no part of a reference
@@ -410,8 +366,3 @@ def plan_json_schema(extensions: Mapping[str, Any] | None = None) -> dict[str, A
             schema["$defs"] |= {f"Extension{number}.{key}": shape for key, shape in shapes}
             told.setdefault("properties", {})[name] = of_model
     return schema
-
-
-def inventory_json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of inventory files, by which editors complete and check them."""
-    return _json_schema(_INVENTORY)

@@ -8,8 +8,10 @@ from logging import Logger
 from typing import Any
 
 from galaxy_core.errors import DeviceLostError, PluginError
-from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Transport, Unknown
+from galaxy_core.extension.transports import features_of
 from galaxy_core.model.reasons import is_failure, message_of, shown, text_of
+from galaxy_core.runtime.blaming import blamed
 
 
 def awaitable(answer: Any, transport: str) -> Awaitable[Outcome]:
@@ -37,15 +39,16 @@ def sound(outcome: Any, transport: str) -> Outcome:
     for kind in (Refused, Unknown):
         if _is(outcome, kind):
             values, wrong = _read(outcome, {"reason": ("text", _text)})
-            return kind(_complaint(transport, kind.__name__, wrong) if wrong else values["reason"] or "no reason given")
+            reason = _complaint(transport, kind.__name__, wrong) if wrong else values["reason"] or "no reason given"
+            return Refused(reason) if kind is Refused else _unknown(outcome, reason, transport)
     what = f"transport {transport!r} returned {type(outcome).__name__} instead of Completed, Refused or Unknown"
     return Completed(error=PluginError(transport, what))
 
 
 def left_behind(
     attempt: Attempt | None, transport: str, logger: Logger, masked: Callable[[str], str] = str
-) -> Completed | None:
-    """What an attempt that was interrupted had said until then, checked likewise.
+) -> Completed | Unknown | None:
+    """What an attempt that was interrupted had said until then, checked likewise; `Unknown` when it may still run.
 
     The log receives what is wrong with it, as `masked` gives it back.
     """
@@ -53,10 +56,35 @@ def left_behind(
     if said is None:
         return None
     checked = sound(said, transport)
+    if type(checked) is Unknown:
+        return checked
     if checked is not said or type(checked) is not Completed:
-        why = checked.error if type(checked) is Completed else f"{type(said).__name__} instead of Completed"
+        why = checked.error if type(checked) is Completed else f"{type(said).__name__} instead of Completed or Unknown"
         logger.warning("what transport %r left of an attempt is of no use: %s", transport, masked(str(why)))
     return checked if type(checked) is Completed else None
+
+
+def broken_off(
+    attempt: Attempt, error: BaseException, transport: str, *, native: bool = True, device_id: str = ""
+) -> Outcome:
+    """What follows from an exception of `execute`: a failure; but of what was sent, nobody knows how it ended."""
+    failure = blamed(error, "transport", transport, native=native)
+    if attempt.progress == "new":
+        return Completed(error=failure)
+    said = attempt.partial
+    partial = said.said if isinstance(said, Unknown) else said
+    checked = None if partial is None else sound(partial, transport)
+    kept = checked if type(checked) is Completed else None
+    return Unknown(f"its session on device {device_id!r} broke after it was sent: {message_of(failure)}", kept)
+
+
+def when_lost(
+    attempt: Attempt | None, reason: str, transport: Transport | None, said: Completed | None = None
+) -> Outcome:
+    """What a lost device makes of an attempt: nobody knows. But what was certainly not sent yet did not start."""
+    if attempt is not None and attempt.progress == "new" and "sends" in features_of(transport):
+        return Refused(reason)
+    return Unknown(reason, said)
 
 
 def _is_plain(outcome: Completed) -> bool:
@@ -83,6 +111,15 @@ def _completed(outcome: Completed, transport: str) -> Completed:
     elif error == "":
         values["error"] = f"transport {transport!r} says that it failed, and not why"
     return Completed(**values)
+
+
+def _unknown(outcome: object, reason: str, transport: str) -> Unknown:
+    """What was said until then stays, if it is of use: it only helps whoever looks into what happened."""
+    said = getattr(outcome, "said", None)
+    checked = None if said is None else sound(said, transport)
+    if checked is said and type(outcome) is Unknown and outcome.reason is reason:
+        return outcome
+    return Unknown(reason, checked if type(checked) is Completed else None)
 
 
 def _read(outcome: object, fields: Mapping[str, tuple[str, Callable[[Any], Any]]]) -> tuple[dict[str, Any], list[str]]:

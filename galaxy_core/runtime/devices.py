@@ -7,7 +7,7 @@ when it broke. What a device can run at a time is its lane's business (lanes.py)
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,13 +15,14 @@ import anyio
 
 from galaxy_core.errors import (
     AssignmentError,
+    DeviceLostError,
     DuplicateIdError,
     NotConnectedError,
     UnknownDeviceError,
 )
 from galaxy_core.extension.redaction import Redactor
 from galaxy_core.extension.registry import PluginRegistry
-from galaxy_core.model.device import AVAILABLE, Device, DeviceStatus, DeviceType
+from galaxy_core.model.device import AVAILABLE, Device, DeviceStatus, DeviceType, Discovery
 from galaxy_core.model.events import DeviceEvent, EventType
 from galaxy_core.model.policy import RetryPolicy
 from galaxy_core.model.reasons import message_of, shown
@@ -30,9 +31,10 @@ from galaxy_core.model.result import ExecutionResult
 from galaxy_core.runtime.background import spawn
 from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
+from galaxy_core.runtime.finder import Finder, worth_waiting
 from galaxy_core.runtime.keeper import Keeper
-from galaxy_core.runtime.lanes import Lane, LaneBook
-from galaxy_core.runtime.settings import check_settings, settings_to_open, with_type
+from galaxy_core.runtime.lanes import Lane, LaneBook, Requirements
+from galaxy_core.runtime.settings import check_discovery, check_settings, settings_to_open, with_type
 from galaxy_core.runtime.single import execute_on_lane
 
 #: Seconds that a run waits for all of its devices to answer; after that, those must do that it cannot start without.
@@ -85,7 +87,9 @@ class ConstellationDeviceManager:
         self.clock = clock
         self.lane_book = LaneBook()
         self.device_registry = DeviceRegistry(self.lane_book)
+        self.discoveries: dict[str, Discovery] = {}
         self._keepers: dict[str, Keeper] = {}
+        self._finders: dict[str, Finder] = {}
         self._told: dict[str, str] = {}  # by device, what was logged of its error
         self._came = anyio.Event()
         self._logger = component_logger("devices", enable_logging)
@@ -119,6 +123,21 @@ class ConstellationDeviceManager:
             device = with_type(device, transport.device_type)
         lane = self.lane_book.add(device)
         lane.transport = transport
+
+    def add_discovery(self, discovery: Discovery) -> None:
+        """Register a search for devices; runs start it, as they connect what is registered.
+
+        Raises:
+            DuplicateIdError: there is one of that name.
+            UnknownTransportError: no plugin brings its transport.
+            SettingsError: its transport finds nothing by itself, or refuses its settings.
+        """
+        name = discovery.name
+        if name in self.discoveries:
+            raise DuplicateIdError("Discovery", name)
+        transport = self.plugins.transport(discovery.transport, name)
+        check_discovery(transport, discovery)
+        self.discoveries[name] = discovery
 
     async def register_device(
         self,
@@ -175,7 +194,8 @@ class ConstellationDeviceManager:
         return lane.session is not None
 
     def start_connecting(self) -> None:
-        """Connect every registered device that is not connected, without waiting for any."""
+        """Connect every registered device that is not connected, and look for others, without waiting for any."""
+        self._find()
         for lane in self.lane_book.lanes.values():
             self._keep(lane)
 
@@ -186,21 +206,58 @@ class ConstellationDeviceManager:
             self.lane_book.changed(lane)  # what it fits may be reached again
             keeper = self._keepers[lane.device_id] = Keeper(lane, self)
             spawn(keeper.run, f"galaxy device {lane.device_id}")
+        keeper.revive()
         return keeper
+
+    def _find(self) -> None:
+        for name, discovery in self.discoveries.items():
+            if name not in self._finders:
+                finder = Finder(discovery, self.plugins.transport(discovery.transport, name), self)
+                self._finders[name] = finder
+                spawn(finder.run, f"galaxy discovery {name}")
+
+    def sightings(self) -> dict[str, dict[str, str]]:
+        """What discoveries see and cannot use, with the reasons: by discovery, by what its transport knows it by."""
+        return {name: dict(finder.problems) for name, finder in self._finders.items()}
+
+    def _here(self, device_id: str) -> None:
+        """For finders: a device is there, perhaps again."""
+        lane = self.lane_book.lanes.get(device_id)
+        if lane is not None:
+            self._keep(lane).stir()
+
+    def _gone(self, device_id: str, error: DeviceLostError) -> None:
+        """For finders: a device is not there any more."""
+        keeper = self._keepers.get(device_id)
+        if keeper is not None:
+            keeper.lost(error)
 
     async def connect_all(self) -> list[str]:
         """Connect every registered device that is not connected, at once; the ids of those that are now."""
+        self._find()
         async with anyio.create_task_group() as group:
             for device_id, lane in self.lane_book.lanes.items():
                 if lane.session is None:
                     group.start_soon(self._connect_if_there, device_id)
         return self.get_connected_devices()
 
-    async def connect_enough(self, enough: Callable[[], bool]) -> None:
+    async def connect_enough(self, enough: Callable[[], bool], needs: Collection[Requirements] = ()) -> None:
         """Connect every registered device; after `PATIENCE_S` do not wait for the slow ones once `enough` says so.
 
-        They go on connecting, and join what runs by then.
+        They go on connecting, and join what runs by then. For what fits none of them, devices that may still be found are
+        waited for, as long as their discovery says (`Discovery.wait_s`).
         """
+        self._find()
+        await self._connect_registered(enough)
+        begin = anyio.current_time()
+        while (wait_s := worth_waiting(self._finders.values(), needs, self.lane_book)) > 0 and not enough():
+            came = self._came
+            with anyio.move_on_after(begin + wait_s - anyio.current_time()) as waiting:
+                await came.wait()
+            if waiting.cancelled_caught:
+                break
+
+    async def _connect_registered(self, enough: Callable[[], bool]) -> None:
         patient = True
 
         async def connect(device_id: str) -> None:
@@ -242,6 +299,10 @@ class ConstellationDeviceManager:
 
     async def disconnect_all(self) -> None:
         """Disconnect every device and wait until all sessions are closed."""
+        async with anyio.create_task_group() as group:
+            for finder in list(self._finders.values()):
+                finder.stop()
+                group.start_soon(finder.ended.wait)
         async with anyio.create_task_group() as group:
             for device_id in list(self._keepers):
                 group.start_soon(self.disconnect_device, device_id)
@@ -309,6 +370,7 @@ class ConstellationDeviceManager:
             "status": status.value,
             "max_concurrency": device.max_concurrency,
             "error": message_of(lane.error) if lane.error else None,
+            "facts": dict(lane.facts),
         }
 
     def get_device_status(self, device_id: str) -> dict[str, Any]:

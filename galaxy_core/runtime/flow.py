@@ -11,6 +11,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Sequence
+from secrets import token_hex
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -105,6 +106,7 @@ class Flow(ABC):
         self.cancelled = False
         self.failure = ""  # why the run has failed, whatever its tasks came to
         self._logger = logger
+        self._run_mark = token_hex(8)  # not of the clock's chance: a mark has to be one of a kind, replayed or not
         self._runnable: deque[tuple[TaskStar, Lane, int]] = deque()
         self._counted_s: dict[TaskStar, float] = {}
         self._failovers: dict[TaskStar, int] = {}

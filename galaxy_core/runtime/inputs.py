@@ -5,6 +5,7 @@ from __future__ import annotations
 from galaxy_core.errors import InputError, RequestError, nearest
 from galaxy_core.extension.interfaces import Transport
 from galaxy_core.extension.models import argument_problems, with_paths
+from galaxy_core.extension.transports import FEATURES_OF_COMMANDS, features_of
 from galaxy_core.model.graph import Graph
 from galaxy_core.model.request import Action, Call, Command, Reference, Request
 from galaxy_core.model.result import TERMINAL, ExecutionResult
@@ -59,6 +60,8 @@ def check_request(transport: Transport, request: Request | None, task: TaskStar,
     if kind != "action":
         if kind not in transport.requests:
             raise RequestError(device_id, task._task_id, _not_taken(transport, kind))
+        if isinstance(request, Command) and (problem := _not_declared(transport, request)):
+            raise RequestError(device_id, task._task_id, problem)
         return
     assert isinstance(request, Action)
     if request.name not in transport.actions:
@@ -68,6 +71,27 @@ def check_request(transport: Transport, request: Request | None, task: TaskStar,
     if problems := argument_problems(transport, request):
         told = "; ".join(f"{path}: {text}" if path else text for path, text in with_paths(problems))
         raise RequestError(device_id, task._task_id, f"action {request.name!r}: {told}")
+
+
+def _not_declared(transport: Transport, command: Command) -> str | None:
+    """What a command says that its transport has not declared among its features."""
+    features = features_of(transport)
+    if features >= FEATURES_OF_COMMANDS:
+        return None
+    said = {
+        "cwd": command.cwd is not None,
+        "env": bool(command.env),
+        "stdin": command.stdin is not None,
+        "files": bool(command.files),
+        "outputs": bool(command.outputs),
+    }
+    wrong = [repr(key) for key, given in said.items() if given and key not in features]
+    taken = ", ".join(sorted(features & FEATURES_OF_COMMANDS)) or "none of these keys"
+    return (
+        f"transport {transport.name!r} takes no {' and no '.join(wrong)} of a command; it takes {taken}"
+        if wrong
+        else None
+    )
 
 
 def kind_of(request: Request | None) -> str:

@@ -7,7 +7,7 @@ it under a lease, whose number no other attempt ever has.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -53,6 +53,7 @@ class Lane:
         "book",
         "device",
         "error",
+        "facts",
         "free",
         "gone",
         "lost",
@@ -69,6 +70,7 @@ class Lane:
         self.session: Session | None = None
         self.status = DeviceStatus.DISCONNECTED
         self.error: BaseException | None = None
+        self.facts: Mapping[str, str] = {}  # what the device has told about itself; replaced, never changed
         self.gone = True
         self.lost: Callable[[BaseException], None] = _nobody_cares
         self.free = device.max_concurrency
@@ -170,6 +172,7 @@ class Lane:
             self.queued,
             self.assigned,
             max(0.0, self.assigned_s),
+            self.facts,
         )
 
 

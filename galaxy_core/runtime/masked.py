@@ -25,6 +25,11 @@ class MaskedSession:
         self._transport = transport
         self._logger = logger
 
+    @property
+    def facts(self) -> Any:
+        """As the session's; whoever keeps them masks them."""
+        return getattr(self._session, "facts", None)
+
     async def execute(self, attempt: Attempt, /) -> Outcome:
         """As the session, but with secrets masked in the outcome, in what is left behind and in output as it comes."""
         listener = attempt._output
@@ -51,14 +56,17 @@ class MaskedSession:
             failure = self._redactor.error(error)
         raise failure
 
-    def _left_behind(self, attempt: Attempt) -> Completed | None:
+    def _left_behind(self, attempt: Attempt) -> Completed | Unknown | None:
         said = left_behind(attempt, self._transport, self._logger, self._redactor.text)
         return None if said is None else self._masked(said)  # type: ignore[return-value]  # it is of the same kind
 
     def _masked(self, outcome: Outcome) -> Outcome:
         redactor = self._redactor
-        if isinstance(outcome, Refused | Unknown):
-            return type(outcome)(redactor.text(outcome.reason))
+        if isinstance(outcome, Refused):
+            return Refused(redactor.text(outcome.reason))
+        if isinstance(outcome, Unknown):
+            said = None if outcome.said is None else self._masked(outcome.said)
+            return Unknown(redactor.text(outcome.reason), said)  # type: ignore[arg-type]  # it is of the same kind
         error = outcome.error
         changes: dict[str, Any] = {
             name: redactor.value(getattr(outcome, name)) for name in ("value", "stdout", "stderr", "metadata")

@@ -288,14 +288,14 @@ class TaskConstellationOrchestrator:
         if not is_ours(manager):
             return self._manager.lanes()
         book: LaneBook = manager.lane_book
-        if any(lane.session is None for lane in book.lanes.values()):
+        if manager.discoveries or any(lane.session is None for lane in book.lanes.values()):
             # A task with a device of its own waits in that device's lane; the others are given one that is there.
             open_needs = classes_to_place(constellation, device_assignments) if strategy is not None else set()
 
             def enough() -> bool:
                 return bool(book.available()) and all(book.fitting(needs) for needs in open_needs)
 
-            await manager.connect_enough(enough)
+            await manager.connect_enough(enough, open_needs)
         return book
 
     def _say(self, kind: EventType, constellation_id: str, data: Mapping[str, Any]) -> None:

@@ -18,16 +18,17 @@ import anyio.lowlevel
 from galaxy_core.errors import DeviceLostError, InputError, RequestError, RunError, TaskTimeoutError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import message_of
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import awaitable, left_behind, sound, why_lost
+from galaxy_core.runtime.answers import awaitable, broken_off, left_behind, sound, when_lost, why_lost
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
 from galaxy_core.runtime.outcome import outcome_of
-from galaxy_core.runtime.settling import Settling
+from galaxy_core.runtime.settling import MAY_STILL_RUN, Settling
 from galaxy_core.runtime.worker import Worker
 
 _COMPLETED, _CANCELLED = TaskStatus.COMPLETED, TaskStatus.CANCELLED
@@ -228,9 +229,11 @@ class Run(Settling):
                 except DeviceLostError as error:
                     if lane.session is session:  # else the loss is known, and the lane may have another session by now
                         lane.lost(error)
-                    outcome = Unknown(why_lost(error))
+                    outcome = when_lost(attempt, why_lost(error), lane.transport)
                 except BaseException as error:  # the task receives it: it is the error of this attempt
-                    outcome = Completed(error=blamed(error, "transport", lane.device.transport, native=False))
+                    outcome = broken_off(
+                        attempt, error, lane.device.transport, native=False, device_id=lane.device.device_id
+                    )
                 # What becomes runnable by this end needs nobody to be woken: this worker is on the way to take it.
                 waking, self._waking = self._waking, True
                 self._finish(worker, task, lane, outcome)
@@ -285,6 +288,7 @@ class Run(Settling):
             timeout_s,
             self.reports.output_sink(),
             self.artifacts,
+            self._run_mark,
         )
         return attempt
 
@@ -362,15 +366,22 @@ class Run(Settling):
             self.given_up(task, lane)
             return
         said = left_behind(worker.attempt, lane.device.transport, self._logger)
+        doubt = said.reason if isinstance(said, Unknown) else None
+        kept = said.said if isinstance(said, Unknown) else said
         if reason == "timeout":
             assert task._timeout is not None
             error = TaskTimeoutError(task.task_id, task._timeout)
-            self._settle_failure(task, lane, "timeout", error, said)
+            if doubt is not None and task._effect is Effect.ONCE:  # it may not be run again while it may still run
+                self._failed(task, lane, Unknown(f"{error}, and it may still run: {doubt}", kept))
+            else:
+                self._settle_failure(task, lane, "timeout", error, kept, doubt)
         elif reason == "lost":
-            self._failed(task, lane, Unknown(_went(lane)))
+            self._failed(task, lane, when_lost(worker.attempt, _went(lane), lane.transport, kept))
         else:
             cancelled = cancellation(task, RUN_CANCELLED if self.cancelled else TASK_CANCELLED)
-            result = self._result(task, lane, _CANCELLED, cancelled, said)
+            result = self._result(task, lane, _CANCELLED, cancelled, kept)
+            if doubt is not None:
+                result.metadata[MAY_STILL_RUN] = doubt
             self._end(task, _CANCELLED, cancelled, self.wall(), result)
             lane.release()
 

@@ -7,10 +7,11 @@ from typing import Any
 from attrs import evolve
 
 from galaxy_core.errors import SettingsError
-from galaxy_core.extension.models import validated_settings, with_paths
+from galaxy_core.extension.models import validated_model, validated_settings, with_paths
 from galaxy_core.extension.redaction import Redactor, redactor_of, secrets_in
 from galaxy_core.extension.secrets import resolve_settings
-from galaxy_core.model.device import Device
+from galaxy_core.extension.transports import features_of
+from galaxy_core.model.device import Device, Discovery
 
 
 def check_settings(transport: Any, device: Device) -> Any:
@@ -25,6 +26,22 @@ def check_settings(transport: Any, device: Device) -> Any:
     if problems:
         raise SettingsError(device.device_id, device.transport, with_paths(problems))
     return found
+
+
+def check_discovery(transport: Any, discovery: Discovery) -> None:
+    """The transport looks for devices, and takes the settings of this search. No secret is looked up.
+
+    Raises:
+        SettingsError: it does not; every reason is named, none with a value.
+    """
+    name = discovery.name
+    if "discovers" not in features_of(transport):
+        why = "this transport finds no devices by itself; name them below 'devices'"
+        raise SettingsError(name, discovery.transport, [("", why)])
+    model = getattr(transport, "discovery_model", None)
+    _, problems = validated_model(model, discovery.settings)
+    if problems:
+        raise SettingsError(name, discovery.transport, with_paths(problems))
 
 
 def settings_to_open(transport: Any, device: Device) -> tuple[Any, Redactor | None]:

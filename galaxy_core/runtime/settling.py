@@ -17,6 +17,8 @@ _ONCE = Effect.ONCE
 
 #: How often a task may be taken up again because its device went, before it ends `unknown` (or failed, if it never ran).
 MAX_FAILOVERS = 10
+#: In a result's metadata: why the far side of a stopped attempt may still be at work.
+MAY_STILL_RUN = "may_still_run"
 
 
 class Settling(Flow):
@@ -41,24 +43,35 @@ class Settling(Flow):
             why = f"nobody knows how task {task.task_id!r} ended: {outcome.reason}"
             unknown = OutcomeUnknownError(task.task_id, why)
             if task._effect is _ONCE:
-                self._end(task, _UNKNOWN, unknown, self.wall(), self._result(task, lane, _UNKNOWN, unknown, None))
+                self._end(
+                    task, _UNKNOWN, unknown, self.wall(), self._result(task, lane, _UNKNOWN, unknown, outcome.said)
+                )
                 lane.release()
             elif self.cancelled:
                 self._end(task, _CANCELLED, cancellation(task), self.wall())
                 lane.release()
             else:
-                self._again(task, lane, "lost", unknown)
+                self._again(task, lane, "lost", unknown, outcome.said)
 
     def _settle_failure(
-        self, task: TaskStar, lane: Lane, kind: str, error: BaseException, outcome: Completed | None
+        self,
+        task: TaskStar,
+        lane: Lane,
+        kind: str,
+        error: BaseException,
+        outcome: Completed | None,
+        doubt: str | None = None,
     ) -> None:
-        """Try again, if the task may be; otherwise it has failed."""
+        """Try again, if the task may be; otherwise it has failed. `doubt` says why its last attempt may still run."""
         policy, retries = task._retry, task._current_retry
         if retries < task._retry_count and kind in policy.on and not self.cancelled:
             wait_s = policy.wait_s(retries + 1, self.clock.random.random())
             self._back_off(task, lane, wait_s, kind, error, counted=True)
         else:
-            self._end(task, _FAILED, error, self.wall(), self._result(task, lane, _FAILED, error, outcome))
+            result = self._result(task, lane, _FAILED, error, outcome)
+            if doubt is not None:
+                result.metadata[MAY_STILL_RUN] = doubt
+            self._end(task, _FAILED, error, self.wall(), result)
         lane.release()
 
     def _never_begun(self, task: TaskStar, lane: Lane, error: BaseException) -> None:
@@ -68,12 +81,14 @@ class Settling(Flow):
         self._end(task, _FAILED, error, self.wall(), self._result(task, lane, _FAILED, error, None))
         lane.release()
 
-    def _again(self, task: TaskStar, lane: Lane, kind: str, error: BaseException) -> None:
+    def _again(
+        self, task: TaskStar, lane: Lane, kind: str, error: BaseException, said: Completed | None = None
+    ) -> None:
         """The device is to blame, and the task may run again: that takes none of its retries, but has a limit."""
         failovers = self._failovers[task] = self._failovers.get(task, 0) + 1
         if failovers > MAX_FAILOVERS or self.cancelled:
             status = _UNKNOWN if kind == "lost" else _FAILED
-            self._end(task, status, error, self.wall(), self._result(task, lane, status, error, None))
+            self._end(task, status, error, self.wall(), self._result(task, lane, status, error, said))
         else:
             wait_s = task._retry.wait_s(failovers, self.clock.random.random())
             self._back_off(task, lane, wait_s, kind, error, counted=False)

@@ -22,12 +22,13 @@ from galaxy_core.model.reasons import text_of
 from galaxy_core.model.request import Request
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import awaitable, left_behind, sound, why_lost
+from galaxy_core.runtime.answers import awaitable, broken_off, left_behind, sound, when_lost, why_lost
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.clock import Clock
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
+from galaxy_core.runtime.settling import MAY_STILL_RUN
 from galaxy_core.runtime.worker import Worker
 
 
@@ -98,7 +99,11 @@ async def execute_on_lane(
     finally:
         lane.book.runs.pop(turn, None)
     end = offset_s + clock.monotonic()
-    said = left_behind(worker.attempt, lane.device.transport, logger) if isinstance(outcome, TaskTimeoutError) else None
+    said: Completed | Unknown | None = None
+    if isinstance(outcome, TaskTimeoutError):
+        said = left_behind(worker.attempt, lane.device.transport, logger)
+    elif isinstance(outcome, Unknown):
+        said = outcome.said
     return _as_result(task_id, lane.device_id, outcome, said, start, end, timeout_s)
 
 
@@ -132,9 +137,13 @@ async def _attempt(
         except DeviceLostError as error:
             if worker.reason is None:
                 lane.lost(error)
-            outcome = Unknown(why_lost(error))
+            outcome = when_lost(worker.attempt, why_lost(error), lane.transport)
         except BaseException as error:  # whoever asked receives it, as the error of the result
-            outcome = Completed(error=blamed(error, "transport", lane.device.transport))
+            name = lane.device.transport
+            if worker.attempt is None:
+                outcome = Completed(error=blamed(error, "transport", name))
+            else:
+                outcome = broken_off(worker.attempt, error, name, device_id=lane.device_id)
     if worker.scope.cancelled_caught and worker.reason is None:
         return TaskTimeoutError(task.task_id, timeout_s)
     return outcome
@@ -144,13 +153,15 @@ def _as_result(
     task_id: str,
     device_id: str,
     outcome: Outcome | TaskTimeoutError,
-    said: Completed | None,
+    said: Completed | Unknown | None,
     start: float,
     end: float,
     timeout_s: float,
 ) -> ExecutionResult:
-    """`said` is what an attempt that was stopped had said until then."""
+    """`said` is what an attempt that was stopped had said until then; `Unknown` when it may still run."""
     result = ExecutionResult(task_id, TaskStatus.COMPLETED, None, None, None, start, end, device_id=device_id)
+    doubt = said.reason if isinstance(said, Unknown) else None
+    said = said.said if isinstance(said, Unknown) else said
     if isinstance(outcome, Completed):
         said = outcome
         result.result = outcome.stdout if outcome.value is None else outcome.value
@@ -179,6 +190,9 @@ def _as_result(
         result.error = DeviceLostError(device_id, outcome.reason)
         kind, category = "device_disconnection", "connection_error"
         result.metadata["disconnected"] = True
+        result.metadata["outcome"] = "unknown"
+    if doubt is not None:
+        result.metadata[MAY_STILL_RUN] = doubt
     result.status = TaskStatus.FAILED
     result.metadata |= {"device_id": device_id, "error_type": kind, "error_category": category}
     if result.result is None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from galaxy_core.errors import DocumentError
-from galaxy_core.model.device import Device, SecretRef
+from galaxy_core.model.device import Device, Discovery, SecretRef
 from galaxy_core.model.inventory_file import Inventory, load_inventory, parse_inventory
-from galaxy_core.model.schema_files import inventory_json_schema
+from galaxy_core.model.schema_inventory import inventory_json_schema
 
 # The example of the design, which is the contract of the keys.
 DEVICES = """\
@@ -112,12 +115,13 @@ def test_all_problems_come_at_once_with_their_lines() -> None:
             6,
             "'c d' cannot be a key here: an id has up to 128 letters, digits, '_', '-' and '.', and does not begin with '.'",
         ),
-        ("device", 7, "unknown key 'device'; did you mean 'devices'?; allowed are 'devices'"),
+        ("device", 7, "unknown key 'device'; did you mean 'devices'?; allowed are 'devices', 'discover'"),
     ]
 
 
 def test_an_inventory_without_devices_says_so() -> None:
-    assert refused("{}") == [("", None, "'devices' is missing")]
+    why = "it has neither 'devices' nor 'discover': name devices below one, or say where to look below the other"
+    assert refused("{}") == [("", None, why)]
     assert refused("") == [
         ("", None, "is empty; an inventory is a mapping of keys to values, such as devices: {here: {transport: local}}")
     ]
@@ -199,3 +203,50 @@ def test_relative_paths_in_what_is_no_file_are_left_as_they_are(tmp_path: Path) 
     for inventory in (piped, parse_inventory(text)):
         (device,) = inventory.devices
         assert (device.folder, device.settings["key"]) == (None, SecretRef(file="s.txt"))
+
+
+class TestDiscoveries:
+    TEXT = """
+discover:
+  phones:
+    transport: adb
+    settings: {server_port: 5038}
+    match: {model: "Pixel*"}
+    capabilities: [camera]
+    max_concurrency: 2
+    wait_s: 5
+"""
+
+    def test_say_where_to_look_and_what_is_found(self) -> None:
+        inventory = parse_inventory(self.TEXT)
+        (found,) = inventory.discoveries
+        assert inventory.devices == []
+        assert (found.name, found.transport, found.settings, found.wait_s) == (
+            "phones",
+            "adb",
+            {"server_port": 5038},
+            5,
+        )
+        device = found.device("emulator-5554", {"serial": "emulator-5554"}, "android")
+        assert device.device_id == "phones-emulator-5554"
+        assert (device.device_type, device.capabilities, device.max_concurrency) == ("android", {"camera"}, 2)
+
+    def test_need_a_transport_and_take_no_other_keys(self) -> None:
+        wrong = refused("discover: {phones: {device: adb}}")
+        assert sorted((place, text.split(";")[0]) for place, _, text in wrong) == [
+            ("discover.phones", "'transport' is missing"),
+            ("discover.phones.device", "unknown key 'device'"),
+        ]
+
+    def test_match_facts_by_patterns_all_of_them(self) -> None:
+        found = Discovery("a", "adb", match={"model": "Pixel*", "abi": "arm64-v8a"})
+        assert found.takes({"model": "Pixel 8", "abi": "arm64-v8a", "more": ""})
+        assert not found.takes({"model": "pixel 8", "abi": "arm64-v8a"})
+        assert not found.takes({"model": "Pixel 8"})
+
+    @given(st.text(), st.text())
+    def test_every_key_gives_an_id_of_its_own(self, key: str, other: str) -> None:
+        found = Discovery("a", "adb")
+        one, two = (found.device(text, {}, None).device_id for text in (key, other))
+        assert re.fullmatch(r"a-[A-Za-z0-9._-]{0,80}", one)
+        assert (one == two) is (key == other)

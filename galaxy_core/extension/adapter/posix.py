@@ -89,11 +89,13 @@ def kill_script(mark: str, grace_s: float = 0.2) -> str:
 
 # `environ` of other users cannot be read, hence -s. A session is field 6 of stat, after the name in brackets, which may
 # hold anything: what counts is after its last bracket. `$$` and its parents carry no mark, but a session may be ours.
+# A shell that has been started and has not come to its `exec` yet shows the mark in its command line alone.
 _KILL: Final = r"""[ -r /proc/self/environ ] || exit 2
 find_() {
   out=
-  for f in $(grep -lsF '@MARK@' /proc/[0-9]*/environ); do
-    p=${f#/proc/}; p=${p%/environ}
+  for f in $(grep -lsF '@MARK@' /proc/[0-9]*/environ /proc/[0-9]*/cmdline); do
+    p=${f#/proc/}; p=${p%/*}
+    case "$out " in *" $p "*) continue;; esac
     [ "$p" = $$ ] && continue
     read -r s 2>/dev/null </proc/$p/stat || continue
     s=${s##*) }; case $s in Z*|X*) continue;; esac

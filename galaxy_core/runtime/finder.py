@@ -1,0 +1,119 @@
+"""Finder: one background task per discovery that registers the devices which its transport finds, and says when they go."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from galaxy_core.errors import DeviceLostError, GalaxyError
+from galaxy_core.extension.interfaces import Sighting
+from galaxy_core.extension.secrets import resolve_settings
+from galaxy_core.model.device import Discovery
+from galaxy_core.model.policy import RetryPolicy
+from galaxy_core.model.reasons import message_of, shown
+from galaxy_core.runtime.blaming import blamed
+from galaxy_core.runtime.lanes import LaneBook, Requirements
+
+if TYPE_CHECKING:
+    from galaxy_core.runtime.devices import ConstellationDeviceManager
+
+#: More devices than this are not taken from one discovery: what lists so many is broken, or hostile.
+MOST = 1000
+
+
+class Finder:
+    """Keeps one discovery going, until `stop`. `problems` says of what was seen, by its key, why it is no device."""
+
+    def __init__(self, discovery: Discovery, transport: Any, manager: ConstellationDeviceManager) -> None:
+        self.discovery = discovery
+        self.error: BaseException | None = None
+        self.problems: dict[str, str] = {}
+        self.found: dict[str, str] = {}  # device ids, by what the transport knows the device by
+        self.ended = anyio.Event()
+        self._transport = transport
+        self._manager = manager
+        self._scope = anyio.CancelScope()
+
+    def stop(self) -> None:
+        """End, and leave the devices that were found as they are."""
+        self._scope.cancel()
+
+    def may_bring(self, needs: Requirements) -> bool:
+        """Whether what it finds would meet these requirements."""
+        device_type, requires = needs
+        expected = self.discovery.device("", {}, self._transport.device_type)
+        return expected.lacks(device_type, requires) is None
+
+    async def run(self) -> None:
+        """Discover; and begin again, after a while, when that breaks."""
+        failures, manager = 0, self._manager
+        backoff = RetryPolicy(backoff_s=1.0)
+        try:
+            with self._scope:
+                while True:
+                    try:
+                        settings = self._settings()
+                        await self._transport.discover(settings, self.seen)
+                        self.error = GalaxyError(
+                            f"transport {self.discovery.transport!r} has stopped to look for devices"
+                        )
+                    except BaseException as error:  # whoever asks why there is no device receives it
+                        self.error = blamed(error, "transport", self.discovery.transport)
+                    failures += 1
+                    manager._logger.warning("discovery %r: %s", self.discovery.name, message_of(self.error))
+                    await anyio.sleep(backoff.wait_s(failures, manager.clock.random.random()))
+        finally:
+            manager._finders.pop(self.discovery.name, None)
+            self.ended.set()
+
+    def _settings(self) -> Any:
+        model = getattr(self._transport, "discovery_model", None)
+        return None if model is None else model.model_validate(resolve_settings(self.discovery.settings))
+
+    def seen(self, sighting: Sighting) -> None:
+        """A transport has seen something; see `SightingSink`."""
+        try:
+            self._seen(sighting)
+        except Exception as error:  # the transport is not to blame for what follows from it
+            self._manager._logger.warning("discovery %r: %s", self.discovery.name, message_of(error))
+
+    def _seen(self, sighting: Sighting) -> None:
+        if not isinstance(sighting, Sighting):
+            raise TypeError(f"transport {self.discovery.transport!r} has seen {shown(sighting)}, which is no Sighting")
+        key, manager = sighting.key, self._manager
+        self.problems.pop(key, None)
+        device_id = self.found.get(key)
+        if not sighting.present or sighting.problem is not None:
+            why = sighting.problem or "it went"
+            if sighting.present:
+                self.problems[key] = why
+            if device_id is not None:
+                manager._gone(device_id, DeviceLostError(device_id, why))
+            return
+        if device_id is None:
+            device_id = self._taken(sighting)
+        if device_id is not None:
+            manager._here(device_id)
+
+    def _taken(self, sighting: Sighting) -> str | None:
+        discovery, key = self.discovery, sighting.key
+        if not discovery.takes(sighting.facts):
+            self.problems[key] = "it is not one of those that are meant (match)"
+            return None
+        if len(self.found) >= MOST:
+            self.problems[key] = f"{MOST} devices were found already"
+            return None
+        device = discovery.device(key, sighting.settings, self._transport.device_type)
+        if device.device_id not in self._manager.lane_book.lanes:
+            self._manager.add_device(device)
+        self.found[key] = device.device_id
+        return device.device_id
+
+
+def worth_waiting(finders: Iterable[Finder], needs: Collection[Requirements], book: LaneBook) -> float:
+    """How long devices may be waited for that would meet what none that is connected can, in seconds."""
+    missing = [need for need in needs if not book.fitting(need)]
+    hopes = (finder.discovery.wait_s for finder in finders if any(finder.may_bring(need) for need in missing))
+    return max(hopes, default=0.0)
