@@ -20,7 +20,7 @@ def settings_problems(transport: Transport, device: Device) -> list[Problem]:
 
     The sentences do not show what stands in settings, because any of it may be secret.
     """
-    return validated_settings(transport, device.settings)[1]
+    return validated_settings(transport, device.settings)[1] + literal_secrets(transport, device)
 
 
 def validated_settings(transport: Transport, settings: Mapping[str, Any]) -> tuple[Any, list[Problem]]:
@@ -29,6 +29,29 @@ def validated_settings(transport: Transport, settings: Mapping[str, Any]) -> tup
     Nothing is held against a secret that was not looked up: what only stands for it may be too short, or no number.
     """
     return validated_model(transport.settings_model, settings)
+
+
+def literal_secrets(transport: Transport, device: Device) -> list[Problem]:
+    """Secrets that stand in an inventory file as themselves: it is kept, copied and shared as files are.
+
+    What a program gives is its own affair, and so are the values of mappings such as `env`, which may be no secrets.
+    """
+    if device.folder is None:
+        return []
+    fields = getattr(transport.settings_model, "model_fields", {})
+    return [
+        (
+            (name,),
+            "a secret stands in an inventory as a reference: {env: NAME}, {file: PATH} or {keyring: SERVICE/USER}",
+        )
+        for name, field in fields.items()
+        if isinstance(device.settings.get(name), str) and "SecretStr" in _names_in(field.annotation)
+    ]
+
+
+def _names_in(annotation: Any) -> set[str]:
+    """The names of a type and of those that it may be instead."""
+    return {getattr(annotation, "__name__", "")}.union(*map(_names_in, getattr(annotation, "__args__", ())))
 
 
 def validated_model(model: Any, settings: Mapping[str, Any]) -> tuple[Any, list[Problem]]:

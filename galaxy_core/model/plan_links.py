@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from galaxy_core.errors import nearest
 from galaxy_core.model.condition import Expression
+from galaxy_core.model.credentials import SECRETIVE, find_credentials
 from galaxy_core.model.dependency import DependencyType
 from galaxy_core.model.explain import hint, likely
 from galaxy_core.model.places import Findings, Place
@@ -104,6 +105,8 @@ class LinkReader:
         if type(task) is dict:
             if "run" not in task or not _NOT_PLAIN.isdisjoint(task):
                 self._request(task_id, task)
+            if not SECRETIVE.isdisjoint(task):
+                find_credentials(("tasks", task_id), task, self._findings)
             named = self._needs(task_id, task)
             if not _TAKING.isdisjoint(task) or _has_mappings(task.get("run")):
                 for place, reference in references(task):

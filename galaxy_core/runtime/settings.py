@@ -7,7 +7,7 @@ from typing import Any
 from attrs import evolve
 
 from galaxy_core.errors import SettingsError
-from galaxy_core.extension.models import validated_model, validated_settings, with_paths
+from galaxy_core.extension.models import literal_secrets, validated_model, validated_settings, with_paths
 from galaxy_core.extension.redaction import Redactor, redactor_of, secrets_in
 from galaxy_core.extension.secrets import resolve_settings
 from galaxy_core.extension.transports import features_of
@@ -23,7 +23,7 @@ def check_settings(transport: Any, device: Device) -> Any:
         SettingsError: the transport refuses them; every reason is named, none with a value.
     """
     found, problems = validated_settings(transport, device.settings)
-    if problems:
+    if problems := problems + literal_secrets(transport, device):
         raise SettingsError(device.device_id, device.transport, with_paths(problems))
     return found
 

@@ -11,7 +11,9 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, RootModel, SecretStr, field_validator, model_validator
 from pydantic.errors import PydanticInvalidForJsonSchema
 
-from galaxy_core.extension.models import validated, with_paths
+from galaxy_core.extension.models import settings_problems, validated, with_paths
+from galaxy_core.model.device import Device, SecretRef
+from galaxy_core.testing.fakes import FakeTransport
 
 
 class Strict(BaseModel):
@@ -215,3 +217,26 @@ def test_a_validator_that_breaks_is_told_of_and_shows_no_value() -> None:
     found, problems = validated(Broken, {"word": "hidden"}, show=False)
     assert found is None
     assert problems == [((), "Broken broke while it checked them: KeyError")]
+
+
+class TestSecretsOfAnInventoryFile:
+    class Settings(Strict):
+        user: str = ""
+        password: SecretStr | None = None
+        env: dict[str, SecretStr] = {}
+
+    def problems(self, settings: dict[str, Any], folder: str | None = "/lab") -> list[tuple[str, str]]:
+        transport = FakeTransport(settings_model=self.Settings)
+        return with_paths(settings_problems(transport, Device("d", "fake", settings, folder=folder)))
+
+    def test_stand_there_as_references(self) -> None:
+        ((path, text),) = self.problems({"user": "lab", "password": "hunter2"})
+        assert path == "password"
+        assert "as a reference: {env: NAME}" in text
+        assert "hunter2" not in text
+
+    def test_that_are_references_are_well(self) -> None:
+        assert self.problems({"user": "lab", "password": SecretRef(env="X"), "env": {"A": "1"}}) == []
+
+    def test_of_a_program_are_its_own_affair(self) -> None:
+        assert self.problems({"password": "hunter2"}, folder=None) == []
