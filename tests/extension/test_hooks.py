@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import ModuleType
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from galaxy_core.errors import HookError
+from galaxy_core.errors import HookError, PluginLoadError
 from galaxy_core.extension import hookspecs
 from galaxy_core.extension.hookspecs import hookimpl
 from galaxy_core.extension.interfaces import JournalWriter, Placement, RunInfo, Session
@@ -362,3 +363,49 @@ def test_what_the_registry_shows_cannot_be_changed() -> None:
         registry.strategies["other"] = First()  # type: ignore[index]
     registry.observers.append(Ear())
     assert registry.observers == []
+
+
+class TestSimulators:
+    class Walls:
+        name = "wall"
+
+        def simulate(self, count: int, folder: object) -> object:
+            return None
+
+    def test_are_known_by_their_names(self) -> None:
+        walls = self.Walls()
+
+        class Plugin:
+            @hookimpl
+            def galaxy_simulators(self) -> list[object]:
+                return [walls]
+
+        registry = PluginRegistry(discover=False)
+        registry.register(Plugin())
+        assert registry.simulators == {"wall": walls}
+
+    def test_that_cannot_simulate_are_refused(self) -> None:
+        class Plugin:
+            @hookimpl
+            def galaxy_simulators(self) -> list[object]:
+                return [object()]
+
+        with pytest.raises(HookError, match="it has no method 'simulate'"):
+            PluginRegistry(discover=False).register(Plugin())
+
+
+class TestFeatures:
+    @pytest.mark.parametrize(
+        ("features", "told"),
+        [
+            (["cwd"], "they must be a frozenset of strings"),
+            ({"stdn"}, "it declares the feature 'stdn'; did you mean 'stdin'?"),
+            ({"discovers"}, "it declares 'discovers', but it has no method 'discover'"),
+            ({"returns"}, "it declares 'returns', but it has no method 'until_back'"),
+        ],
+    )
+    def test_that_cannot_be_are_refused(self, features: object, told: str) -> None:
+        transport = Radio()
+        transport.features = features  # type: ignore[attr-defined]
+        with pytest.raises(PluginLoadError, match=re.escape(told)):
+            PluginRegistry(discover=False).register(transport)
