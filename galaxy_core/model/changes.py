@@ -35,7 +35,7 @@ from galaxy_core.model.edits import (
     UpdateTask,
     named,
 )
-from galaxy_core.model.net_plan import cycles, missing_inputs
+from galaxy_core.model.net_plan import all_cycles, cycles, missing_inputs
 from galaxy_core.model.result import TERMINAL
 from galaxy_core.model.task import TaskStar
 from galaxy_core.model.validity import change_problems, line_problems, task_problems
@@ -59,10 +59,13 @@ class Changes:
     Edits at the revisions in `own` are no conflict, because the author of the transaction has made them: what counts is
     what was edited before each of them (`touched_before`).
 
-    Of cycles and inputs, those are left out that may only come of the refusal of other operations.
+    Of cycles and inputs, those are left out that may only come of the refusal of other operations. Of many cycles some
+    are told, and all with `every_cycle`.
     """
 
-    def __init__(self, plan: TaskConstellation, transaction: Transaction, own: Own = NO_EDITS) -> None:
+    def __init__(
+        self, plan: TaskConstellation, transaction: Transaction, own: Own = NO_EDITS, *, every_cycle: bool = False
+    ) -> None:
         self.plan = plan
         self.transaction = transaction
         self.problems: list[EditProblem] = []
@@ -82,7 +85,7 @@ class Changes:
         # The places of the operations that added, changed or removed a task, by its id, or a link, by ("link", its id).
         self.by: dict[object, int | None] = {}
         self._read()
-        self.problems += [*missing_inputs(self), *cycles(self)]
+        self.problems += [*missing_inputs(self), *(all_cycles if every_cycle else cycles)(self)]
 
     # ------------------------------------------------------------------------------------------- reading operations
     def _read(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from itertools import pairwise
 from operator import attrgetter, itemgetter
 
+from galaxy_core.errors import CycleError
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.task import TaskStar
@@ -37,6 +38,52 @@ def cycle_through(
     if not lines or _agree(lines, placed):
         return None
     return _search(lines, placed, removed_lines)
+
+
+def closing_lines(
+    plan: TaskConstellation,
+    new_tasks: Container[str],
+    new_lines: Mapping[str, TaskStarLine],
+    removed_lines: Mapping[str, TaskStarLine],
+) -> Iterator[tuple[TaskStarLine, list[str]]]:
+    """The new links that would close a cycle were they added one by one, each with the ids around it.
+
+    One that closes a cycle is not there for those after it. Costs a copy of the region in which there can be cycles, and
+    what it costs to add so many links to that: see `Order.admit`.
+    """
+
+    def placed(task_id: str) -> TaskStar | None:
+        return None if task_id in new_tasks else plan._tasks.get(task_id)
+
+    lines = list(new_lines.values())
+    spans = _spans(*_ways(lines), placed)
+    old = [task for task in plan._tasks.values() if placed(task._task_id) is task and _stands_in(spans, task._order)]
+    fresh = dict.fromkeys(end for line in lines for end in (line._from, line._to) if placed(end) is None)
+    ids = {task._task_id for task in old}.union(fresh)
+    region = TaskConstellation.build(
+        map(TaskStar, ids),
+        (
+            TaskStarLine(line._from, line._to)
+            for task in old
+            for line in task._out
+            if line._to in ids and (line._line_id is None or line._line_id not in removed_lines)
+        ),
+    )
+    way: list[str] = []  # the longest that was found; links back along it need no search
+    place: dict[str, int] = {}
+    for line in lines:
+        if line._from == line._to:
+            yield line, [line._from, line._to]
+        elif (first := place.get(line._to, len(way))) < (last := place.get(line._from, -1)):
+            yield line, [line._from, *way[first : last + 1]]
+        elif line._from in ids and line._to in ids:
+            try:
+                region.add_dependency(TaskStarLine(line._from, line._to))
+            except CycleError as error:
+                if len(error.cycle) > len(way) + 1:
+                    way = list(error.cycle[1:])
+                    place = {task_id: index for index, task_id in enumerate(way)}
+                yield line, list(error.cycle)
 
 
 def _agree(lines: list[TaskStarLine], placed: Callable[[str], TaskStar | None]) -> bool:
@@ -73,11 +120,7 @@ def _search(
     Both at once, a step each: whichever comes to its end first knows the answer, so that a side on which there is much
     costs nothing when there is little on the other.
     """
-    new_out: dict[str, list[str]] = {}
-    new_in: dict[str, list[str]] = {}
-    for line in lines:
-        new_out.setdefault(line._from, []).append(line._to)
-        new_in.setdefault(line._to, []).append(line._from)
+    new_in, new_out = _ways(lines)
     spans = _spans(new_in, new_out, placed)
 
     def kept(line: TaskStarLine) -> bool:
@@ -105,6 +148,16 @@ def _search(
             if found is None:
                 break
             return found[::-1] or None
+
+
+def _ways(lines: Iterable[TaskStarLine]) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """Where links come from, by the task that they lead to, and where they lead, by the one that they come from."""
+    new_in: dict[str, list[str]] = {}
+    new_out: dict[str, list[str]] = {}
+    for line in lines:
+        new_out.setdefault(line._from, []).append(line._to)
+        new_in.setdefault(line._to, []).append(line._from)
+    return new_in, new_out
 
 
 def _spans(

@@ -204,7 +204,12 @@ class ReplacePlan:
 Operation = AddTask | RemoveTask | UpdateTask | AddDependency | RemoveDependency | UpdateDependency | ReplacePlan
 
 
-def _in_order(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+def checked_operations(operations: Iterable[Operation]) -> tuple[Operation, ...]:
+    """All of them, in their order.
+
+    Raises:
+        EditError: something among them is none.
+    """
     found = tuple(operations)
     wrong = [
         EditProblem("invalid", f"{one!r} is no operation", place)
@@ -214,6 +219,23 @@ def _in_order(operations: Iterable[Operation]) -> tuple[Operation, ...]:
     if wrong:
         raise EditError(wrong)
     return found
+
+
+def _whole_number(revision: int | None) -> int | None:
+    if revision is not None and (isinstance(revision, bool) or not isinstance(revision, int)):
+        raise _invalid(f"a base revision is a whole number, or None, not {revision!r:.80}")
+    return revision
+
+
+def checked_transaction(transaction: Transaction) -> Transaction:
+    """A transaction.
+
+    Raises:
+        EditError: it is none.
+    """
+    if not isinstance(transaction, Transaction):
+        raise _invalid(f"an edit is a Transaction, not {transaction!r:.80}: Transaction([...]) makes one of operations")
+    return transaction
 
 
 def _each_place(places: Iterable[int]) -> tuple[int, ...]:
@@ -231,12 +253,12 @@ class Transaction:
     stands for a task and its links; without any, operations are counted as they are. Problems name those places.
 
     Raises:
-        EditError: something among the operations is none.
+        EditError: something among the operations is none, or the base revision is no whole number.
         ValueError: there are places, and not one for each operation.
     """
 
-    operations: tuple[Operation, ...] = field(converter=_in_order)
-    base_revision: int | None = None
+    operations: tuple[Operation, ...] = field(converter=checked_operations)
+    base_revision: int | None = field(default=None, converter=_whole_number)
     description: str = ""
     author: str = ""
     places: tuple[int, ...] = field(default=(), converter=_each_place, eq=False, repr=False, kw_only=True)

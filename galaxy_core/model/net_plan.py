@@ -6,12 +6,15 @@ told: it is no more than the consequence of what has been said of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from galaxy_core.errors import EditProblem
-from galaxy_core.model.cycles import cycle_through
+from galaxy_core.errors.root import shortened_way
+from galaxy_core.model.cycles import closing_lines, cycle_through
+from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.differences import task_differences
 from galaxy_core.model.task import TaskStar
 
@@ -64,6 +67,37 @@ def _missing(changes: Changes, task: TaskStar, sources: Mapping[str, object]) ->
 
 def cycles(changes: Changes) -> Iterator[EditProblem]:
     """Cycles, each with an operation that adds a link of it; that link is left out when the next is looked for."""
+    lines, gone = _judged(changes)
+    for _ in range(_CYCLES):
+        cycle = cycle_through(changes.plan, changes.new_tasks, lines, gone)
+        if cycle is None:
+            return
+        added = [
+            line.line_id
+            for pair in pairwise(cycle)
+            for line in changes.between(*pair)
+            if line._target is None and line.line_id in lines
+        ]
+        closing = max(added, key=lambda line_id: changes.by["link", line_id] or 0)
+        moved = any(_is_somebody_elses(changes, lines, pair) for pair in pairwise(cycle))
+        yield _cycle_problem(changes, lines[closing], cycle, moved)
+        del lines[closing]
+
+
+def all_cycles(changes: Changes) -> Iterator[EditProblem]:
+    """One cycle for each link that closes one together with those before it, in the order of operations."""
+    lines, gone = _judged(changes)
+    if cycle_through(changes.plan, changes.new_tasks, lines, gone) is None:
+        return
+    by = changes.by
+    in_order = dict(sorted(lines.items(), key=lambda item: by["link", item[0]] or 0))
+    moved = cache(partial(_is_somebody_elses, changes, lines))  # cycles share their steps
+    for line, cycle in closing_lines(changes.plan, changes.new_tasks, in_order, gone):
+        yield _cycle_problem(changes, line, cycle, any(map(moved, pairwise(cycle))))
+
+
+def _judged(changes: Changes) -> tuple[dict[str, TaskStarLine], Mapping[str, TaskStarLine]]:
+    """The new links that may close cycles, and those that are gone, as far as nothing about them is in doubt."""
     doubts = changes.doubts
     gone = {**changes.removed_lines, **doubts.lines} if doubts.lines else changes.removed_lines
     lines = {
@@ -71,19 +105,20 @@ def cycles(changes: Changes) -> Iterator[EditProblem]:
         for line_id, line in changes.new_lines.items()
         if line_id not in doubts.lines and not (doubts.about_task(line._from) or doubts.about_task(line._to))
     }
-    for _ in range(_CYCLES):
-        cycle = cycle_through(changes.plan, changes.new_tasks, lines, gone)
-        if cycle is None:
-            return
-        added: list[str] = []
-        moved = False
-        for pair in pairwise(cycle):
-            way = changes.between(*pair)
-            new = [line.line_id for line in way if line._target is None and line.line_id in lines]
-            old = [line.line_id for line in way if line._target is not None]
-            added += new
-            moved = moved or (not new and all(changes.noted(("link", line_id)) for line_id in old))
-        closing = max(added, key=lambda line_id: changes.by["link", line_id] or 0)
-        reason = f"the plan would have a cycle: {' -> '.join(cycle)}"
-        yield EditProblem("cycle", reason, changes.by["link", closing], cycle[0], moved)
-        del lines[closing]
+    return lines, gone
+
+
+def _cycle_problem(changes: Changes, closing: TaskStarLine, cycle: Sequence[str], moved: bool) -> EditProblem:
+    """What is told of a cycle that a new link closes."""
+    reason = f"the plan would have a cycle: {shortened_way(' -> '.join(cycle))}"
+    return EditProblem("cycle", reason, changes.by["link", closing.line_id], cycle[0], moved)
+
+
+def _is_somebody_elses(changes: Changes, lines: Mapping[str, TaskStarLine], pair: tuple[str, str]) -> bool:
+    """Whether a step of a cycle is there only since somebody else has edited the plan; `lines` are all that are new."""
+    if not changes.noted(("link", pair)):
+        return False
+    way = changes.between(*pair)
+    if any(line._target is None and line.line_id in lines for line in way):
+        return False
+    return all(changes.noted(("link", line.line_id)) for line in way if line._target is not None)

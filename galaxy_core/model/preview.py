@@ -22,7 +22,7 @@ from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.cycles import cycle_through
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.differences import line_differences, said, task_differences
-from galaxy_core.model.edits import LINE_FIELDS, Transaction
+from galaxy_core.model.edits import LINE_FIELDS, Transaction, checked_transaction
 from galaxy_core.model.figures import Figures, Loads, figures_after, figures_now, slots_of
 from galaxy_core.model.policy import TaskPriority
 from galaxy_core.model.result import TERMINAL, UNSTARTED
@@ -215,10 +215,11 @@ def preview(
     never run what is added; synchronizers have one. O(tasks + links).
 
     Raises:
+        EditError: the transaction is none.
         ValueError: a number of slots that cannot be.
     """
     slots = slots_of(loads)
-    changes = Changes(plan, transaction)
+    changes = Changes(plan, checked_transaction(transaction))
     problems = [*changes.problems, *(() if check is None else check(changes))]
     cycle = cycle_through(plan, changes.new_tasks, changes.new_lines, changes.removed_lines) or ()
     replaced = changes.removed_tasks.keys() & changes.new_tasks.keys()

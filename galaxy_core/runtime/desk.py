@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from galaxy_core.runtime.clock import Clock
     from galaxy_core.runtime.flow import Flow
 
+#: Why an edit is refused whose author has given up.
+UNWANTED = EditProblem("over", "nobody waited any more when it could have been done")
+
 Say = Callable[[EventType, str, Mapping[str, Any]], None]
 
 
@@ -46,7 +49,7 @@ def announce(
 class Desk:
     """The open drafts, and what is told of edits.
 
-    `say` publishes, `stir` is called when less is held than before, `limit_s` tells how long a review may take,
+    `say` publishes, `stir` is called when what is held has changed: with whether it may be less than before; `limit_s` tells how long a review may take,
     `run_of` which run there is of a constellation.
     """
 
@@ -54,7 +57,7 @@ class Desk:
         self,
         plugins: Callable[[], PluginRegistry | None],
         say: Say,
-        stir: Callable[[], None],
+        stir: Callable[[bool], None],
         limit_s: Callable[[], float],
         run_of: Callable[[str], Flow | None],
     ) -> None:
@@ -67,7 +70,7 @@ class Desk:
         """A draft is being prepared from now on."""
         self._open.setdefault(draft.constellation_id, {})[draft] = anyio.current_time() + draft.timeout_s
         self._tell(EventType.EDIT_OPENED, draft.edit_id, draft.transaction, draft.constellation_id, hold=draft.hold)
-        self._stir()
+        self._stir(False)
 
     def closed(self, draft: Draft) -> None:
         """A draft holds nothing any more."""
@@ -75,11 +78,11 @@ class Desk:
         drafts.pop(draft, None)
         if not drafts:
             self._open.pop(draft.constellation_id, None)
-        self._stir()
+        self._stir(True)
 
     def changed(self) -> None:
         """Some draft may hold less than before."""
-        self._stir()
+        self._stir(True)
 
     def over(self, constellation_id: str) -> None:
         """A run is over: what is still being prepared can no longer be committed."""
@@ -123,9 +126,12 @@ class Desk:
 
     # ------------------------------------------------------------------------------------------- committing
     def preview(self, plan: TaskConstellation, transaction: Transaction, loads: Loads | None = None) -> Preview:
-        """What a transaction would change now."""
+        """What a transaction would change now; on the devices of the run, if the plan runs and no `loads` are given."""
         from galaxy_core.model.preview import preview  # who never edits does not pay for it
 
+        run = self._run_of(plan.constellation_id)
+        if loads is None and run is not None and run.constellation is plan:
+            loads = {device_id: lane.device for device_id, lane in run.book.lanes.items()}
         return preview(plan, transaction, loads=loads, check=self.unfeasible)
 
     def unfeasible(self, changes: Changes) -> list[EditProblem]:
@@ -144,8 +150,11 @@ class Desk:
         transaction: Transaction,
         draft: Draft | None = None,
         kind: EventType = EventType.EDIT_COMMITTED,
+        is_wanted: Callable[[], bool] | None = None,
     ) -> Committed:
         """Check, have reviewed, and apply; told by an event however it ends.
+
+        `is_wanted` is asked right before: whether somebody still waits for it who could have left meanwhile.
 
         Raises:
             EditError, EditConflictError: it cannot be, or a review refused it. Nothing was changed.
@@ -160,6 +169,8 @@ class Desk:
                         draft = stand_in = self._stand_in(plan, transaction)
                     await self._review(plan, transaction, reviews, draft)
                     changes = self._sound(plan, transaction)  # a review may take its time, and the plan has gone on
+                if is_wanted is not None and not is_wanted():
+                    raise EditError([UNWANTED], f"The edit {str(transaction)!r}")
                 return self._apply(changes, edit_id, kind)
         finally:
             if stand_in is not None:
@@ -266,7 +277,7 @@ class Desk:
         """A draft that holds what a transaction touches that nobody has drafted here, while it is reviewed."""
         draft = Draft(plan, self, hold="footprint", timeout_s=self._limit_s()).add(*transaction.operations)
         self._open.setdefault(plan.constellation_id, {})[draft] = float("inf")
-        self._stir()
+        self._stir(False)
         return draft
 
     async def _review(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 from attrs import frozen
 
 from galaxy_core.errors import EditError, EditProblem
-from galaxy_core.model.changes import Changes
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.edits import (
@@ -23,7 +22,9 @@ from galaxy_core.model.edits import (
     Transaction,
     UpdateDependency,
     UpdateTask,
+    checked_operations,
 )
+from galaxy_core.model.edits_rebase import fitting
 from galaxy_core.model.result import new_id
 from galaxy_core.model.snapshot import snapshot
 from galaxy_core.model.task import TaskStar
@@ -75,6 +76,8 @@ class Draft:
         self._plan, self._desk = plan, desk
         self._snapshot: TaskConstellation | None = None
         self._operations: list[Operation] = []
+        if isinstance(around, str):
+            raise ValueError(f"around takes ids of tasks, as a list, not the text {around!r}")
         self._around = tuple(around)
         self._held = dict.fromkeys(self._around)
         self._committing = False
@@ -118,10 +121,10 @@ class Draft:
         """Add operations. What they touch is held from now on.
 
         Raises:
-            EditError: the draft is over: committed, discarded, or too late.
+            EditError: the draft is over: committed, discarded, or too late; or something is no operation.
         """
         self._check_open()
-        for operation in operations:
+        for operation in checked_operations(operations):
             self._operations.append(operation)
             self._held.update(dict.fromkeys(self._touches(operation)))
         return self
@@ -215,16 +218,12 @@ class Draft:
         return self.committed
 
     def rebase(self) -> list[EditProblem]:
-        """Base the draft on the plan as it is now, and drop the operations that do not fit it; why they do not."""
+        """Base the draft on the plan as it is now, and drop the operations that do not fit it; why they do not.
+
+        The places of operations in the reasons are those that they had until now.
+        """
         self._check_open()
-        dropped: list[EditProblem] = []
-        # By the old base: what somebody else has edited since is not overwritten.
-        while problems := Changes(self._plan, self.transaction).problems:
-            unfit = {problem.operation for problem in problems} - {None}
-            if not unfit:  # about all of them together, such as a cycle: the last one that was added closed it
-                unfit = {len(self._operations) - 1}
-            dropped += problems
-            self._operations = [op for place, op in enumerate(self._operations) if place not in unfit]
+        self._operations, dropped = fitting(self._plan, self.transaction, self._desk.unfeasible)
         self.base_revision, self._snapshot = self._plan.revision, None
         self._held = dict.fromkeys(self._around)
         for operation in self._operations:

@@ -152,7 +152,7 @@ class Modifications:
             run.constellation.track_edits()
             self._told_at.setdefault(key[0], {})[key[1]] = run.constellation.revision
         self._statistics["total_modifications"] += 1
-        self.stir()
+        self.stir(False)
 
     def _deadline(self) -> float:
         return min(self.desk.deadline(), min(self._pending.values(), default=math.inf))
@@ -250,6 +250,13 @@ class Modifications:
             return
         if isinstance(task_ids, str):
             task_ids = [task_ids]
+        if not isinstance(task_ids, list | tuple | set | frozenset) or not all(
+            isinstance(one, str) for one in task_ids
+        ):
+            named = getattr(event, "constellation_id", None) or data.get("constellation_id") or ""
+            what = f"its on_task_id is {task_ids!r:.80}; wanted are ids of tasks, so nothing is completed by it"
+            self.refuse(str(named), [], what)
+            return
         new = data.get("new_constellation")
         constellation_id = self._meant(event, new, task_ids)
         if constellation_id is None:
@@ -324,12 +331,14 @@ class Modifications:
             EventType.MODIFICATION_REFUSED, constellation_id, {"on_task_id": task_ids, "reason": why, "author": author}
         )
 
-    def stir(self) -> None:
-        """Something that is held, or waited for, may have changed."""
+    def stir(self, frees: bool = True) -> None:
+        """Something that is held, or waited for, may have changed; unless `frees`, nothing of it can be let go."""
         self._changed.set()
         if not self._watching and self._deadline() < math.inf:
             self._watching = True
             spawn(self._watch, "galaxy modification timeouts")
+        if not frees:  # to look at all that is held costs what is held
+            return
         for run in self._runs():
             if run.held or run.constellation._withheld:
                 run.release()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from galaxy_core.errors import EditError, EditProblem
 from galaxy_core.model.constellation import TaskConstellation
-from galaxy_core.model.edits import Transaction
+from galaxy_core.model.edits import Transaction, checked_transaction
 from galaxy_core.model.events import EventType
 from galaxy_core.model.result import TaskStatus
 from galaxy_core.runtime.drafts import Committed, Draft, checked_plan
@@ -78,7 +78,7 @@ class ConstellationModificationSynchronizer(Modifications):
 
         Raises:
             EditError: there is no such plan.
-            ValueError: another hold scope, or a time that is no positive number.
+            ValueError: another hold scope, a time that is no positive number, or `around` is one text.
         """
         plan = self._plan_of(constellation_id)
         limit_s = self.timeout_s if timeout is None else checked_timeout(timeout)
@@ -97,8 +97,9 @@ class ConstellationModificationSynchronizer(Modifications):
 
         Raises:
             EditConflictError: it does not fit any more, because the plan has moved since its base revision.
-            EditError: it could never have been, or there is no such plan.
+            EditError: it could never have been, or is no transaction, or there is no such plan.
         """
+        checked_transaction(transaction)
         return await self.desk.commit(self._plan_of(constellation_id), transaction)
 
     async def undo(self, committed: Committed) -> Committed:
@@ -107,6 +108,9 @@ class ConstellationModificationSynchronizer(Modifications):
         Raises:
             EditError, EditConflictError: it cannot be taken back any more, with the reasons.
         """
+        if not isinstance(committed, Committed):
+            what = f"what is undone is a Committed, as commits return it, not {committed!r:.80}"
+            raise EditError([EditProblem("invalid", what)])
         plan = self._plan_of(committed.constellation_id)
         return await self.desk.commit(plan, committed.inverse, kind=EventType.EDIT_UNDONE)
 
@@ -114,7 +118,7 @@ class ConstellationModificationSynchronizer(Modifications):
         """What a transaction would change now.
 
         Raises:
-            EditError: there is no such plan.
+            EditError: there is no such plan, or the transaction is none.
         """
         return self.desk.preview(self._plan_of(constellation_id), transaction)
 

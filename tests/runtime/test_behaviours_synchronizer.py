@@ -11,6 +11,7 @@ from unittest import mock
 import anyio
 import pytest
 import trio
+from attrs import evolve
 
 from galaxy_core import (
     Completed,
@@ -121,6 +122,9 @@ class TestRegistering:
         await synchronizer.on_event(ended("a"))
         await synchronizer.on_event(modified(5))
         await synchronizer.on_event(modified([["unhashable"]]))
+        assert synchronizer.refused_modifications == 2
+        broken: Any = "no mapping"
+        await synchronizer.on_event(evolve(modified("a"), data=broken))
         assert synchronizer.get_pending_task_ids() == ["a"]
         assert "could not handle constellation_modified" in caplog.text
 

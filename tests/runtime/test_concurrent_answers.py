@@ -128,6 +128,19 @@ async def test_a_base_revision_that_is_none_is_refused_with_the_reason(rubbish: 
     assert set(constellation.tasks) == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize("rubbish", [7, [7], [["a"]], {"a": 1}, b"a"])
+async def test_an_answer_to_ends_that_are_none_is_refused_with_the_reason(rubbish: Any) -> None:
+    constellation = running_plan()
+    async with to_answer(constellation) as house:
+        await answer(house, None, on_task_id=rubbish)
+        assert sorted(house.synchronizer.get_pending_task_ids()) == ["a", "b"]
+        await answer(house, None, "a", "b")
+        await anyio.sleep(2)
+        await answer(house, None, "c")
+    what = f"its on_task_id is {rubbish!r}; wanted are ids of tasks, so nothing is completed by it"
+    assert refusals(house) == [([], what)]
+
+
 async def test_a_base_revision_from_the_future_is_refused() -> None:
     constellation = running_plan()
     async with to_answer(constellation) as house:

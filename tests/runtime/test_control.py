@@ -25,6 +25,7 @@ from galaxy_core import (
     Completed,
     ConstellationModificationSynchronizer,
     ControlError,
+    EventType,
     TaskConstellation,
     UnknownRunError,
     ask_run,
@@ -37,6 +38,7 @@ from galaxy_core.extension.interfaces import Attempt
 from galaxy_core.runtime.control import client
 from galaxy_core.runtime.control.connection import ControlLimits
 from galaxy_core.runtime.control.place import LONGEST, control_folder, find_socket, listen, socket_name
+from galaxy_core.runtime.desk import UNWANTED
 
 from .fakes import Rig, plan, rig, until
 
@@ -311,15 +313,23 @@ async def test_an_edit_is_not_done_after_the_time_that_its_client_waits() -> Non
 
 
 class Reviewer:
-    """Takes its time."""
+    """Takes its time, and with `shield` cannot be kept from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, shield: bool = False) -> None:
         self.asked, self.may_go_on = anyio.Event(), anyio.Event()
+        self.shield = shield
 
     @hookimpl
     async def galaxy_review_edit(self, edit: Any) -> None:
         self.asked.set()
-        await self.may_go_on.wait()
+        with anyio.CancelScope(shield=self.shield):
+            await self.may_go_on.wait()
+
+
+def given_up(run: Running) -> list[str]:
+    """The reasons of refused edits, as events told them."""
+    told = run.house.recorder.of(EventType.EDIT_REFUSED)
+    return [problem["reason"] for one in told for problem in one.data["problems"]]
 
 
 async def test_an_edit_whose_client_leaves_while_it_is_reviewed_is_not_done() -> None:
@@ -329,8 +339,38 @@ async def test_an_edit_whose_client_leaves_while_it_is_reviewed_is_not_done() ->
             await stream.send(_edit() + b'{"do": "status"}\n')
             await reviewer.asked.wait()
         assert (await until_free(run))["total_tasks"] == 3
+        assert given_up(run) == [UNWANTED.reason]
         reviewer.may_go_on.set()
         assert (await run.ask("edit", transaction=ADD_D))["ok"]
+
+
+async def test_an_edit_whose_client_has_left_when_a_review_agrees_at_last_is_not_done_and_that_is_told() -> None:
+    reviewer = Reviewer(shield=True)
+    async with running(plugins=[reviewer], connections=1) as run:
+        async with raw(run.path) as (stream, _):
+            await stream.send(_edit())
+            await reviewer.asked.wait()
+        reviewer.may_go_on.set()
+        assert (await until_free(run))["total_tasks"] == 3
+        assert given_up(run) == [UNWANTED.reason]
+        assert (await run.ask("edit", transaction=ADD_D))["ok"]
+
+
+async def test_an_undo_whose_client_has_left_when_a_review_agrees_at_last_is_not_done_and_can_be_done_later() -> None:
+    reviewer = Reviewer(shield=True)
+    async with running(plugins=[reviewer]) as run:
+        reviewer.may_go_on.set()
+        assert (await run.ask("edit", transaction=ADD_D))["ok"]
+        reviewer.asked, reviewer.may_go_on = anyio.Event(), anyio.Event()
+        async with raw(run.path) as (stream, _):
+            await stream.send(b'{"do": "undo"}\n')
+            await reviewer.asked.wait()
+        reviewer.may_go_on.set()
+        await until(lambda: given_up(run))
+        assert given_up(run) == [UNWANTED.reason]
+        assert run.constellation.get_task("d") is not None
+        assert (await run.ask("undo"))["ok"]
+        assert run.constellation.get_task("d") is None
 
 
 async def test_an_edit_that_is_reviewed_longer_than_its_client_waits_is_not_done() -> None:
@@ -339,6 +379,7 @@ async def test_an_edit_that_is_reviewed_longer_than_its_client_waits_is_not_done
         late = await run.ask("edit", transaction=ADD_D, until=time.time() + 0.2)
         assert late["code"] == "too late"
         assert run.constellation.get_task("d") is None
+        assert given_up(run) == [UNWANTED.reason]
 
 
 async def test_what_is_asked_while_an_edit_is_reviewed_is_answered_afterwards() -> None:

@@ -15,7 +15,6 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from functools import partial
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any
@@ -28,12 +27,14 @@ from galaxy_core.errors import DocumentError, EditConflictError, EditError, Unkn
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.edits import Transaction
 from galaxy_core.model.event_document import own_name
-from galaxy_core.model.result import TaskStatus
+from galaxy_core.model.events import EventType
+from galaxy_core.model.result import TaskStatus, new_id
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.control.connection import Connection, ControlLimits, RefusedError
 from galaxy_core.runtime.control.lines import accept
 from galaxy_core.runtime.control.place import control_folder, listen, peer_uid, socket_name
 from galaxy_core.runtime.control.watching import Watcher
+from galaxy_core.runtime.desk import UNWANTED
 from galaxy_core.runtime.drafts import Committed
 from galaxy_core.runtime.explain import explain
 
@@ -211,15 +212,10 @@ class _Control:
             transaction = evolve(transaction, author=_take(request, "author", str))
         return transaction
 
-    def _loads(self) -> dict[str, int] | None:
-        run = self._run()
-        found = {} if run is None else run.book.lanes
-        return {device_id: lane.device.max_concurrency for device_id, lane in found.items()} or None
-
     async def _preview(self, request: Mapping[str, Any], _: Connection) -> dict[str, Any]:
         transaction = await self._transaction(request)
         self.constellation.track_edits()  # so that the revision which it names can be the base of an edit
-        found = self.synchronizer.desk.preview(self.constellation, transaction, self._loads())
+        found = self.synchronizer.desk.preview(self.constellation, transaction)
         answer = {"preview": found.to_dict(), "text": found.to_text()}
         if request.get("mermaid"):
             answer["mermaid"] = found.to_mermaid()
@@ -229,38 +225,44 @@ class _Control:
         transaction = await self._transaction(request)
         if transaction.base_revision is None and request.get("revision") is not None:
             transaction = evolve(transaction, base_revision=_take(request, "revision", int))
-        commit = partial(self.synchronizer.commit, transaction, self.constellation.constellation_id)
-        return self._done(await self._while_wanted(connection, request, commit))
+        return self._done(await self._while_wanted(connection, request, transaction, EventType.EDIT_COMMITTED))
 
     async def _while_wanted(
-        self, connection: Connection, request: Mapping[str, Any], commit: Callable[[], Awaitable[Committed]]
+        self, connection: Connection, request: Mapping[str, Any], transaction: Transaction, kind: EventType
     ) -> Committed:
-        """Commit, unless the client has left by then, or the time that it waits is over."""
-        left_s = math.inf
+        """Commit, unless the client has left by then, or the time that it waits is over. Told by an event in any case."""
+        until = math.inf
         if request.get("until") is not None:
-            left_s = _take(request, "until", int | float) - time.time()
+            until = _take(request, "until", int | float)
+
+        def is_wanted() -> bool:
+            return time.time() < until and not connection.has_left()
+
+        desk, plan = self.synchronizer.desk, self.constellation
         committed, failure = None, None
         async with anyio.create_task_group() as group:
-            if left_s > 0 and not connection.has_left():
-                group.cancel_scope.deadline = anyio.current_time() + left_s
+            if is_wanted():
+                group.cancel_scope.deadline = anyio.current_time() + until - time.time()
                 # Only reviews are waited for: else it is done before anything else can happen.
                 group.start_soon(connection.cancel_when_left, group.cancel_scope)
                 try:
-                    committed = await commit()
+                    committed = await desk.commit(plan, transaction, kind=kind, is_wanted=is_wanted)
                 except Exception as error:  # raised again below, outside of the group, which would wrap it
                     failure = error
             group.cancel_scope.cancel()
-        if failure is not None:
+        if committed is not None:
+            return committed
+        if failure is None:  # it was not begun, or given up while it was reviewed
+            desk.refused(plan, transaction, new_id(), EditError([UNWANTED], f"The edit {str(transaction)!r}"))
+        elif not (isinstance(failure, EditError) and UNWANTED in failure.problems):
             raise failure
-        if committed is None:
-            raise RefusedError("too late", "nobody waited any more when it could have been done; nothing was changed")
-        return committed
+        raise RefusedError("too late", f"{UNWANTED.reason}; nothing was changed")
 
     async def _undo(self, request: Mapping[str, Any], connection: Connection) -> dict[str, Any]:
         committed = self._meant(request.get("edit", next(reversed(self._committed), None)))
         if self._run() is None:
             raise RefusedError("not running", "the run is over: nothing can be undone any more")
-        undone = await self._while_wanted(connection, request, partial(self.synchronizer.undo, committed))
+        undone = await self._while_wanted(connection, request, committed.inverse, EventType.EDIT_UNDONE)
         self._committed.pop(committed.edit_id, None)
         return self._done(undone)
 
