@@ -7,7 +7,7 @@ from itertools import islice
 from types import MappingProxyType
 from typing import Any
 
-from galaxy_core.errors import HookError, PluginConflictError
+from galaxy_core.errors import HookError, PluginConflictError, nearest
 from galaxy_core.extension.contributions import in_words, is_model
 from galaxy_core.extension.hookimpls import blame
 from galaxy_core.extension.models import Problem, validated
@@ -52,6 +52,31 @@ def extension_problems(registry: PluginRegistry, plan: TaskConstellation) -> lis
             )  # what a plan keeps is frozen, strict models want lists
             problems = problems or list(_misfits(registry, plugin, name, section, plan))
             found += [(("extensions", name, *place), text) for place, text in problems]
+    return found
+
+
+def unread_sections(registry: PluginRegistry, told: Iterable[str]) -> dict[str, str]:
+    """Of the keys under `extensions`, those that no plugin reads, each with what to do about it.
+
+    By convention a plugin reads the key that is its name; others it has to declare. One that is blocked reads nothing.
+
+    Raises:
+        HookError, PluginConflictError: as `extension_models`.
+    """
+    plugins = {plugin.name: plugin.status for plugin in registry.describe()}
+    known = {name for name, status in plugins.items() if status in ("loaded", "not loaded")}
+    unread = set(told) - known
+    if not unread:
+        return {}
+    known |= extension_models(registry).keys()
+    found = {}
+    for name in sorted(unread - known):
+        near = nearest(name, sorted(known))
+        if name in plugins:
+            found[name] = f"the plugin {name!r} is {plugins[name]}: what it is told is passed over"
+        else:
+            meant = f"did you mean {' or '.join(map(repr, near))}?" if near else "install the plugin that reads it"
+            found[name] = f"no plugin {name!r} is installed: this is passed over; {meant}"
     return found
 
 

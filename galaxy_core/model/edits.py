@@ -198,7 +198,7 @@ class ReplacePlan:
     plan: TaskConstellation = field(converter=_whole_plan)
 
     def __str__(self) -> str:
-        return f"Replace the plan by {self.plan.constellation_id}"
+        return f"Replace the plan by {self.plan.name or self.plan.constellation_id or 'another one'}"
 
 
 Operation = AddTask | RemoveTask | UpdateTask | AddDependency | RemoveDependency | UpdateDependency | ReplacePlan

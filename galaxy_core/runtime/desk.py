@@ -116,7 +116,8 @@ class Desk:
             )
         for draft in late:
             if policy != "hold":
-                draft.close(f"it took longer than {draft.timeout_s:g} s, and the run went on without it")
+                then = "was ended" if policy == "fail" else "went on without it"
+                draft.close(f"it took longer than {draft.timeout_s:g} s, and the run {then}")
             if policy == "fail":
                 fail(
                     draft.constellation_id,

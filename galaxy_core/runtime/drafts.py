@@ -214,7 +214,7 @@ class Draft:
             self.committed = await self._desk.commit(self._plan, self.transaction, self)
         finally:
             self._committing = False
-        self.close("it was committed")
+        self.close("it was committed already")
         return self.committed
 
     def rebase(self) -> list[EditProblem]:

@@ -16,6 +16,7 @@ from galaxy_core.errors import (
 )
 from galaxy_core.extension.interfaces import IEventObserver, RunInfo
 from galaxy_core.extension.registry import PluginRegistry
+from galaxy_core.extension.sections import unread_sections
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.events import Event, EventType
 from galaxy_core.model.task import TaskStar
@@ -85,7 +86,7 @@ class TaskConstellationOrchestrator:
         self._runs: dict[str, Run] = {}
         self._starting: set[str] = set()
         # Where edits are told of that come without a synchronizer.
-        self._desk = Desk(lambda: self.plugins, self._say, lambda: None, lambda: HOOK_TIMEOUT_S, self.run_of)
+        self._desk = Desk(lambda: self.plugins, self._say, lambda frees: None, lambda: HOOK_TIMEOUT_S, self.run_of)
         self._observers: list[IEventObserver] = []  # of plugins, subscribed now
         self._observed_runs = 0
         self._logger = component_logger("orchestrator", enable_logging)
@@ -184,13 +185,8 @@ class TaskConstellationOrchestrator:
         constellation_id, tasks = constellation.constellation_id, constellation.get_all_tasks()
         extensions = constellation.metadata.get("extensions") or {}
         if extensions:
-            loaded = {plugin.name for plugin in self.plugins.describe()}
-            for name in extensions.keys() - loaded:
-                self._logger.warning(
-                    "plan %r tells plugin %r something, but no such plugin is installed: it is passed over",
-                    constellation.name,
-                    name,
-                )
+            for name, why in unread_sections(self.plugins, extensions).items():
+                self._logger.warning("plan %r, extensions.%s: %s", constellation.name, name, why)
         info = RunInfo(constellation_id, constellation.name, tasks, assignments, dict(metadata), extensions)
         refusals = await review_run(self.plugins, info)
         if refusals:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from galaxy_core.errors import HookError, PluginConflictError
 from galaxy_core.extension.hookspecs import hookimpl
 from galaxy_core.extension.registry import PluginRegistry
-from galaxy_core.extension.sections import extension_models, extension_problems
+from galaxy_core.extension.sections import extension_models, extension_problems, unread_sections
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.plan_file import parse_plan
 from galaxy_core.model.schema_files import plan_json_schema
@@ -152,3 +152,26 @@ def test_the_schema_of_plans_says_what_plugins_declare() -> None:
     for bad in ({"bell": {"rings": [{"on": "test"}]}}, {"bell": {}}, {"bell": {"rings": [{"on": [], "x": 1}]}}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(document | {"extensions": bad}, schema)
+
+
+class TestSectionsThatNobodyReads:
+    class Reads:
+        @hookimpl
+        def galaxy_extension_models(self) -> dict[str, type]:
+            return {"manners": BaseModel}
+
+    def registry(self, *blocked: str) -> PluginRegistry:
+        registry = PluginRegistry(discover=False, blocked=blocked)
+        registry.register(self.Reads(), "polite")
+        return registry
+
+    def test_are_named_with_the_nearest_that_somebody_does(self) -> None:
+        (found,) = unread_sections(self.registry(), ["polite", "manners", "manner"]).items()
+        assert found == (
+            "manner",
+            "no plugin 'manner' is installed: this is passed over; did you mean 'manners'?",
+        )
+
+    def test_are_those_of_a_blocked_plugin_too(self) -> None:
+        found = unread_sections(self.registry("polite"), ["polite"])
+        assert found == {"polite": "the plugin 'polite' is blocked: what it is told is passed over"}

@@ -105,7 +105,7 @@ async def _place_of(run: str) -> Path:
     for answer in await reachable_runs():
         name = socket_name(answer["run"]).removesuffix(SUFFIX)
         plans[name] = str(answer.get("name", ""))
-        if answer.get("is_silent"):
+        if answer.get("is_silent") or answer.get("code") == "busy":
             silent.append(name)
     named = {name for name, plan in plans.items() if run and plan == run}
     if not named:

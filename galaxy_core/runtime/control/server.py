@@ -12,7 +12,7 @@ import math
 import os
 import socket
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -70,6 +70,7 @@ class _Control:
         self._idle = anyio.Event()
         self._watchers: set[Watcher] = set()
         self._committed: OrderedDict[str, Committed] = OrderedDict()
+        self._undone: deque[str] = deque(maxlen=REMEMBERED)
         self._do: dict[
             str, tuple[frozenset[str], Callable[[dict[str, Any], Connection], Awaitable[dict[str, Any]]]]
         ] = {
@@ -264,6 +265,7 @@ class _Control:
             raise RefusedError("not running", "the run is over: nothing can be undone any more")
         undone = await self._while_wanted(connection, request, committed.inverse, EventType.EDIT_UNDONE)
         self._committed.pop(committed.edit_id, None)
+        self._undone.append(committed.edit_id)
         return self._done(undone)
 
     def _meant(self, edit_id: object) -> Committed:
@@ -274,6 +276,10 @@ class _Control:
             return self._committed[edit_id if edit_id in known else found[0]]
         if found:
             why = f"{edit_id!r} may mean the edits {', '.join(found[-5:])}: name more of the id"
+        elif taken_back := [
+            one for one in self._undone if isinstance(edit_id, str) and edit_id and one.startswith(edit_id)
+        ]:
+            why = f"the edit {taken_back[-1]!r} was taken back already"
         else:
             why = f"no edit {edit_id!r} was made here that can be undone; the last: {', '.join(known[-5:]) or 'none'}"
         raise RefusedError("unknown edit", why)

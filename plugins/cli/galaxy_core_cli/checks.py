@@ -32,7 +32,7 @@ from galaxy_core import (
 )
 from galaxy_core.errors import DocumentError, NoFittingDeviceError, PluginConflictError, nearest
 from galaxy_core.extension.models import argument_problems, settings_problems, with_paths
-from galaxy_core.extension.sections import extension_models, extension_problems
+from galaxy_core.extension.sections import extension_problems, unread_sections
 from galaxy_core_cli.files import only_this_machine
 
 #: Problems that are told of one file, and those that are looked for; what is found beyond the first is counted.
@@ -100,17 +100,8 @@ class Case:
         Raises:
             PluginError: a plugin broke.
         """
-        told = self.plan.extensions or {}
-        plugins = {plugin.name for plugin in self.registry.describe()}
-        if told.keys() <= plugins:
-            return []
-        known = plugins.union(extension_models(self.registry))
-        found: list[tuple[Place, str]] = []
-        for name in told.keys() - known:
-            near = nearest(name, sorted(known))
-            meant = f"did you mean {' or '.join(map(repr, near))}?" if near else "install the plugin that reads it"
-            found.append((("extensions", name), f"no plugin {name!r} is installed: this is passed over; {meant}"))
-        return list(_placed(self.plan_path, found))
+        unread = unread_sections(self.registry, self.plan.extensions or {})
+        return list(_placed(self.plan_path, [(("extensions", name), why) for name, why in unread.items()]))
 
     def refuse(self) -> None:
         """Raise what `problems` finds.
