@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +130,39 @@ def test_ten_line_strategy_has_ten_lines_at_most_and_places_tasks_by_its_rule(tm
     strategy = re.search(r"^class .*?(?=^\S)", source.replace("\n\n\n", "\n\n"), re.MULTILINE | re.DOTALL)
     assert strategy is not None
     assert len(strategy[0].strip().splitlines()) <= 10
+
+
+@pytest.fixture
+def simulated(tmp_path: Path) -> Iterator[Path]:
+    """An inventory of one simulated device of each kind, and this machine, as `galaxy simulate all` writes it."""
+    if shutil.which("sshd", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin") is None:
+        pytest.skip("there is no sshd on this machine")
+    galaxy = Path(sysconfig.get_path("scripts")) / "galaxy"
+    command = [galaxy, "simulate", "all", "--json", "--out", "simulated.yaml"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        started = process.stdout.readline()
+        try:
+            assert len(json.loads(started or "{}").get("devices", ())) == 4, process.communicate()
+            yield tmp_path / "simulated.yaml"
+        finally:
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, told
+    assert not (tmp_path / "simulated.yaml").exists()
+
+
+def test_four_devices_end_on_one_page_with_a_screenshot(simulated: Path, tmp_path: Path) -> None:
+    command = ["galaxy", "run", "--json", EXAMPLES / "four_devices" / "plan.yaml", "--devices", simulated]
+    lines = [json.loads(line) for line in output(command, tmp_path).splitlines()]
+    ended = {event.get("task", ""): event for event in lines}
+    assert ended[""]["status"] == "completed"
+    assert {ended[task]["device"].split("-")[0] for task in ("phone", "battery", "screen")} == {"phone"}
+    assert ended["windows"]["device"].startswith("windows")
+    assert ended["server"]["device"].startswith("ssh")
+    assert 'greeting: 100 % & "quoted"; $(no command)' in ended["windows"]["stdout"]
+    page = Path(ended["page"]["files"]["four-devices.html"]).read_text(encoding="utf-8")
+    assert "<td>100 % &amp; &quot;quoted&quot;; $(no command)" in page
+    picture = re.search(r"data:image/png;base64,([A-Za-z0-9+/=]+)", page)
+    assert picture is not None
+    assert base64.b64decode(picture[1]) == Path(ended["screen"]["files"]["screen.png"]).read_bytes()
