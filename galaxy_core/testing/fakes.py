@@ -14,10 +14,23 @@ from typing import Any
 import anyio
 
 from galaxy_core.errors import DeviceLostError
-from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Session
+from galaxy_core.extension.interfaces import (
+    FEATURES,
+    FEATURES_OF_COMMANDS,
+    Attempt,
+    Completed,
+    Outcome,
+    Placement,
+    Refused,
+    Session,
+    Sighting,
+    SightingSink,
+)
 from galaxy_core.model.device import Device
 from galaxy_core.model.events import Event, EventType, TaskEvent
-from galaxy_core.model.request import Call
+from galaxy_core.model.request import Call, Command, Request
+from galaxy_core.testing.far_session import FarSession, far_session
+from galaxy_core.testing.far_side import FakeFarSide
 
 #: What one attempt comes to: an outcome, an exception that `execute` raises, or a function of the attempt that returns
 #: either (`def` or `async def`).
@@ -158,6 +171,9 @@ class FakeTransport:
     ``transport.script("task", Refused("busy"), takes(5))`` says what the attempts at that task come to, the last step
     being repeated. ``transport.device("id")`` is the device behind an id. `requests`, `actions`, `settings_model` and
     `device_type` are what a transport declares.
+
+    With `far`, it reaches that far side instead, which can misbehave, and keeps the whole contract of transports; its
+    sessions are made by `session`. `features` are what it declares then.
     """
 
     def __init__(
@@ -168,8 +184,16 @@ class FakeTransport:
         actions: Mapping[str, Any] | None = None,
         settings_model: Any = None,
         device_type: str | None = None,
+        features: frozenset[str] | None = None,
+        discovery_model: Any = None,
+        far: FakeFarSide | None = None,
+        session: Callable[..., FarSession] = FarSession,
     ) -> None:
         self.name = name
+        self.features = (FEATURES_OF_COMMANDS if far is None else frozenset(FEATURES)) if features is None else features
+        self.discovery_model = discovery_model
+        self.far = far
+        self.session = session
         self.requests = requests
         self.actions: Mapping[str, Any] = dict(actions or {})
         self.settings_model = settings_model
@@ -177,6 +201,7 @@ class FakeTransport:
         self.default: Step = _called
         self._devices: dict[str, FakeDevice] = {}
         self._scripts: dict[str, list[Step]] = {}
+        self._debts: dict[str, list[str]] = {}
 
     def device(self, device_id: str) -> FakeDevice:
         """The device of that id, connected or not; made when first asked for."""
@@ -190,12 +215,20 @@ class FakeTransport:
         """What this attempt comes to."""
         steps = self._scripts.get(attempt.task_id)
         if not steps:
+            kind = _kind(attempt.request)
+            if kind not in self.requests and kind not in self.actions:
+                return Refused(f"transport {self.name!r} takes no {kind!r}")
             return self.default
         return steps.pop(0) if len(steps) > 1 else steps[0]
 
     @asynccontextmanager
     async def open(self, device: Device, settings: Any, /) -> AsyncIterator[Session]:
-        """A session to the fake device of that id."""
+        """A session to the fake device of that id, or to the far side."""
+        if self.far is not None:
+            debts = self._debts.setdefault(device.device_id, [])
+            async with far_session(self.far, device, settings, self.session, debts) as session:
+                yield session
+            return
         fake = self.device(device.device_id)
         fake.settings = settings
         await fake.connect()
@@ -205,6 +238,35 @@ class FakeTransport:
         finally:
             fake.sessions -= 1
 
+    async def until_back(self, _device: Device, _settings: Any, /) -> None:
+        """Wait until the far side can be reached."""
+        while self.far is not None and not self.far.is_there:
+            await self.far.changed.wait()
+
+    async def discover(self, _settings: Any, seen: SightingSink, /) -> None:
+        """The far side is the one device that there is."""
+        assert self.far is not None
+        was_there: bool | None = None
+        while True:
+            changed, is_there = self.far.changed, self.far.is_there
+            if is_there is not was_there:
+                seen(Sighting(self.far.key, is_there, dict(self.far.settings), dict(self.far.facts)))
+            was_there = is_there
+            await changed.wait()
+
+
+def _kind(request: Request | None) -> str:
+    """The kind of a request, or the name of an action."""
+    match request:
+        case None:
+            return "none"
+        case Call():
+            return "call"
+        case Command():
+            return "run" if request.argv is not None else "shell"
+        case _:
+            return request.name
+
 
 async def _called(attempt: Attempt) -> Outcome:
     call = attempt.request
@@ -212,6 +274,16 @@ async def _called(attempt: Attempt) -> Outcome:
         return Completed()
     value = call.function(*call.args, **call.kwargs)
     return Completed(await value if isawaitable(value) else value)
+
+
+class FirstFit:
+    """A strategy: each task goes to the first device that fits."""
+
+    name = "first_fit"
+
+    def assign(self, placement: Placement, /) -> Mapping[str, str]:
+        """See `AssignmentStrategy.assign`."""
+        return {task.task_id: task.fitting[0] for task in placement.tasks}
 
 
 class Recorder:

@@ -1,0 +1,165 @@
+"""Clauses: methods of a contract that ask one thing each, and say what to look at when they fail."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, Final, TypeVar, cast
+
+import pytest
+from attrs import frozen
+
+F = TypeVar("F", bound=Callable[..., Any])
+Asked = Callable[..., Any]
+_MARK: Final = "__clause__"
+
+
+class NotAskedError(Exception):
+    """A clause cannot be asked of what stands here; the message says why, such as "declares no 'stops'"."""
+
+
+@frozen
+class Clause:
+    """One thing that a contract asks.
+
+    `name` is that of the test, `says` the same as a sentence; `needs` are what its subject has to declare, or it is
+    skipped. `given` are the arguments of one case of a clause that asks the same of many, such as a cell of the matrix.
+    """
+
+    name: str
+    says: str
+    look_at: str
+    needs: tuple[str, ...]
+    function: Callable[..., Any]
+    contract: type[Any]
+    given: Mapping[str, Any]
+
+    async def check(self, **subjects: Any) -> None:
+        """Ask it, outside of pytest; `subjects` are what the contract's fixtures would have supplied.
+
+        Raises:
+            NotAskedError: it cannot be asked of them.
+            AssertionError: it does not hold, or whatever else came out.
+        """
+        answer = self.function(self.contract(), **subjects, **self.given)
+        if isawaitable(answer):
+            await answer
+
+
+@frozen
+class _Marked:
+    """What the decorator leaves on a method: what `Clause` needs, and the function without pytest's part."""
+
+    look_at: str
+    needs: tuple[str, ...]
+    bare: Callable[..., Any]
+    each: tuple[str, Sequence[Any]] | None
+
+
+def clause(
+    look_at: str, *, needs: Sequence[str] = (), each: tuple[str, Sequence[Any]] | None = None
+) -> Callable[[F], F]:
+    """Make a clause of a method whose name is a sentence that begins with ``test_``.
+
+    When it fails, its error gets a note: the clause, what was seen (`subject.seen`, if it has that), and `look_at`.
+    `needs` are passed to `subject.lacks(need)`, which says why it cannot be asked, or None. `each` is the name of an
+    argument and its values: the clause is asked once for each.
+    """
+
+    def mark(method: F) -> F:
+        bare, test = (_waiting if iscoroutinefunction(method) else _plain)(method, needs, look_at)
+        setattr(test, _MARK, _Marked(look_at, tuple(needs), bare, each))
+        if each is not None:
+            test = pytest.mark.parametrize(each[0], each[1], ids=str)(test)
+        return cast(F, test)
+
+    return mark
+
+
+def _waiting(method: Asked, needs: Sequence[str], look_at: str) -> tuple[Asked, Asked]:
+    """The clause of an `async def` without and with pytest's part."""
+
+    @functools.wraps(method)
+    async def bare(*args: Any, **subjects: Any) -> None:
+        with _asking(method.__name__, _first(args, subjects), needs, look_at):
+            await method(*args, **subjects)
+
+    @functools.wraps(method)
+    async def test(*args: Any, **subjects: Any) -> None:
+        try:
+            await bare(*args, **subjects)
+        except NotAskedError as why:
+            pytest.skip(str(why))
+
+    return bare, test
+
+
+def _plain(method: Asked, needs: Sequence[str], look_at: str) -> tuple[Asked, Asked]:
+    """The same of a `def`."""
+
+    @functools.wraps(method)
+    def bare(*args: Any, **subjects: Any) -> None:
+        with _asking(method.__name__, _first(args, subjects), needs, look_at):
+            method(*args, **subjects)
+
+    @functools.wraps(method)
+    def test(*args: Any, **subjects: Any) -> None:
+        try:
+            bare(*args, **subjects)
+        except NotAskedError as why:
+            pytest.skip(str(why))
+
+    return bare, test
+
+
+@contextmanager
+def _asking(name: str, subject: Any, needs: Sequence[str], look_at: str) -> Iterator[None]:
+    """Asks whether it may be asked; what comes out gets its note; tidies."""
+    for need in needs:
+        if (why := subject.lacks(need)) is not None:
+            raise NotAskedError(why)
+    try:
+        yield
+    except NotAskedError:
+        raise
+    except Exception as error:
+        seen = "; ".join(getattr(subject, "seen", ())) or "nothing ran"
+        error.add_note(f"clause: {_sentence(name)} | seen: {seen} | look at: {look_at}")
+        raise
+    finally:
+        if (tidy := getattr(subject, "tidy", None)) is not None:
+            tidy()
+
+
+def clauses_of(contract: type[Any]) -> tuple[Clause, ...]:
+    """Every clause of a contract, in the order in which they are written; one for each case of those that have cases."""
+    return tuple(_clauses(contract))
+
+
+def _clauses(contract: type[Any]) -> Iterator[Clause]:
+    names = dict.fromkeys(name for base in reversed(contract.__mro__) for name in vars(base))
+    for name in names:
+        marked = getattr(getattr(contract, name), _MARK, None)
+        if marked is None:
+            continue
+        says = _sentence(name)
+        if marked.each is None:
+            yield Clause(name, says, marked.look_at, marked.needs, marked.bare, contract, {})
+            continue
+        argument, values = marked.each
+        for value in values:
+            told = f"{says} [{value}]"
+            yield Clause(
+                f"{name}[{value}]", told, marked.look_at, marked.needs, marked.bare, contract, {argument: value}
+            )
+
+
+def _sentence(name: str) -> str:
+    return name.removeprefix("test_").replace("_", " ")
+
+
+def _first(args: Sequence[Any], subjects: Mapping[str, Any]) -> Any:
+    """What the clause is about: its first argument beside the contract."""
+    return args[1] if len(args) > 1 else next(iter(subjects.values()), None)

@@ -1,0 +1,107 @@
+"""How clauses are asked, skipped and explained."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import anyio
+import pytest
+
+from galaxy_core import Attempt
+from galaxy_core.extension.interfaces import Outcome
+from galaxy_core.testing.contract import POSIX, Bench, Clause, NotAskedError, TransportContract, clauses_of
+from galaxy_core.testing.fakes import FakeTransport
+from galaxy_core.testing.far_session import FarSession
+from galaxy_core.testing.far_side import FakeFarSide
+
+from .benches import bench_of, fake_transport
+
+CLAUSES = {clause.name: clause for clause in clauses_of(TransportContract)}
+
+
+class Deaf(FarSession):
+    async def kill(self, mark: str) -> bool:
+        return True
+
+
+async def asked(clause: Clause, bench: Bench) -> str:
+    """Why it could not be asked; empty when it was."""
+    try:
+        await clause.check(bench=bench)
+    except NotAskedError as why:
+        return str(why)
+    return ""
+
+
+@pytest.mark.anyio
+async def test_a_failure_says_which_clause_what_was_seen_and_what_to_look_at() -> None:
+    with pytest.raises(BaseExceptionGroup) as failure:  # the far side's group is around it
+        async with FakeFarSide() as far:
+            bench = bench_of(far, fake_transport(far, Deaf))
+            await CLAUSES["test_a_cancelled_attempt_leaves_nothing_running"].check(bench=bench)
+    error: BaseException = failure.value
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert str(error) == "it still runs on the far side"
+    (note,) = error.__notes__
+    clause, seen, look_at = note.split(" | ")
+    assert clause == "clause: a cancelled attempt leaves nothing running"
+    assert seen.startswith("seen: Stopped(")
+    assert seen.endswith("Truth(starts=1, running=True, exit_code=None)")
+    assert look_at.startswith("look at: what your `execute` does on cancellation")
+
+
+@pytest.mark.anyio
+async def test_what_cannot_be_asked_says_why() -> None:
+    plain = Bench(FakeTransport(features=frozenset()), work=POSIX)
+    assert await asked(CLAUSES["test_a_cancelled_attempt_leaves_nothing_running"], plain) == "declares no 'stops'"
+    assert await asked(CLAUSES["test_work_is_started_once"], plain) == "its bench has no far side ('faults')"
+    assert await asked(CLAUSES["test_no_name_leads_out_of_the_folders"], plain) == "takes no action 'push'"
+    async with FakeFarSide() as far:
+        far.cells = {("hang", "start"): "it never hangs"}
+        bench = bench_of(far, fake_transport(far))
+        hang, slow = (CLAUSES[f"test_a_fault_is_told_as_what_it_is[{cell}]"] for cell in ("hang-start", "slow-start"))
+        assert await asked(hang, bench) == "its far side cannot produce this: it never hangs"
+        assert await asked(slow, bench) == "its far side cannot produce this: it is not among its cells"
+
+
+@pytest.mark.anyio
+async def test_an_exception_counts_as_the_kernel_counts_it() -> None:
+    class Breaks(FarSession):
+        async def execute(self, attempt: Attempt, /) -> Outcome:
+            if attempt.timeout_s is not None:
+                attempt.sent()
+            raise ValueError("broken")
+
+    async with FakeFarSide() as far:
+        bench = bench_of(far, fake_transport(far, Breaks))
+        async with bench.opened() as session:
+            before = await bench.ended(session, None)
+            after = await bench.ended(session, None, timeout_s=5)
+    assert type(before.outcome).__name__ == "Completed"
+    assert type(after.outcome).__name__ == "Unknown"
+
+
+@pytest.mark.anyio
+async def test_what_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("galaxy_core.testing.contract.bench.LIMIT_S", 0.1)
+
+    class Hangs(FarSession):
+        async def execute(self, attempt: Attempt, /) -> Outcome:
+            await anyio.sleep_forever()
+            raise AssertionError
+
+    async with FakeFarSide() as far:
+        bench = bench_of(far, fake_transport(far, Hangs))
+        async with bench.opened() as session:
+            with pytest.raises(AssertionError, match="should have ended by itself"):
+                await bench.ended(session, None)
+
+
+def test_a_simulator_that_knows_faults_loads_no_test_framework() -> None:
+    code = (
+        "import galaxy_core.testing.contract.faults, sys; print({'pytest', 'hypothesis', 'pydantic'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
