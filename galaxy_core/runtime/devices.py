@@ -220,6 +220,10 @@ class ConstellationDeviceManager:
         """What discoveries see and cannot use, with the reasons: by discovery, by what its transport knows it by."""
         return {name: dict(finder.problems) for name, finder in self._finders.items()}
 
+    def failing_discoveries(self) -> dict[str, str]:
+        """Discoveries that do not work just now, with the reasons."""
+        return {name: message_of(finder.error) for name, finder in self._finders.items() if finder.error is not None}
+
     def _here(self, device_id: str) -> None:
         """For finders: a device is there, perhaps again."""
         lane = self.lane_book.lanes.get(device_id)

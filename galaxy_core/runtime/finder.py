@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -24,7 +25,10 @@ MOST = 1000
 
 
 class Finder:
-    """Keeps one discovery going, until `stop`. `problems` says of what was seen, by its key, why it is no device."""
+    """Keeps one discovery going, until `stop`. `problems` says of what was seen, by its key, why it is no device.
+
+    `error` is why the search does not work, None once it has seen something.
+    """
 
     def __init__(self, discovery: Discovery, transport: Any, manager: ConstellationDeviceManager) -> None:
         self.discovery = discovery
@@ -83,6 +87,7 @@ class Finder:
         if not isinstance(sighting, Sighting):
             raise TypeError(f"transport {self.discovery.transport!r} has seen {shown(sighting)}, which is no Sighting")
         key, manager = sighting.key, self._manager
+        self.error = None
         self.problems.pop(key, None)
         device_id = self.found.get(key)
         if not sighting.present or sighting.problem is not None:
@@ -100,7 +105,7 @@ class Finder:
     def _taken(self, sighting: Sighting) -> str | None:
         discovery, key = self.discovery, sighting.key
         if not discovery.takes(sighting.facts):
-            self.problems[key] = "it is not one of those that are meant (match)"
+            self.problems[key] = f"it is not one of those that are meant: {_differences(discovery, sighting.facts)}"
             return None
         if len(self.found) >= MOST:
             self.problems[key] = f"{MOST} devices were found already"
@@ -110,6 +115,15 @@ class Finder:
             self._manager.add_device(device)
         self.found[key] = device.device_id
         return device.device_id
+
+
+def _differences(discovery: Discovery, facts: Mapping[str, str]) -> str:
+    """Which facts do not match, and how: whoever writes patterns has to know."""
+    wrong = {name: wanted for name, wanted in discovery.match.items() if not fnmatchcase(facts.get(name, ""), wanted)}
+    return ", ".join(
+        f"its {name} is {facts[name]!r}, not {wanted!r}" if name in facts else f"it says no {name}"
+        for name, wanted in wrong.items()
+    )
 
 
 def worth_waiting(finders: Iterable[Finder], needs: Collection[Requirements], book: LaneBook) -> float:

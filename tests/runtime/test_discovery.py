@@ -150,6 +150,28 @@ class TestFinding:
             await until(lambda: it.manager.get_device_status("phones-p1").get("status") == "idle")
             assert it.manager.sightings() == {"phones": {}}
 
+    async def test_one_that_does_not_match_is_said_to_differ_in_what(self) -> None:
+        async with house() as (it, transport):
+            it.manager.add_discovery(Discovery("phones", "finding", match={"model": "Pixel*", "android": "1?"}))
+            it.manager.start_connecting()
+            await until(lambda: transport.sink is not None)
+            transport.see("n1", facts={"model": "Nokia 3310"})
+            why = it.manager.sightings()["phones"]["n1"]
+            assert why.endswith(": its model is 'Nokia 3310', not 'Pixel*', it says no android")
+
+    async def test_a_search_that_does_not_work_is_told_of_until_it_sees_something(self) -> None:
+        async with house() as (it, transport):
+            transport.error = ConnectionRefusedError("no server")
+            it.manager.add_discovery(Discovery("phones", "finding"))
+            assert it.manager.failing_discoveries() == {}
+            it.manager.start_connecting()
+            await until(lambda: bool(it.manager.failing_discoveries()))
+            assert it.manager.failing_discoveries() == {"phones": "ConnectionRefusedError: no server"}
+            transport.error = None
+            await until(lambda: transport.sink is not None)
+            transport.see("p1")
+            assert it.manager.failing_discoveries() == {}
+
     async def test_a_search_that_breaks_is_begun_again(self) -> None:
         async with house() as (it, transport):
             transport.error = ConnectionRefusedError("no server")

@@ -18,7 +18,9 @@ from galaxy_core import (
     ConstellationDeviceManager,
     ConstellationManager,
     Device,
+    Discovery,
     DuplicateIdError,
+    Inventory,
     Plan,
     PluginRegistry,
     SettingsError,
@@ -33,6 +35,7 @@ from galaxy_core import (
 from galaxy_core.errors import DocumentError, NoFittingDeviceError, PluginConflictError, nearest
 from galaxy_core.extension.models import argument_problems, settings_problems, with_paths
 from galaxy_core.extension.sections import extension_problems, unread_sections
+from galaxy_core_cli.discovering import Needs, among, expected, finder_of, may_bring, refusals
 from galaxy_core_cli.files import only_this_machine
 
 #: Problems that are told of one file, and those that are looked for; what is found beyond the first is counted.
@@ -66,12 +69,13 @@ class Case:
 
     plan: Plan
     plan_path: str
-    devices: Sequence[Device]
+    inventory: Inventory
     devices_path: str | None
     registry: PluginRegistry
     strategy: str
     constellation: TaskConstellation = field()
     manager: ConstellationDeviceManager = field()
+    _hopes: dict[Needs, list[str]] = field(factory=dict, init=False)  # tasks that no device fits which is named
 
     @constellation.default
     def _made(self) -> TaskConstellation:
@@ -81,8 +85,22 @@ class Case:
     def _managed(self) -> ConstellationDeviceManager:
         return ConstellationDeviceManager(plugins=self.registry)
 
+    @property
+    def devices(self) -> Sequence[Device]:
+        """Those that are named."""
+        return self.inventory.devices
+
+    @property
+    def awaited(self) -> dict[str, Device]:
+        """Once `problems` has found none: what stands for a device of each search without which the plan cannot start."""
+        names = {one.name for needs in self._hopes for one in self._finders(needs)}
+        return {one.name: expected(one, self.registry) for one in self.inventory.discoveries if one.name in names}
+
+    def _finders(self, needs: Needs) -> list[Discovery]:
+        return may_bring(self.inventory.discoveries, self.registry, needs)
+
     def problems(self) -> list[Problem]:
-        """All that can be found. When there are none, every task of `constellation` has its device.
+        """All that can be found. When there are none, every task of `constellation` has its device, perhaps an awaited one.
 
         Raises:
             PluginError: a strategy broke.
@@ -102,6 +120,16 @@ class Case:
         """
         unread = unread_sections(self.registry, self.plan.extensions or {})
         return list(_placed(self.plan_path, [(("extensions", name), why) for name, why in unread.items()]))
+
+    def notes(self) -> list[Problem]:
+        """What is no problem, once `problems` has found none: tasks that wait for a device to be found."""
+        found: list[tuple[Place, str]] = []
+        for needs, task_ids in self._hopes.items():
+            more = len(task_ids) - 1
+            told = f", as for {more:,} other task{'' if more == 1 else 's'}" if more else ""
+            text = f"no device that is named fits; {among(self._finders(needs))} may fit{told}"
+            found.append((("tasks", task_ids[0]), text))
+        return list(_placed(self.plan_path, found))
 
     def refuse(self) -> None:
         """Raise what `problems` finds.
@@ -129,6 +157,8 @@ class Case:
                 yield from (((*place, *inner), text) for inner, text in found)
             except DuplicateIdError as error:
                 yield ("devices", device.device_id), str(error)
+        for one in self.inventory.discoveries:
+            yield from ((("discover", one.name, *inner), text) for inner, text in refusals(self.manager, one))
 
     def _of_strategy(self) -> Iterator[tuple[Place, str]]:
         try:
@@ -149,13 +179,21 @@ class Case:
             pin = task.target_device_id
             if pin is not None and pin not in known:
                 if pin not in unknown:
-                    unknown[pin] = str(UnknownDeviceError(pin, known, only_this_machine(self.devices_path)))
+                    unknown[pin] = f"{UnknownDeviceError(pin, known, only_this_machine(self.devices_path))}"
+                    if finder_of(pin, self.inventory.discoveries) is not None:
+                        unknown[pin] += (
+                            " A task cannot be pinned to a device that is yet to be found: require a capability."
+                        )
                 yield ("tasks", task.task_id, "device"), unknown[pin]
                 continue
             kind = None if task.device_type is None else task.device_type.value
             needs = (kind, task.requires, pin)
             if needs not in lacking:
                 lacking[needs] = _no_fit(task, kind, known if pin is None else {pin: known[pin]})
+                if lacking[needs] is not None and pin is None and self._finders(needs[:2]):
+                    lacking[needs], self._hopes[needs[:2]] = None, []
+            if pin is None and needs[:2] in self._hopes:
+                self._hopes[needs[:2]].append(task.task_id)
             if (error := lacking[needs]) is not None:
                 key = "requires" if task.requires else "device_type" if kind else "device"
                 yield (
@@ -164,13 +202,16 @@ class Case:
                 )
 
     def _assign(self) -> None:
+        for device in self.awaited.values():
+            self.manager.lane_book.add(device).transport = self.registry.transport(device.transport, device.device_id)
         if self.constellation.task_count:
             manager = ConstellationManager(self.manager, plugins=self.registry)
             anyio.run(partial(manager.assign_devices_automatically, self.constellation, self.strategy, available=False))
 
     def _of_requests(self) -> Iterator[tuple[Place, str]]:
         transports = {
-            device.device_id: self.registry.transport(device.transport, device.device_id) for device in self.devices
+            device.device_id: self.registry.transport(device.transport, device.device_id)
+            for device in (*self.devices, *self.awaited.values())
         }
         for task in self.constellation.get_all_tasks():
             device_id = task.target_device_id or ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import click
 from galaxy_core_cli import say
 
 if TYPE_CHECKING:
-    from galaxy_core import Device, Plan, PluginRegistry
+    from galaxy_core import Inventory, Plan, PluginRegistry
 
 DEFAULT_STRATEGY = "load_balance"
 #: The distributions whose plugins `--no-plugins` leaves in: this command depends on them.
@@ -36,8 +36,8 @@ def read_plan(path: str) -> Plan:
     return parse_plan(text, "json" if text.lstrip().startswith("{") else "yaml", "<standard input>")
 
 
-def read_devices(path: str | None) -> Sequence[Device]:
-    """The devices of an inventory; without one this machine.
+def read_inventory(path: str | None) -> Inventory:
+    """The devices that there are, and where to look for others; without a file this machine.
 
     Raises:
         DocumentError: it is not an inventory.
@@ -45,7 +45,7 @@ def read_devices(path: str | None) -> Sequence[Device]:
     """
     from galaxy_core import Inventory, load_inventory
 
-    return (Inventory() if not path else load_inventory(path)).devices
+    return Inventory() if not path else load_inventory(path)
 
 
 def only_this_machine(path: str | None) -> str:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from galaxy_core import message_of as why
+from galaxy_core import GalaxyError, message_of
 
-__all__ = ["leaves", "single", "why"]
+
+def why(error: BaseException | str) -> str:
+    """What it says, and below that what was noted on its way."""
+    notes = getattr(error, "__notes__", ()) if isinstance(error, GalaxyError) else ()
+    return "\n".join([message_of(error), *notes])
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

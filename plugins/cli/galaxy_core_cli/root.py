@@ -20,6 +20,7 @@ from galaxy_core_cli.commands.plugins import plugins
 from galaxy_core_cli.commands.run import run
 from galaxy_core_cli.commands.runs import runs
 from galaxy_core_cli.commands.schema import schema
+from galaxy_core_cli.commands.simulate import simulate
 from galaxy_core_cli.commands.validate import validate
 from galaxy_core_cli.commands.watch import watch
 from galaxy_core_cli.commands.why import why
@@ -56,7 +57,7 @@ def galaxy() -> None:
     """Run, check, draw and explain plans: tasks that depend on each other, over many devices."""
 
 
-for command in (run, runs, watch, why, edit, validate, plan, graph, devices, plugins, schema, new_plugin):
+for command in (run, runs, watch, why, edit, validate, plan, graph, devices, simulate, plugins, schema, new_plugin):
     galaxy.add_command(command)
 
 

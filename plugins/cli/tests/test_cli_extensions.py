@@ -66,7 +66,7 @@ def test_a_section_that_no_plugin_reads_is_warned_of_with_the_nearest_name(
     assert f"warning: plan.yaml:5: extensions.bel: {why}" in done.err.splitlines()
     told = json.loads(process("validate", "plan.yaml", "--json").out)
     warning = {"file": "plan.yaml", "line": 5, "place": "extensions.bel", "problem": why}
-    assert told == {"valid": True, "problems": [], "warnings": [warning]}
+    assert told == {"valid": True, "problems": [], "warnings": [warning], "notes": []}
     write("plan.yaml", PLAN.replace("notse", "test").replace("bell:", "chimes:"))
     assert "chimes" not in process("validate", "plan.yaml").err
 

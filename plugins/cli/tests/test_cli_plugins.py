@@ -44,12 +44,10 @@ def test_plugins_can_be_blocked_and_all_but_ours_left_out(galaxy: Galaxy, instal
     def statuses(*options: str) -> dict[str, str]:
         return {one["name"]: one["status"] for one in json.loads(galaxy("plugins", "list", "--json", *options).out)}
 
-    assert statuses("--block", "test-explosive", "--block", "local") == {
-        "explosive": "blocked",
-        "local": "blocked",
-        "replan": "not loaded",
-        "strategies": "not loaded",
-    }
+    found = statuses("--block", "test-explosive", "--block", "local")
+    assert {"explosive", "local", "strategies"} <= found.keys()
+    assert {name for name, status in found.items() if status == "blocked"} == {"explosive", "local"}
+    assert {status for name, status in found.items() if name not in {"explosive", "local"}} == {"not loaded"}
     assert statuses("--no-plugins")["explosive"] == "blocked"
     assert statuses("--no-plugins")["local"] == "not loaded"
 

@@ -265,7 +265,7 @@ def test_json_is_for_programs(galaxy: Galaxy, write: Write) -> None:
     [problem] = document["problems"]
     assert (problem["file"], problem["line"], problem["place"]) == ("plan.yaml", 2, "tasks.a.device")
     write("plan.yaml", GOOD)
-    sound = {"valid": True, "problems": [], "warnings": []}
+    sound = {"valid": True, "problems": [], "warnings": [], "notes": []}
     assert json.loads(galaxy("validate", "plan.yaml", "--json").out) == sound
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import partial
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,9 @@ from galaxy_core_cli.text import count, duration, safe_line, table
 
 if TYPE_CHECKING:
     from galaxy_core_cli.probing import Probed
+
+#: Nobody looks longer.
+MOST_S = 3600.0
 
 
 @click.group()
@@ -27,28 +30,37 @@ def devices() -> None:
 @options.plugins
 @options.debug
 def list_devices(devices: str | None, as_json: bool, block: tuple[str, ...], no_plugins: bool) -> int:
-    """List devices and what is wrong with their settings. Connects to none."""
+    """List devices and what is wrong with their settings. Connects to none.
+
+    What is found by a discovery stands as NAME-*.
+    """
     from galaxy_core_cli import files
     from galaxy_core_cli.probing import examined
 
-    found = examined(files.read_devices(devices), files.loaded(block, no_plugins))
+    found = examined(files.read_inventory(devices), files.loaded(block, no_plugins))
     if as_json:
-        click.echo(json.dumps([info for info, _ in found], indent=2))
+        click.echo(json.dumps(found, indent=2))
     else:
-        rows = [
-            [
-                safe_line(info["device_id"]),
-                safe_line(info["transport"]),
-                safe_line(info["device_type"] or "?"),
-                count(info["max_concurrency"], "slot"),
-                safe_line(", ".join(info["capabilities"])),
-                click.style(safe_line(info["problem"]), fg="red") if info["problem"] else "",
-            ]
-            for info, _ in found
-        ]
-        for line in table(rows, ["DEVICE", "TRANSPORT", "TYPE", "AT ONCE", "CAPABILITIES", ""]):
+        for line in table(
+            [_row(info) for info in found], ["DEVICE", "TRANSPORT", "TYPE", "AT ONCE", "CAPABILITIES", ""]
+        ):
             click.echo(line)
-    return Exit.REFUSED if any(info["problem"] for info, _ in found) else Exit.OK
+    return Exit.REFUSED if any(info["problem"] for info in found) else Exit.OK
+
+
+def _row(info: Mapping[str, Any]) -> list[str]:
+    last = click.style(safe_line(info["problem"]), fg="red") if info["problem"] else ""
+    if info["discovery"] is not None and not last:
+        patterns = ", ".join(f"{name} {pattern}" for name, pattern in info["match"].items())
+        last = f"those that are found{f': {safe_line(patterns)}' if patterns else ''}"
+    return [
+        safe_line(info["device_id"] or f"{info['discovery']}-*"),
+        safe_line(info["transport"]),
+        safe_line(info["device_type"] or "?"),
+        count(info["max_concurrency"], "slot"),
+        safe_line(", ".join(info["capabilities"])),
+        last,
+    ]
 
 
 @devices.command()
@@ -63,6 +75,14 @@ def list_devices(devices: str | None, as_json: bool, block: tuple[str, ...], no_
     show_default=True,
     help="Seconds that each device gets.",
 )
+@click.option(
+    "--find-s",
+    metavar="S",
+    type=click.FloatRange(min=0, max=MOST_S),
+    default=2.0,
+    show_default=True,
+    help="Seconds that discoveries look for devices.",
+)
 @options.as_json
 @options.plugins
 @options.debug
@@ -70,31 +90,40 @@ def probe(
     device_ids: tuple[str, ...],
     devices: str | None,
     timeout_s: float,
+    find_s: float,
     as_json: bool,
     block: tuple[str, ...],
     no_plugins: bool,
 ) -> int:
-    """Connect to devices, all at once, and ask each what it is; by default to every one of the inventory."""
+    """Connect to devices, all at once, and ask each what it is; by default to every one of the inventory.
+
+    DEVICE may be the name of a discovery, too: that is all that it finds. What discoveries see and cannot use is told
+    with the reasons.
+    """
     import anyio
 
     from galaxy_core_cli import files
-    from galaxy_core_cli.probing import probed
+    from galaxy_core_cli.probing import Questions
 
-    inventory = files.read_devices(devices)
+    inventory = files.read_inventory(devices)
     registry = files.loaded(block, no_plugins)
     prefix = files.only_this_machine(devices)
-    found = anyio.run(partial(probed, inventory, registry, device_ids, timeout_s, prefix))
+    questions = Questions(inventory, registry, device_ids, timeout_s, find_s, prefix)
+    found = anyio.run(questions.asked)
     if as_json:
         click.echo(json.dumps([_document(one) for one in found], indent=2))
     else:
         for one in found:
             _show(one)
-    return Exit.OK if all(one.error is None for one in found) else Exit.NOT_ALL
+    # What was seen need not be meant for us.
+    return Exit.OK if all(one.error is None or one.seen is not None for one in found) else Exit.NOT_ALL
 
 
 def _document(one: Probed) -> dict[str, Any]:
     return {
         "device_id": one.device_id,
+        "discovery": one.discovery,
+        "seen": one.seen,
         "transport": one.transport,
         "answers": one.error is None,
         "connect_s": one.connect_s,
@@ -105,11 +134,20 @@ def _document(one: Probed) -> dict[str, Any]:
 
 
 def _show(one: Probed) -> None:
-    name = click.style(safe_line(one.device_id), bold=True)
+    if one.device_id is None:
+        what = "no use" if one.seen is not None else "none"
+        name = f"discovery {one.discovery}" if one.seen is None else one.seen
+        by = "" if one.seen is None else f", seen by {one.discovery}"
+        colour = "yellow" if one.seen is not None else "red"
+    else:
+        what, name, colour = ("no answer", one.device_id, "red") if one.error else ("answers", one.device_id, "green")
+        by = "" if one.discovery is None else f", found by {one.discovery}"
+    head = f"{click.style(f'{what:<9}', fg=colour)}  {click.style(safe_line(name), bold=True)}"
+    where = f"({safe_line(one.transport)}{safe_line(by)})"
     if one.error is not None:
-        click.echo(f"{click.style('no answer', fg='red')}  {name} ({safe_line(one.transport)}): {safe_line(one.error)}")
+        click.echo(f"{head} {where}: {safe_line(one.error)}")
         return
-    times = f"connected in {duration(one.connect_s)}, answered in {duration(one.probe_s)}"
-    click.echo(f"{click.style('answers', fg='green')}    {name} ({safe_line(one.transport)}): {times}")
+    connected = "" if one.connect_s is None else f"connected in {duration(one.connect_s)}, "
+    click.echo(f"{head} {where}: {connected}answered in {duration(one.probe_s)}")
     for line in table([[safe_line(key), safe_line(value)] for key, value in one.facts.items()], indent=" " * 11):
         click.echo(line)

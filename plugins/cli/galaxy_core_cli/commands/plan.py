@@ -38,9 +38,10 @@ def plan(
 
     found = files.read_plan(plan)
     chosen = strategy or found.strategy or files.DEFAULT_STRATEGY
-    case = Case(found, plan, files.read_devices(devices), devices, files.loaded(block, no_plugins), chosen)
+    case = Case(found, plan, files.read_inventory(devices), devices, files.loaded(block, no_plugins), chosen)
     case.refuse()
-    forecast = foretell(case.constellation, {device.device_id: device.max_concurrency for device in case.devices})
+    devices_used = [*case.devices, *case.awaited.values()]
+    forecast = foretell(case.constellation, {device.device_id: device.max_concurrency for device in devices_used})
     if as_json:
         click.echo(json.dumps(_document(case, forecast), indent=2))
     else:
@@ -112,11 +113,15 @@ def _figures(case: Case, forecast: Forecast) -> Iterator[list[str]]:
     ]
     if forecast.assumed:
         yield ["", f"{count(forecast.assumed, 'task')} without estimate_s: 1s is taken for each"]
-    for device in case.devices:
+    for device in (*case.devices, *case.awaited.values()):
         tasks = [task for wave in forecast.waves for task in wave if task.target_device_id == device.device_id]
         busy = sum(forecast.ends[task.task_id] - forecast.starts[task.task_id] for task in tasks)
         held = f"{count(len(tasks), 'task')}, {duration(busy) if busy else '0s'} of work"
         yield ["device", f"{safe_line(device.device_id)}: {held} on {count(device.max_concurrency, 'slot')}"]
+    for one in case.notes():
+        yield ["", safe_line(one)]
+    if case.awaited:
+        yield ["", f"as if one device were found by {', '.join(repr(safe_line(name)) for name in case.awaited)}"]
 
 
 def _document(case: Case, forecast: Forecast) -> dict[str, Any]:
@@ -146,4 +151,5 @@ def _document(case: Case, forecast: Forecast) -> dict[str, Any]:
         "length_s": forecast.length_s,
         "lower_bound_s": forecast.lower_bound_s,
         "without_estimate": forecast.assumed,
+        "awaited": {device.device_id: name for name, device in case.awaited.items()},
     }

@@ -30,15 +30,18 @@ def validate(
     Checks the files by themselves, and then together: that devices have a transport and settings which that takes,
     that every task fits somewhere and is pinned to nothing unknown, and that its device takes what it asks. Connects
     and runs nothing. Problems go to standard output, one a line, as file:line: place: text. What no plugin would read
-    is no problem, and warned of on standard error.
+    is no problem, and warned of on standard error; that a task waits for a device to be found is said there, too.
     """
-    problems, warnings, tasks = _problems(plan, devices, strategy, block, no_plugins)
+    problems, warnings, notes, tasks = _problems(plan, devices, strategy, block, no_plugins)
     if as_json:
-        found = {"valid": not problems, "problems": _documents(problems), "warnings": _documents(warnings)}
+        told = {"problems": problems, "warnings": warnings, "notes": notes}
+        found = {"valid": not problems, **{name: _documents(each) for name, each in told.items()}}
         click.echo(json.dumps(found, indent=2))
         return Exit.REFUSED if problems else Exit.OK
     for one in warnings:
         say.warning(str(one))
+    for one in notes:
+        say.note(str(one))
     if problems:
         for one in problems:
             click.echo(safe(one))
@@ -53,23 +56,24 @@ def _documents(problems: list[Problem]) -> list[dict[str, str | int | None]]:
 
 def _problems(
     plan: str, devices: str | None, strategy: str | None, block: tuple[str, ...], no_plugins: bool
-) -> tuple[list[Problem], list[Problem], int]:
-    """What is wrong, what may be, and how many tasks there are."""
+) -> tuple[list[Problem], list[Problem], list[Problem], int]:
+    """What is wrong, what may be, what is worth a word, and how many tasks there are."""
     from galaxy_core.errors import DocumentError
     from galaxy_core_cli import checks, files
 
     problems: list[Problem] = []
-    read_plan = read_devices = None
+    read_plan = inventory = None
     try:
         read_plan = files.read_plan(plan)
     except DocumentError as error:
         problems += checks.of_document(error)
     try:
-        read_devices = files.read_devices(devices)
+        inventory = files.read_inventory(devices)
     except DocumentError as error:
         problems += checks.of_document(error)
-    if read_plan is None or read_devices is None:
-        return problems, [], 0
+    if read_plan is None or inventory is None:
+        return problems, [], [], 0
     chosen = strategy or read_plan.strategy or files.DEFAULT_STRATEGY
-    case = checks.Case(read_plan, plan, read_devices, devices, files.loaded(block, no_plugins), chosen)
-    return case.problems(), case.warnings(), len(read_plan.tasks)
+    case = checks.Case(read_plan, plan, inventory, devices, files.loaded(block, no_plugins), chosen)
+    problems = case.problems()
+    return problems, case.warnings(), [] if problems else case.notes(), len(read_plan.tasks)

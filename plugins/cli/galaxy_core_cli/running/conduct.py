@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,12 @@ import anyio.abc
 from attrs import define, field, frozen
 
 from galaxy_core import (
+    AssignmentError,
     ConstellationDeviceManager,
     ConstellationModificationSynchronizer,
     ControlError,
-    Device,
     EventBus,
+    Inventory,
     PluginRegistry,
     TaskConstellation,
     TaskConstellationOrchestrator,
@@ -30,6 +31,7 @@ from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.reasons import single
 from galaxy_core_cli.running.kill import kill_now
 from galaxy_core_cli.running.reporter import Reporter
+from galaxy_core_cli.running.searching import Searching
 
 #: Signals that cancel a run, and what it then ends with.
 CODES = {"SIGINT": Exit.CANCELLED, "SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HUNG_UP}
@@ -40,7 +42,7 @@ class Order:
     """What is to be run, and how."""
 
     constellation: TaskConstellation
-    devices: Sequence[Device]
+    inventory: Inventory
     strategy: str
     registry: PluginRegistry
     artifacts: Path | None = None
@@ -136,8 +138,11 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     bus = EventBus()
     bus.subscribe(reporter, reporter.heard)
     manager = ConstellationDeviceManager(plugins=order.registry, event_bus=bus)
-    for device in order.devices:
+    for device in order.inventory.devices:
         manager.add_device(device)
+    for one in order.inventory.discoveries:
+        manager.add_discovery(one)
+    searching = Searching(manager, order.inventory.discoveries, reporter)
     orchestrator = TaskConstellationOrchestrator(
         manager, event_bus=bus, plugins=order.registry, artifacts=order.artifacts
     )
@@ -146,11 +151,14 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     async with anyio.create_task_group() as group:
         await group.start(stopper.watch_signals)
         group.start_soon(reporter.keep_current, orchestrator.why, manager.get_all_devices)
+        if order.inventory.discoveries:
+            bus.subscribe(searching, searching.heard)
+            group.start_soon(searching.watch, order.constellation)
         if order.timeout_s is not None:
             group.start_soon(stopper.watch_time, order.timeout_s)
         try:
             async with manager:
-                with stopper.scope:
+                with stopper.scope, _telling(searching):
                     async with _controlled(order, orchestrator, reporter):
                         ending.result = await orchestrator.orchestrate_constellation(
                             order.constellation, assignment_strategy=order.strategy
@@ -162,6 +170,17 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     if failure is not None:
         raise single(failure)
     return ending
+
+
+@contextmanager
+def _telling(searching: Searching) -> Iterator[None]:
+    """Have an error that tasks and devices do not come together say what was seen: afterwards nobody knows."""
+    try:
+        yield
+    except AssignmentError as error:
+        for sentence in searching.seen():
+            error.add_note(sentence)
+        raise
 
 
 @asynccontextmanager

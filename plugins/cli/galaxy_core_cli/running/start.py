@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
 from functools import partial
 from importlib.util import find_spec
 from io import StringIO
@@ -17,11 +16,11 @@ import anyio
 from attrs import field, frozen
 from rich.console import Console
 
-from galaxy_core import AssignmentError, Device, DeviceError, Plan, PlanError, TaskConstellation
+from galaxy_core import AssignmentError, DeviceError, Inventory, Plan, PlanError, TaskConstellation
 from galaxy_core_cli import say
 from galaxy_core_cli.checks import Case
 from galaxy_core_cli.exits import Exit
-from galaxy_core_cli.files import DEFAULT_STRATEGY, read_devices, read_plan, registry
+from galaxy_core_cli.files import DEFAULT_STRATEGY, read_inventory, read_plan, registry
 from galaxy_core_cli.options import State
 from galaxy_core_cli.running.conduct import Ending, Order, conduct
 from galaxy_core_cli.running.jsonl import JsonReporter, encoded, error_document
@@ -62,8 +61,8 @@ def start(options: Options) -> int:
     """
     lines = Lines(sys.stdout)
     try:
-        plan, devices = read_plan(options.plan), read_devices(options.devices)
-        order = _order(options, plan, devices)
+        plan, inventory = read_plan(options.plan), read_inventory(options.devices)
+        order = _order(options, plan, inventory)
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         reporter = _reporter(options, order.constellation, console, lines)
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -78,7 +77,7 @@ def start(options: Options) -> int:
                     ending = anyio.run(partial(conduct, order, reporter), backend=options.backend)
         except (PlanError, AssignmentError, DeviceError):
             # The kernel says what is wrong; the files say where.
-            Case(plan, options.plan, devices, options.devices, order.registry, order.strategy).refuse()
+            Case(plan, options.plan, inventory, options.devices, order.registry, order.strategy).refuse()
             raise
     except Exception as error:
         if options.json:
@@ -94,7 +93,7 @@ def start(options: Options) -> int:
     return ending.code
 
 
-def _order(options: Options, plan: Plan, devices: Sequence[Device]) -> Order:
+def _order(options: Options, plan: Plan, inventory: Inventory) -> Order:
     if options.backend == "trio" and find_spec("trio") is None:
         raise say.WrongValueError("--backend trio needs the package trio: pip install 'galaxy-core[trio]'")
     if options.artifacts is not None and (why := refusal(options.artifacts)) is not None:
@@ -107,7 +106,7 @@ def _order(options: Options, plan: Plan, devices: Sequence[Device]) -> Order:
         constellation.name = Path(options.plan).stem
     return Order(
         constellation,
-        devices,
+        inventory,
         options.strategy or plan.strategy or DEFAULT_STRATEGY,
         registry(options.block, options.no_plugins),
         None if options.artifacts is None else Path(options.artifacts),

@@ -1,0 +1,1 @@
+"""`galaxy simulate`: devices that anyone has."""
