@@ -106,21 +106,21 @@ def check_assignments(constellation: TaskConstellation, book: LaneBook, device_a
         lane = book.lanes.get(device_id) if isinstance(device_id, str) else None
         if lane is None:
             raise UnknownDeviceError(device_id, book.lanes, f"Device assignment of task {task_id!r}: ")
-        if lane.device.lacks(*needs_of(task)) is not None:
+        if lane.lacks(needs_of(task)) is not None:
             raise no_fit_on(lane, task)
 
 
 def check_fit(manager: Any, task: TaskStar, device_id: str | None) -> None:
     """A device that is named for a single task meets what the task requires; one that is not known is not judged."""
     needs = needs_of(task)
-    if needs == (None, frozenset()):
+    if needs[:2] == (None, frozenset()):
         return
     try:
         book = lanes_of(manager)
     except NoDevicesError:  # somebody else's manager that cannot say what there is: it will say what it thinks of it
         return
     lane = book.lanes.get(device_id or "")
-    if lane is not None and lane.device.lacks(*needs) is not None:
+    if lane is not None and lane.lacks(needs) is not None:
         raise no_fit_on(lane, task)
 
 
@@ -133,7 +133,7 @@ def check_all_assigned(constellation: TaskConstellation, book: LaneBook) -> None
                 without.append(task_id)
             elif task._target_device_id not in book.lanes:
                 invalid.append(f"{task_id} -> {task._target_device_id}")
-            elif book.lanes[task._target_device_id].device.lacks(*needs_of(task)) is not None:
+            elif book.lanes[task._target_device_id].lacks(needs_of(task)) is not None:
                 raise no_fit_on(book.lanes[task._target_device_id], task)
     if without or invalid:
         raise AssignmentError(
@@ -172,7 +172,7 @@ def check_fits(constellation: TaskConstellation, book: LaneBook) -> None:
                 device_id = task._target_device_id or ""
                 if device_id not in book.lanes:
                     raise UnknownDeviceError(device_id, book.lanes, f"Task {task._task_id!r} is pinned to it: ")
-                if book.lanes[device_id].device.lacks(*needs_of(task)) is not None:
+                if book.lanes[device_id].lacks(needs_of(task)) is not None:
                     raise no_fit_on(book.lanes[device_id], task)
                 continue
             by_needs.setdefault(needs_of(task), []).append(task)

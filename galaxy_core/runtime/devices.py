@@ -6,7 +6,6 @@ when it broke. What a device can run at a time is its lane's business (lanes.py)
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -34,6 +33,7 @@ from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 from galaxy_core.runtime.finder import Finder, worth_waiting
 from galaxy_core.runtime.keeper import Keeper
 from galaxy_core.runtime.lanes import Lane, LaneBook, Requirements
+from galaxy_core.runtime.parts import component_logger, registry_of
 from galaxy_core.runtime.settings import check_discovery, check_settings, settings_to_open, with_type
 from galaxy_core.runtime.single import execute_on_lane
 
@@ -433,22 +433,3 @@ class ConstellationDeviceManager:
         status = DeviceStatus.BUSY if lane.running else DeviceStatus.IDLE
         if lane.status in AVAILABLE and lane.status is not status:
             self._status(lane, status)
-
-
-def registry_of(plugins: PluginRegistry | Iterable[object] | None) -> PluginRegistry:
-    """The registry that is meant: a given one, one with these plugins beside the installed ones, or a fresh one."""
-    if isinstance(plugins, PluginRegistry):
-        return plugins
-    registry = PluginRegistry()
-    for plugin in plugins or ():
-        registry.register(plugin)
-    return registry
-
-
-def component_logger(component: str, enabled: bool) -> logging.Logger:
-    """The logger of a component; silent when logging is switched off, which changes nothing else."""
-    if enabled:
-        return logging.getLogger(f"galaxy_core.{component}")
-    silent = logging.Logger(f"galaxy_core.{component}.silent")
-    silent.disabled = True
-    return silent

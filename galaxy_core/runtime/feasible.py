@@ -39,7 +39,7 @@ def _check(run: Flow, task: TaskStar) -> None:
         lane = book.lanes.get(device_id)
         if lane is None:
             raise UnknownDeviceError(device_id, book.lanes, f"Task {task.task_id!r}: ")
-        if lane.device.lacks(*needs_of(task)) is not None:
+        if lane.lacks(needs_of(task)) is not None:
             raise no_fit_on(lane, task)
         candidates: tuple[str, ...] = (device_id,)
     elif run.placer.strategy is None:

@@ -15,7 +15,7 @@ from galaxy_core.model.device import Discovery
 from galaxy_core.model.policy import RetryPolicy
 from galaxy_core.model.reasons import message_of, shown
 from galaxy_core.runtime.blaming import blamed
-from galaxy_core.runtime.lanes import LaneBook, Requirements
+from galaxy_core.runtime.lanes import LaneBook, Requirements, takes
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.devices import ConstellationDeviceManager
@@ -46,9 +46,9 @@ class Finder:
 
     def may_bring(self, needs: Requirements) -> bool:
         """Whether what it finds would meet these requirements."""
-        device_type, requires = needs
+        device_type, requires, kind = needs
         expected = self.discovery.device("", {}, self._transport.device_type)
-        return expected.lacks(device_type, requires) is None
+        return expected.lacks(device_type, requires) is None and takes(self._transport, kind)
 
     async def run(self) -> None:
         """Discover; and begin again, after a while, when that breaks."""

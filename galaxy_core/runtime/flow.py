@@ -239,7 +239,7 @@ class Flow(ABC):
             if (
                 lane is None
                 or (lane.session is None and (lane.gone or not (task._pinned or stay)))
-                or (edited and lane.device.lacks(*needs_of(task)) is not None)
+                or (edited and lane.lacks(needs_of(task)) is not None)
             ):
                 homeless.append(task)
                 continue

@@ -15,6 +15,7 @@ from galaxy_core.errors import UnknownDeviceError
 from galaxy_core.extension.interfaces import DeviceLoad, Session, Transport
 from galaxy_core.model.device import Device, DeviceStatus
 from galaxy_core.model.reasons import message_of
+from galaxy_core.model.request import Call, Command, Request
 
 if TYPE_CHECKING:
     from galaxy_core.model.task import TaskStar
@@ -88,6 +89,15 @@ class Lane:
     def running(self) -> int:
         """The number of slots that are taken."""
         return self.device.max_concurrency - self.free
+
+    def lacks(self, needs: Requirements) -> str | None:
+        """What the device is missing for such tasks, in words; None when it fits. See `takes`, too."""
+        return self.device.lacks(needs[0], needs[1])
+
+    def takes(self, kind: str | None) -> bool:
+        """Whether the transport takes requests of that kind, as far as the kind tells."""
+        transport = self.transport
+        return transport is None or takes(transport, kind)
 
     def offer(self, run: Holder, task: TaskStar, ticket: int) -> None:
         """Queue a task, or hand it to its run with a slot when one is free."""
@@ -183,7 +193,8 @@ def _nobody_cares(error: BaseException) -> None:
 #: Which devices count: those with a session; those that somebody tries to reach, too; all that are registered.
 Reach = Literal["connected", "coming", "registered"]
 
-Requirements = tuple[str | None, frozenset[str]]
+#: Device type, capabilities, and the kind of the request (`kind_of`), None for a task without one.
+Requirements = tuple[str | None, frozenset[str], str | None]
 
 
 class LaneBook:
@@ -238,21 +249,23 @@ class LaneBook:
         key = (needs, reach)
         found = self._fitting.get(key)
         if found is None:
-            device_type, requires = needs
+            fits = {device_id: lane for device_id, lane in self.lanes.items() if lane.lacks(needs) is None}
+            # When none takes such a request, each says so in its own words, before anything runs.
+            fits = {device_id: lane for device_id, lane in fits.items() if lane.takes(needs[2])} or fits
             found = self._fitting[key] = tuple(
                 device_id
-                for device_id, lane in self.lanes.items()
-                if (lane.session is not None or (reach == "coming" and not lane.gone) or reach == "registered")
-                and lane.device.lacks(device_type, requires) is None
+                for device_id, lane in fits.items()
+                if lane.session is not None or (reach == "coming" and not lane.gone) or reach == "registered"
             )
         return found
 
     def missing(self, needs: Requirements) -> dict[str, str]:
         """For each device what it lacks for `needs`, in words."""
-        device_type, requires = needs
         found = {}
         for device_id, lane in self.lanes.items():
-            lack = lane.device.lacks(device_type, requires)
+            lack = lane.lacks(needs)
+            if lack is None and not lane.takes(needs[2]):
+                lack = f"does not take {needs[2] or 'a task without a request'} (transport {lane.device.transport!r})"
             if lack is None and lane.session is None:
                 lack = f"fits, but is {lane.status.value}" + (f" ({message_of(lane.error)})" if lane.error else "")
             if lack is not None:
@@ -275,7 +288,21 @@ class LaneBook:
             run.lane_changed(lane)
 
 
+def kind_of(request: Request) -> str:
+    """What kind of request it is: "run", "shell", "call", or "action NAME"."""
+    if isinstance(request, Command):
+        return "run" if request.argv is not None else "shell"
+    return "call" if isinstance(request, Call) else f"action {request.name}"
+
+
+def takes(transport: Transport, kind: str | None) -> bool:
+    """Whether a transport takes requests of that kind (`kind_of`); None: tasks that only have a description."""
+    if kind is not None and kind.startswith("action "):
+        return kind.removeprefix("action ") in transport.actions
+    return (kind or "none") in transport.requests
+
+
 def needs_of(task: TaskStar) -> Requirements:
     """The class of requirements that a task belongs to."""
-    kind = task._device_type
-    return (None if kind is None else kind.value, task._requires)
+    kind, request = task._device_type, task._request
+    return (None if kind is None else kind.value, task._requires, None if request is None else kind_of(request))

@@ -15,9 +15,9 @@ from galaxy_core.model.result import UNSTARTED
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.checking import check_pins_alone
-from galaxy_core.runtime.devices import component_logger, registry_of
 from galaxy_core.runtime.foreign import is_ours, lanes_of
 from galaxy_core.runtime.lanes import DEFAULT_ESTIMATE_S, LaneBook, needs_of
+from galaxy_core.runtime.parts import component_logger, registry_of
 from galaxy_core.runtime.placing import ask, no_fit_on
 
 
@@ -87,7 +87,10 @@ class ConstellationManager:
             check_pins_alone(constellation, book)
             raise NoDevicesError(
                 "No available devices for assignment: "
-                + ("; ".join(f"{k}: {v}" for k, v in book.missing((None, frozenset())).items()) or "none is registered")
+                + (
+                    "; ".join(f"{k}: {v}" for k, v in book.missing((None, frozenset(), None)).items())
+                    or "none is registered"
+                )
             )
         chosen = self.plugins.strategy(strategy)
         placed, dropped = self._preferred(constellation, book, device_preferences or {}, available, insist)
@@ -165,7 +168,7 @@ class ConstellationManager:
         lane = book.lanes.get(device_id)
         if lane is None:
             raise UnknownDeviceError(device_id, book.lanes, f"Task {task._task_id!r} is pinned to it: ")
-        if lane.device.lacks(*needs_of(task)) is not None:
+        if lane.lacks(needs_of(task)) is not None:
             raise no_fit_on(lane, task)
 
     def _held_elsewhere(
@@ -326,6 +329,6 @@ def _unavailable(task: TaskStar, device_id: str, book: LaneBook, available: bool
         return "is not registered"
     if task._pinned and task._target_device_id != device_id:
         return f"is not {task._target_device_id!r}, to which the task is pinned"
-    if (lack := lane.device.lacks(*needs_of(task))) is not None:
+    if (lack := lane.lacks(needs_of(task))) is not None:
         return lack
     return f"is {lane.status.value}" if available and lane.session is None else None

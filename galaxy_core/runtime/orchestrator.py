@@ -37,12 +37,12 @@ from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 from galaxy_core.runtime.collector import relaxed_collector
 from galaxy_core.runtime.deciding import HOOK_TIMEOUT_S, review_run, tell_finished
 from galaxy_core.runtime.desk import Desk, announce
-from galaxy_core.runtime.devices import component_logger
 from galaxy_core.runtime.explain import Why, explain
 from galaxy_core.runtime.foreign import is_ours, lanes_of
 from galaxy_core.runtime.journalling import journalled
 from galaxy_core.runtime.lanes import LaneBook, needs_of
 from galaxy_core.runtime.manager import ConstellationManager
+from galaxy_core.runtime.parts import component_logger
 from galaxy_core.runtime.placer import Placer
 from galaxy_core.runtime.run import Run, runs_already
 from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer

@@ -82,7 +82,7 @@ class Placer:
             lane = book.lanes.get(device_id)
             if lane is None:
                 return UnknownDeviceError(device_id, book.lanes)
-            if (lane.gone and lane.session is None) or lane.device.lacks(*needs_of(task)) is not None:
+            if (lane.gone and lane.session is None) or lane.lacks(needs_of(task)) is not None:
                 return no_fit_on(lane, task)
             return None
         if self.strategy is None:
@@ -106,7 +106,7 @@ class Placer:
         unstarted = [
             task
             for task in run.constellation._tasks.values()
-            if task._status in UNSTARTED and not task._pinned and lane.device.lacks(*needs_of(task)) is None
+            if task._status in UNSTARTED and not task._pinned and lane.lacks(needs_of(task)) is None
         ]
         queued = [task for task in unstarted if task._ticket]
         before = [task._target_device_id for task in unstarted]

@@ -12,7 +12,7 @@ from galaxy_core.extension.interfaces import AssignmentStrategy, Placement, Task
 from galaxy_core.model.graph import Graph
 from galaxy_core.model.reasons import is_failure, message_of, shown
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.lanes import Lane, LaneBook, Requirements, needs_of
+from galaxy_core.runtime.lanes import Lane, LaneBook, Requirements, kind_of, needs_of
 
 _LOGGER = logging.getLogger("galaxy_core.assignment")
 
@@ -35,7 +35,7 @@ class _Prerequisites(Mapping[str, Sequence[str]]):
 
 def describe_needs(needs: Requirements) -> str:
     """A class of requirements in words."""
-    device_type, requires = needs
+    device_type, requires, _ = needs
     article = "an" if device_type and device_type[0] in "aeio" else "a"
     parts = [f"{article} {device_type} device"] if device_type else ["a device"]
     if requires:
@@ -51,7 +51,7 @@ def no_fit(book: LaneBook, needs: Requirements, tasks: Sequence[TaskStar]) -> No
 def no_fit_on(lane: Lane, task: TaskStar) -> NoFittingDeviceError:
     """The error that says why a task cannot run on the one device that it has to run on."""
     needs = needs_of(task)
-    lack = lane.device.lacks(*needs)
+    lack = lane.lacks(needs)
     if lack is None:
         why = message_of(lane.error) if lane.error else f"it is {lane.status.value}"
         lack = f"cannot be reached: {why.removeprefix(f'device {lane.device_id!r} is lost: ')}"
@@ -90,9 +90,12 @@ def ask(
     concerned: dict[str, None] = {}
     fitting: tuple[str, ...] = ()
     device_type, requires = object(), object()  # of the class at hand: neighbours in a plan mostly share it
+    kind: object = object()
     for task in tasks:
-        if task._device_type is not device_type or task._requires is not requires:
-            device_type, requires = task._device_type, task._requires
+        request = task._request
+        wanted = None if request is None else kind_of(request)
+        if task._device_type is not device_type or task._requires is not requires or wanted != kind:
+            device_type, requires, kind = task._device_type, task._requires, wanted
             needs = needs_of(task)
             fitting = book.fitting(needs, "connected" if available else "registered")
             if not fitting:

@@ -18,8 +18,9 @@ from galaxy_core.model.device import Device, this_machine
 from galaxy_core.model.reasons import shown
 from galaxy_core.runtime.background import in_trio
 from galaxy_core.runtime.bus import EventBus
-from galaxy_core.runtime.devices import ConstellationDeviceManager, registry_of
+from galaxy_core.runtime.devices import ConstellationDeviceManager
 from galaxy_core.runtime.orchestrator import TaskConstellationOrchestrator
+from galaxy_core.runtime.parts import registry_of
 
 
 async def arun_constellation(
