@@ -21,8 +21,9 @@ from galaxy_core.model.request import Action, Command
 from galaxy_core.testing.contract import Bench, Fault, Phase
 from galaxy_core.testing.contract.verdicts import CELLS, Cell
 from galaxy_core.testing.fakes import FakeTransport
+from galaxy_core.testing.far_link import Link
 from galaxy_core.testing.far_session import FarSession
-from galaxy_core.testing.far_side import ROOT, FakeFarSide, Link
+from galaxy_core.testing.far_side import ROOT, FakeFarSide
 
 from .benches import FarSettings, bench_of, fake_transport
 

@@ -13,6 +13,7 @@ from galaxy_core.testing.contract import Clause, NotAskedError, TransportContrac
 from galaxy_core.testing.far_side import FakeFarSide
 from galaxy_core.testing.virtual_time import virtual_backend
 
+from . import trouble_saboteurs  # noqa: F401  registers its own
 from .benches import bench_of, fake_transport
 from .saboteurs import SABOTEURS, Saboteur
 
