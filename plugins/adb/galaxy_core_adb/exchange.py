@@ -1,0 +1,86 @@
+"""Files that a command is given, and files that it leaves: between its working folder and where the run keeps them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from attrs import asdict
+
+from galaxy_core import Command
+from galaxy_core.errors import TransferError
+from galaxy_core.extension.adapter.names import far_parts, plain_names
+from galaxy_core.extension.adapter.posix import below
+from galaxy_core.extension.adapter.sources import Sources
+from galaxy_core.extension.interfaces import Attempt
+from galaxy_core_adb.failures import AdbFailureError
+from galaxy_core_adb.files import Files
+
+if TYPE_CHECKING:
+    from galaxy_core_adb.session import AdbSession
+
+
+class Exchange:
+    """The files of one attempt. `collected` maps names to size and hash, `lost` names to why there is no such file.
+
+    Raises:
+        ValueError: a name leaves the working folder, or files are to be collected and there is no place for them.
+    """
+
+    def __init__(self, session: AdbSession, attempt: Attempt, command: Command, sources: Sources) -> None:
+        folder = below(session.settings.root, command.cwd)
+        assert folder is not None
+        self._folder = folder.rstrip("/")
+        self._given = {name: str(source) for name, source in command.files.items()}
+        for name in (*command.files, *command.outputs):
+            far_parts(name)
+        places = plain_names(command.outputs)
+        # Asked for now, because a run that cannot keep what the command makes should not start it.
+        self._targets = {name: attempt.artifact_path(places[name]) for name in command.outputs}
+        self._files = Files(session, attempt.mark, sources)
+        self.files: dict[str, str] = {}
+        self.collected: dict[str, dict[str, int | str]] = {}
+        self.lost: dict[str, str] = {}
+
+    @property
+    def files_wanted(self) -> bool:
+        """Whether the command is given any."""
+        return bool(self._given)
+
+    @property
+    def outputs_wanted(self) -> bool:
+        """Whether any are to be collected."""
+        return bool(self._targets)
+
+    async def put(self) -> str | None:
+        """Copy the files that the command is given into its working folder. Why that failed; None when it did not.
+
+        Raises:
+            AdbFailureError: the device was lost.
+        """
+        for name, source in self._given.items():
+            try:
+                await self._files.push(source, f"{self._folder}/{name}")
+            except (TransferError, ValueError) as error:
+                why = error.why if isinstance(error, TransferError) else str(error)
+                return f"{source!r} cannot be put into the working folder as {name!r}: {why}"
+        return None
+
+    async def collect(self) -> None:
+        """Copy the files that the command left to where the run keeps them. Fills `files`, `collected` and `lost`."""
+        for name, target in self._targets.items():
+            try:
+                copied = await self._files.pull(f"{self._folder}/{name}", target)
+            except TransferError as error:
+                self.lost[name] = error.why
+            except AdbFailureError as error:
+                self.lost[name] = f"the way to the device broke off: {error}"
+            else:
+                self.files[name] = str(target)
+                self.collected[name] = asdict(copied)
+
+    def complaint(self) -> str | None:
+        """What is missing, in words; None when nothing is."""
+        if not self.lost:
+            return None
+        each = "; ".join(f"{name!r}: {why}" for name, why in self.lost.items())
+        return f"the command ended well, but not every output could be collected from {self._folder!r}: {each}"

@@ -1,0 +1,100 @@
+"""A session of transport `adb`: each attempt is a conversation of its own with the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from anyio import CapacityLimiter
+from attrs import define, field
+
+from galaxy_core import Action, Command, Device
+from galaxy_core.errors import DeviceLostError
+from galaxy_core.extension.interfaces import Attempt, Outcome, Refused
+from galaxy_core_adb.actions import perform
+from galaxy_core_adb.commands import run_command
+from galaxy_core_adb.failures import AdbFailureError, ServerGoneError
+from galaxy_core_adb.forwarding import take_back
+from galaxy_core_adb.link import Link
+from galaxy_core_adb.settings import AdbSettings
+from galaxy_core_adb.texts import name_of_state
+from galaxy_core_adb.tracker import Seen
+
+#: Worker threads of one session: for files.
+THREADS = 4
+
+
+@define
+class Place:
+    """How the device was listed when the session began; `absences` counts actions that make it go away for a while."""
+
+    version: tuple[int, int]
+    absences: int = 0
+
+
+@define
+class AdbSession:
+    """Runs commands on one device. Holds nothing open between attempts, but ports that an action has forwarded.
+
+    `masked` are not shown in any output. `source_root` is that of the settings, absolute.
+    """
+
+    device: Device
+    settings: AdbSettings
+    link: Link
+    facts: Mapping[str, str]
+    place: Place
+    masked: tuple[str, ...] = ()
+    source_root: Path | None = None
+    forwards: list[tuple[int, int]] = field(factory=list)
+    threads: CapacityLimiter = field(factory=lambda: CapacityLimiter(THREADS))
+
+    async def execute(self, attempt: Attempt, /) -> Outcome:
+        request = attempt.request
+        try:
+            await self.link.pay()
+            if isinstance(request, Command):
+                return await run_command(self, attempt, request)
+            if isinstance(request, Action):
+                return await perform(self, attempt, request)
+        except AdbFailureError as error:  # before anything was sent
+            raise DeviceLostError(self.device.device_id, str(error)) from error
+        return Refused(f"transport 'adb' takes commands and actions, not {type(request).__name__}")
+
+    async def probe(self) -> Mapping[str, str]:
+        """Has the device run something: its server lists it even when it is frozen."""
+        if not self.place.absences:
+            said = await self.link.run("echo galaxy")
+            if said.exit_code != 0:
+                raise ConnectionError(f"a first word from the device failed: {said.complaint}")
+            await self.link.pay()
+        return self.facts
+
+    async def until_lost(self) -> str:
+        """Until the server does not list it as ready any more, or has seen it go and come back."""
+        serial, server = self.link.serial, self.link.server
+
+        def why(devices: Mapping[str, Seen]) -> str | None:
+            if self.place.absences:
+                return None
+            seen = devices.get(serial)
+            if seen is None:
+                reason = "it is not plugged in any more"
+            elif not seen.listed.is_ready:
+                reason = f"{name_of_state(seen.listed.state)} (adb: {seen.listed.state})"
+            elif seen.version != self.place.version:
+                reason = "it was away in between"
+            else:
+                return None
+            server.tried[serial] = seen.version if seen is not None else None
+            return reason
+
+        try:
+            return await server.tracker.until(why, serial)
+        except ServerGoneError as error:
+            return str(error)
+
+    async def aclose(self) -> None:
+        """Take back forwarded ports, if the server can still be asked."""
+        if self.forwards:
+            await take_back(self)

@@ -1,0 +1,60 @@
+"""The requests of this transport's own, as plans may write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+#: Names of PowerShell parameters that need no escaping anywhere.
+PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+class PowerShell(BaseModel):
+    """Run a PowerShell script. `parameters` reach its param() block as data: nothing is ever put into its text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    script: Annotated[str, Field(min_length=1)] = Field(description="The script's text, of any length.")
+    parameters: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Values for the names in the script's param() block; any JSON value."
+    )
+
+    @field_validator("parameters")
+    @classmethod
+    def _names(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        for name in parameters:
+            if not PARAMETER.fullmatch(name):
+                raise ValueError(f"{name[:80]!r} is not the name of a parameter: letters, digits and '_' only")
+        return parameters
+
+
+class Push(BaseModel):
+    """Copy a file of this machine to the host. What was there before is replaced only by the whole file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source: str = Field(
+        min_length=1, description="A file below the inventory's folder, or one that a task of this run has left."
+    )
+    target: str = Field(min_length=1, description="Its name below the device's root folder.")
+    mode: str | None = Field(
+        default=None,
+        pattern=r"^0?[0-7]{3}$",
+        description="Permissions for hosts that have them; Windows has others, and keeps its own.",
+    )
+
+
+class Pull(BaseModel):
+    """Copy a file of the host to where this run keeps files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(min_length=1, description="Its name below the device's root folder.")
+    name: str = Field(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^/\\\x00-\x1f\x7f]+$",
+        description="What it is called among the files of the task.",
+    )

@@ -1,0 +1,34 @@
+"""What was left on a host and could not be taken back at once. It is, before the next attempt, at a probe, or at the end."""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+#: A shell whose creation was not answered may appear a little later; it is looked for so often.
+LOOKS = 3
+
+
+@define
+class Debts:
+    """Of one host and user, across sessions.
+
+    `shells` are ids of shells to be deleted, `running` those of them in which a command may still run. `names` are those of shells that may have been created without our hearing of
+    it, and how often they will still be looked for. `parts` are temporary files of transfers.
+    """
+
+    shells: set[str] = field(factory=set)
+    running: set[str] = field(factory=set)
+    names: dict[str, int] = field(factory=dict)
+    parts: set[str] = field(factory=set)
+
+    def settled(self, shell_id: str) -> None:
+        """That shell is gone."""
+        self.shells.discard(shell_id)
+        self.running.discard(shell_id)
+
+    def __bool__(self) -> bool:
+        return bool(self.shells or self.names or self.parts)
+
+    def __str__(self) -> str:
+        counts = {"shells": len(self.shells), "shells that may be there": len(self.names), "files": len(self.parts)}
+        return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing"

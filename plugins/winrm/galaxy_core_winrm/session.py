@@ -1,0 +1,189 @@
+"""A session of transport `winrm`."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from anyio import CapacityLimiter
+from pydantic import BaseModel, ValidationError
+
+from galaxy_core import Action, Command, Device, DeviceLostError
+from galaxy_core.extension.adapter.sources import Sources
+from galaxy_core.extension.interfaces import Attempt, Outcome, Refused
+from galaxy_core_winrm import powershell, quoting
+from galaxy_core_winrm.actions import PowerShell, Pull, Push
+from galaxy_core_winrm.facts import ask_facts, ask_whether_it_lives
+from galaxy_core_winrm.faults import HostError, NotSentError
+from galaxy_core_winrm.files import Files
+from galaxy_core_winrm.host import Host, Input
+from galaxy_core_winrm.running import Asked, Caps, in_lines, run
+from galaxy_core_winrm.settings import WinrmSettings
+from galaxy_core_winrm.shells import Place
+
+#: Threads of one session for files on this machine.
+FILE_THREADS = 4
+#: As base64 in a message, again as base64, that stays below 150 KiB.
+SCRIPT_PIECE_BYTES = 45 << 10
+_log = logging.getLogger(__name__)
+_ABSOLUTE = re.compile(r"[A-Za-z]:[\\/]|[\\/]|%")
+
+
+class WinrmSession:
+    """Runs commands on one host. `facts` is filled by `connect`."""
+
+    def __init__(self, device: Device, settings: WinrmSettings, host: Host) -> None:
+        self.facts: Mapping[str, str] = {}
+        self._device = device
+        self._settings = settings
+        self._host = host
+        self._caps = Caps(settings.output_cap_bytes, settings.artifact_cap_bytes)
+        self._threads = CapacityLimiter(FILE_THREADS)
+
+    async def connect(self) -> None:
+        """Make sure that the host answers and takes us, and ask what it is.
+
+        Raises:
+            DeviceLostError: it does not.
+        """
+        try:
+            await self._host.shells.pay()
+            await ask_whether_it_lives(self._host)
+        except HostError as error:
+            raise DeviceLostError(self._device.device_id, f"its host {self._settings.endpoint}: {error}") from error
+        self.facts = await ask_facts(self._host, self._settings.powershell, self._settings.root)
+
+    async def probe(self) -> Mapping[str, str]:
+        """Facts about the host, which has just answered."""
+        await self._pay()
+        await self._host.shells.thin()
+        await ask_whether_it_lives(self._host)
+        return self.facts
+
+    async def execute(self, attempt: Attempt, /) -> Outcome:
+        try:
+            await self._pay()
+        except NotSentError as error:
+            raise DeviceLostError(self._device.device_id, str(error)) from error
+        except HostError as error:
+            debts = self._host.shells.debts
+            if debts.running:
+                return Refused(
+                    f"a command that was to be stopped may still run on the host, and cannot be ended: {error}"
+                )
+            _log.info("left on the host for now: %s (%s)", debts, error)
+        request = attempt.request
+        if isinstance(request, Action):
+            return await self._act(attempt, request)
+        if not isinstance(request, Command):
+            return Refused(f"transport 'winrm' takes commands and actions, not {type(request).__name__}")
+        try:
+            asked = self._asked(attempt, request)
+        except ValueError as error:
+            return Refused(str(error))
+        return await run(self._host, attempt, asked, self._caps, self._threads)
+
+    async def _pay(self) -> None:
+        debts = self._host.shells.debts
+        if debts:
+            await self._host.shells.pay()
+        if debts.parts:
+            await self._files.sweep(debts)
+
+    @property
+    def _files(self) -> Files:
+        settings = self._settings
+        root = str(self.facts.get("root", settings.root))
+        return Files(self._host, settings.powershell, root, settings.allow_any_path, self._threads)
+
+    # ------------------------------------------------------------------------------------------------------ commands
+    def _asked(self, attempt: Attempt, command: Command) -> Asked:
+        """
+        Raises:
+            ValueError: there is no way of passing that to Windows.
+        """
+        place = Place.of(self._folder(command.cwd), _environment(command))
+        stdin = None if command.stdin is None else str(command.stdin).encode()
+        if command.shell is not None:
+            # cmd.exe cannot be told where its input comes from without taking the text apart: it is closed.
+            line = quoting.shell_line(command.shell)
+            return Asked(quoting.marked(attempt.mark, line), place, Input(stdin or b""))
+        words = [str(word) for word in command.argv or ()]
+        direct = quoting.through_cmd(words)
+        if direct is None:
+            return self._without_cmd(attempt, words, place, stdin or b"")
+        if stdin is None:
+            return Asked(quoting.marked(attempt.mark, direct + quoting.NO_INPUT), place)
+        return Asked(quoting.marked(attempt.mark, direct), place, Input(stdin))
+
+    def _without_cmd(self, attempt: Attempt, words: list[str], place: Place, stdin: bytes) -> Asked:
+        program, arguments = quoting.without_cmd(words)
+        parameters = {"mark": attempt.mark, "program": program, "arguments": arguments}
+        first = powershell.payload(powershell.script("run"), parameters)
+        more = in_lines(stdin, SCRIPT_PIECE_BYTES)
+        return Asked(
+            quoting.marked(attempt.mark, powershell.line(self._settings.powershell)),
+            place,
+            Input(first, more if stdin else None),
+            not_started=f"galaxy: not started {attempt.mark}: ",
+        )
+
+    def _folder(self, cwd: object) -> str | None:
+        if cwd is None:
+            return None
+        text = quoting.check_xml(str(cwd), "the folder")
+        if _ABSOLUTE.match(text):
+            return text
+        return f"{self.facts.get('root', self._settings.root)}\\{text}"
+
+    # ------------------------------------------------------------------------------------------------------- actions
+    async def _act(self, attempt: Attempt, action: Action) -> Outcome:
+        models: dict[str, type[BaseModel]] = {"powershell": PowerShell, "push": Push, "pull": Pull}
+        model = models.get(action.name)
+        if model is None:
+            return Refused(f"transport 'winrm' has no action {action.name!r}; there are: {', '.join(models)}")
+        try:
+            asked = model.model_validate(_thawed(action.arguments))
+        except ValidationError as error:
+            each = "; ".join(f"{'.'.join(map(str, told['loc']))}: {told['msg']}" for told in error.errors())
+            return Refused(f"action {action.name!r}: {each}")
+        if isinstance(asked, PowerShell):
+            return await self._script(attempt, asked)
+        folder = self._device.folder
+        sources = Sources(attempt, None if folder is None else Path(folder))
+        if isinstance(asked, Push):
+            return await self._files.push(attempt, asked, sources)
+        assert isinstance(asked, Pull)
+        return await self._files.pull(attempt, asked, sources)
+
+    async def _script(self, attempt: Attempt, wanted: PowerShell) -> Outcome:
+        try:
+            first = powershell.payload(wanted.script, wanted.parameters)
+        except ValueError as error:
+            return Refused(str(error))
+        line = quoting.marked(attempt.mark, powershell.line(self._settings.powershell))
+        return await run(
+            self._host, attempt, Asked(line, stdin=Input(first), is_script=True), self._caps, self._threads
+        )
+
+
+def _environment(command: Command) -> dict[str, str]:
+    variables = {}
+    for name, value in command.env.items():
+        if not name or "=" in name:
+            raise ValueError(f"{name!r} is not the name of an environment variable")
+        variables[quoting.check_xml(name, "the name of a variable")] = quoting.check_xml(
+            str(value), f"variable {name!r}"
+        )
+    return variables
+
+
+def _thawed(value: object) -> object:
+    """What pydantic and JSON take: the arguments of an action are read-only."""
+    if isinstance(value, Mapping):
+        return {key: _thawed(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_thawed(each) for each in value]
+    return value
