@@ -10,7 +10,7 @@ from typing import Any
 from galaxy_core.errors import DeviceLostError, PluginError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Transport, Unknown
 from galaxy_core.extension.transports import features_of
-from galaxy_core.model.reasons import is_failure, message_of, shown, text_of
+from galaxy_core.model.reasons import is_failure, leaves, message_of, shown, text_of
 from galaxy_core.runtime.blaming import blamed
 
 
@@ -76,6 +76,16 @@ def broken_off(
     checked = None if partial is None else sound(partial, transport)
     kept = checked if type(checked) is Completed else None
     return Unknown(f"its session on device {device_id!r} broke after it was sent: {message_of(failure)}", kept)
+
+
+def loss_in(error: BaseException) -> DeviceLostError | None:
+    """That a device is lost, if that is what an exception says: itself, or all of the group that a task group made of it."""
+    if isinstance(error, DeviceLostError):
+        return error
+    if isinstance(error, BaseExceptionGroup):
+        losses = [leaf for leaf in leaves(error) if isinstance(leaf, DeviceLostError)]
+        return losses[0] if losses and len(losses) == len(list(leaves(error))) else None
+    return None
 
 
 def when_lost(

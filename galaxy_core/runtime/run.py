@@ -22,7 +22,7 @@ from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import message_of
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import awaitable, broken_off, left_behind, sound, when_lost, why_lost
+from galaxy_core.runtime.answers import awaitable, broken_off, left_behind, loss_in, sound, when_lost, why_lost
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
 from galaxy_core.runtime.inputs import prepare_request
@@ -226,14 +226,14 @@ class Run(Settling):
                 try:
                     answer = session.execute(attempt)  # type: ignore[union-attr]  # see accepts
                     outcome: Outcome = await awaitable(answer, lane.device.transport)
-                except DeviceLostError as error:
-                    if lane.session is session:  # else the loss is known, and the lane may have another session by now
-                        lane.lost(error)
-                    outcome = when_lost(attempt, why_lost(error), lane.transport)
                 except BaseException as error:  # the task receives it: it is the error of this attempt
-                    outcome = broken_off(
-                        attempt, error, lane.device.transport, native=False, device_id=lane.device.device_id
-                    )
+                    device, loss = lane.device, loss_in(error)
+                    if loss is None:
+                        outcome = broken_off(attempt, error, device.transport, native=False, device_id=device.device_id)
+                    else:
+                        if lane.session is session:  # else it is known, and the lane may have another session by now
+                            lane.lost(loss)
+                        outcome = when_lost(attempt, why_lost(loss), lane.transport)
                 # What becomes runnable by this end needs nobody to be woken: this worker is on the way to take it.
                 waking, self._waking = self._waking, True
                 self._finish(worker, task, lane, outcome)

@@ -22,7 +22,7 @@ from galaxy_core.model.reasons import text_of
 from galaxy_core.model.request import Request
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import awaitable, broken_off, left_behind, sound, when_lost, why_lost
+from galaxy_core.runtime.answers import awaitable, broken_off, left_behind, loss_in, sound, when_lost, why_lost
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.clock import Clock
@@ -134,13 +134,13 @@ async def _attempt(
             worker.attempt = Attempt("single", task, lane.device_id, 1, lease, request, timeout_s, artifacts=artifacts)
             transport = lane.device.transport
             outcome = sound(await awaitable(lane.session.execute(worker.attempt), transport), transport)
-        except DeviceLostError as error:
-            if worker.reason is None:
-                lane.lost(error)
-            outcome = when_lost(worker.attempt, why_lost(error), lane.transport)
         except BaseException as error:  # whoever asked receives it, as the error of the result
-            name = lane.device.transport
-            if worker.attempt is None:
+            name, loss = lane.device.transport, loss_in(error)
+            if loss is not None:
+                if worker.reason is None:
+                    lane.lost(loss)
+                outcome = when_lost(worker.attempt, why_lost(loss), lane.transport)
+            elif worker.attempt is None:
                 outcome = Completed(error=blamed(error, "transport", name))
             else:
                 outcome = broken_off(worker.attempt, error, name, device_id=lane.device_id)

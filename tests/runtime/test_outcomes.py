@@ -102,6 +102,17 @@ class TestALostDevice:
             found = (await house.run(plan("a")))["results"]["a"]
         assert str(found.status) == "unknown"
 
+    async def test_that_comes_out_of_a_task_group_is_lost_all_the_same(self) -> None:
+        async def lost(_: Attempt) -> Any:
+            async with anyio.create_task_group():
+                raise DeviceLostError("d1", "it went")
+
+        async with rig("d1", "d2") as house:
+            sends(house.transport)
+            house.transport.script("a", lost, Completed("elsewhere"))
+            found = (await house.run(plan("a")))["results"]["a"]
+        assert (str(found.status), found.result) == ("completed", "elsewhere")
+
     async def test_what_was_said_until_then_stands_in_the_result(self) -> None:
         async with rig() as house:
             house.transport.script("a", Unknown("the answer was lost", SAID))
