@@ -11,13 +11,16 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 SMALL = {
+    "adb.py": ["--phones", "2", "--commands", "20", "--repeat", "1", "--flapping", "2", "--seconds", "2"],
     "build.py": ["--tasks", "200", "--links", "300", "--repeat", "1"],
     "editing.py": ["--tasks", "300", "--repeat", "1"],
     "imports.py": ["--repeat", "1"],
     "kernel.py": ["--sizes", "300", "--repeat", "1"],
     "others.py": ["--repeat", "1", "--small"],
     "plans.py": ["--tasks", "500", "--repeat", "1"],
+    "ssh.py": ["--commands", "20", "--repeat", "1"],
     "strategies.py": [],
+    "windows.py": ["--hosts", "2", "--commands", "3", "--repeat", "1", "--faulty", "20", "--many", "40"],
 }
 
 
