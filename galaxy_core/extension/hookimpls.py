@@ -17,7 +17,7 @@ from galaxy_core.extension import hookspecs
 from galaxy_core.model.reasons import is_failure, message_of, words_of
 
 #: The hooks whose implementations are called once, synchronously, when a plugin is loaded.
-CONTRIBUTING = ("galaxy_strategies", "galaxy_transports", "galaxy_journals", "galaxy_observers")
+CONTRIBUTING = ("galaxy_strategies", "galaxy_transports", "galaxy_journals", "galaxy_observers", "galaxy_simulators")
 #: Those, what checks plans, and what the scheduler calls in passing; none of them can wait for anything.
 SYNCHRONOUS = (*CONTRIBUTING, "galaxy_extension_models", "galaxy_check_extension", "galaxy_wants_end")
 

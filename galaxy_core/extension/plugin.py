@@ -12,6 +12,7 @@ from galaxy_core.errors import PluginError, PluginLoadError
 from galaxy_core.extension.contributions import (
     JOURNAL,
     OBSERVER,
+    SIMULATOR,
     STRATEGY,
     TRANSPORT,
     Contribution,
@@ -40,6 +41,7 @@ class PluginInfo:
     strategies: tuple[str, ...] = ()
     transports: tuple[str, ...] = ()
     journals: tuple[str, ...] = ()
+    simulators: tuple[str, ...] = ()
     observers: int = 0
     problem: str | None = None
 
@@ -68,6 +70,7 @@ class Plugin:
             strategies=self._names(STRATEGY),
             transports=self._names(TRANSPORT),
             journals=self._names(JOURNAL),
+            simulators=self._names(SIMULATOR),
             observers=len(self._names(OBSERVER)),
             problem=problem,
         )

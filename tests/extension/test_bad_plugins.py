@@ -61,7 +61,17 @@ class Observer:
         """Hear nothing."""
 
 
-GOOD: Mapping[str, Any] = dict(zip(CONTRIBUTING, (Strategy(), Transport(), Journal(), Observer()), strict=True))
+class Simulator:
+    def __init__(self, name: Any = "good") -> None:
+        self.name = name
+
+    def simulate(self, count: int, folder: Any) -> Any:
+        return None
+
+
+GOOD: Mapping[str, Any] = dict(
+    zip(CONTRIBUTING, (Strategy(), Transport(), Journal(), Observer(), Simulator()), strict=True)
+)
 
 
 def bare() -> PluginRegistry:

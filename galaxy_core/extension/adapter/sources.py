@@ -11,6 +11,14 @@ from galaxy_core.extension.adapter.names import STREAM_FILES
 from galaxy_core.extension.interfaces import Attempt
 
 
+def files_root(folder: str | None, setting: Path | None) -> Path:
+    """The folder of this machine that a device's tasks may read from: that of the inventory file, else the current one.
+
+    `setting`, what the inventory says of it, is seen from there; it may begin with ``~``.
+    """
+    return Path(folder or "", "" if setting is None else setting.expanduser()).absolute()
+
+
 class Sources:
     """The files of this machine that one attempt may read: below `root`, and what tasks of its run have left.
 

@@ -9,6 +9,8 @@ from importlib.util import find_spec
 from typing import Any
 
 from galaxy_core import AssignmentStrategy, DeviceLoad, Placement, PluginInfo, PluginRegistry, TaskToPlace, Transport
+from galaxy_core.extension.interfaces import FEATURES, Simulator
+from galaxy_core.extension.transports import features_of
 from galaxy_core_cli.files import DEFAULT_STRATEGY
 from galaxy_core_cli.text import table
 
@@ -21,6 +23,7 @@ def subjects(registry: PluginRegistry) -> set[str]:
         *registry.strategies,
         *registry.transports,
         *registry.journals,
+        *registry.simulators,
     }
 
 
@@ -37,6 +40,8 @@ def page(registry: PluginRegistry, name: str) -> Iterator[str]:
         yield from _of_transport(name, registry.transports[name])
     if name in registry.journals:
         yield f"journal {name}: {_said(registry.journals[name])}"
+    if name in registry.simulators:
+        yield from _of_simulator(name, registry.simulators[name])
 
 
 def _of_plugin(registry: PluginRegistry, info: PluginInfo) -> Iterator[str]:
@@ -60,6 +65,9 @@ def _of_plugin(registry: PluginRegistry, info: PluginInfo) -> Iterator[str]:
     for name in info.journals:
         if name in registry.journals:
             yield f"journal {name}: {_said(registry.journals[name])}"
+    for name in info.simulators:
+        if name in registry.simulators:
+            yield from _of_simulator(name, registry.simulators[name])
 
 
 def _of_strategy(name: str, strategy: AssignmentStrategy) -> Iterator[str]:
@@ -68,11 +76,19 @@ def _of_strategy(name: str, strategy: AssignmentStrategy) -> Iterator[str]:
     yield f"  binds tasks to devices {'late, when they start' if late else 'before the run'}"
 
 
+def _of_simulator(name: str, simulator: Simulator) -> Iterator[str]:
+    yield f"simulator {name}: {_said(simulator)}"
+    yield f"  galaxy simulate {name}"
+
+
 def _of_transport(name: str, transport: Transport) -> Iterator[str]:
     yield f"transport {name}: {_said(transport)}"
     if transport.device_type:
         yield f"  its devices are of type {transport.device_type}, unless the inventory says otherwise"
     yield f"  requests: {', '.join(sorted(transport.requests)) or 'none'}"
+    features = features_of(transport)
+    yield "  it promises:" if features else "  it promises nothing beyond that"
+    yield from table([[name, says] for name, says in FEATURES.items() if name in features], indent="    ")
     for action in sorted(transport.actions):
         yield f"  action {action}:"
         yield from _fields(transport.actions[action], "    ")

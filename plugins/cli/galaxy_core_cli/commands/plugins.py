@@ -88,7 +88,7 @@ def doctor(block: tuple[str, ...], no_plugins: bool) -> int:
         click.echo(line)
     colors = {"loaded": "green", "failed": "red", "blocked": "yellow"}
     for one in registry.describe():
-        brings = [*one.strategies, *one.transports, *one.journals]
+        brings = [*one.strategies, *one.transports, *one.journals, *one.simulators]
         bringing = f": {', '.join(brings)}" if brings else ""
         click.echo(
             f"{click.style(one.status, fg=colors.get(one.status))}  {safe_line(one.name)} "
