@@ -114,7 +114,8 @@ class Discovery:
 
     `match` maps names of facts to patterns such as ``Pixel*``; a device that is found is taken only if all of them match.
     Each one taken becomes a `Device` whose id is `name`, a hyphen and what the transport knows it by. A run that has no
-    device for some task waits up to `wait_s` seconds for one to be found. `settings` are those of the search.
+    device for some task waits up to `wait_s` seconds for one to be found. `settings` are those of the search,
+    `device_settings` those of each device, beside what the search says of it, which wins.
     """
 
     name: str
@@ -127,6 +128,7 @@ class Discovery:
     max_concurrency: int = 1
     wait_s: float = 60.0
     folder: str | None = None
+    device_settings: Mapping[str, Any] = field(factory=dict)
 
     def device(self, key: str, settings: Mapping[str, Any], device_type: str | None) -> Device:
         """What is found under `key`, as a device. An id is made of any text: what it may not hold is replaced."""
@@ -136,7 +138,7 @@ class Discovery:
         return Device(
             f"{self.name}-{plain}",
             self.transport,
-            settings,
+            {**self.device_settings, **settings},
             self.device_type or device_type,
             self.capabilities,
             self.metadata,

@@ -83,10 +83,10 @@ def _checked(source: Source, data: dict[str, Any] | None, folder: str | None = N
 def _find_foreign(section: str, entries: Any, findings: Findings) -> None:
     """Adds what is no plain data in settings and metadata, and references to secrets that lead nowhere."""
     for name, keys in entries.items() if isinstance(entries, dict) else ():
-        for key in ("settings", "metadata"):
+        for key in ("settings", "device_settings", "metadata"):
             if isinstance(keys, dict) and key in keys:
                 place = (section, name, key)
-                if find_foreign(place, keys[key], findings) and key == "settings":
+                if find_foreign(place, keys[key], findings) and key != "metadata":
                     _find_broken_references(place, keys[key], findings)
 
 
@@ -131,6 +131,7 @@ def _discovery(name: str, keys: Mapping[str, Any], folder: str | None) -> Discov
         keys.get("max_concurrency", 1),
         keys.get("wait_s", 60.0),
         folder,
+        {key: _with_references(value, folder) for key, value in keys.get("device_settings", {}).items()},
     )
 
 

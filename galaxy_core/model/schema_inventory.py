@@ -50,6 +50,13 @@ class DiscoveryDocument(TypedDict, total=False):
 
     transport: Required[Annotated[Name, Field(description="The transport plugin that looks for them, such as adb.")]]
     settings: Annotated[dict[str, Any], Field(description="Settings of the search; see the transport's page.")]
+    device_settings: Annotated[
+        dict[str, Any],
+        Field(
+            description="Settings of each device that is found, beside those by which the search reaches it. A secret "
+            "stands as {env: NAME}, {file: PATH} or {keyring: SERVICE/USER}, never as itself."
+        ),
+    ]
     match: Annotated[
         dict[Name, Text],
         Field(description="Facts that a device must have to be taken, by name, each a pattern such as Pixel*."),

@@ -215,6 +215,7 @@ discover:
     capabilities: [camera]
     max_concurrency: 2
     wait_s: 5
+    device_settings: {root: /data/local/tmp/lab, serial: other, env: {TOKEN: {env: LAB_TOKEN}}}
 """
 
     def test_say_where_to_look_and_what_is_found(self) -> None:
@@ -229,6 +230,11 @@ discover:
         )
         device = found.device("emulator-5554", {"serial": "emulator-5554"}, "android")
         assert device.device_id == "phones-emulator-5554"
+        assert device.settings == {
+            "root": "/data/local/tmp/lab",
+            "serial": "emulator-5554",
+            "env": {"TOKEN": SecretRef(env="LAB_TOKEN")},
+        }
         assert (device.device_type, device.capabilities, device.max_concurrency) == ("android", {"camera"}, 2)
 
     def test_need_a_transport_and_take_no_other_keys(self) -> None:
