@@ -102,8 +102,23 @@ class Finder:
         if device_id is not None:
             manager._here(device_id)
 
+    def _named(self, sighting: Sighting) -> str | None:
+        """The device of the inventory that was seen, if it names that one: it must not become a second device."""
+        found = set(self.found.values())
+        for device_id, lane in self._manager.lane_book.lanes.items():
+            if (
+                lane.device.transport == self.discovery.transport
+                and device_id not in found
+                and _is_the_same(lane.device.settings, sighting.settings)
+            ):
+                return device_id
+        return None
+
     def _taken(self, sighting: Sighting) -> str | None:
         discovery, key = self.discovery, sighting.key
+        if (named := self._named(sighting)) is not None:
+            self.found[key] = named
+            return named
         if not discovery.takes(sighting.facts):
             self.problems[key] = f"it is not one of those that are meant: {_differences(discovery, sighting.facts)}"
             return None
@@ -115,6 +130,12 @@ class Finder:
             self._manager.add_device(device)
         self.found[key] = device.device_id
         return device.device_id
+
+
+def _is_the_same(said: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
+    """Whether settings mean what was seen: what both say agrees, and there is something that both say."""
+    both = said.keys() & seen.keys()
+    return bool(both) and all(said[name] == seen[name] for name in both)
 
 
 def _differences(discovery: Discovery, facts: Mapping[str, str]) -> str:

@@ -24,11 +24,17 @@ class Search(BaseModel):
     port: int = 5037
 
 
+class Reached(BaseModel):
+    serial: str = ""
+    port: int = 0
+    root: str = ""
+
+
 class FindingTransport(FakeTransport):
     """A `FakeTransport` that finds devices: `see` says what it has seen."""
 
     def __init__(self) -> None:
-        super().__init__("finding", device_type="android")
+        super().__init__("finding", device_type="android", settings_model=Reached)
         self.discovery_model: Any = Search
         self.features = FEATURES_OF_COMMANDS | {"discovers", "watches", "returns"}
         self.sink: SightingSink | None = None
@@ -50,7 +56,7 @@ class FindingTransport(FakeTransport):
 
     def see(self, key: str, present: bool = True, **more: Any) -> None:
         assert self.sink is not None
-        self.sink(Sighting(key, present, {}, more.pop("facts", {}), **more))
+        self.sink(Sighting(key, present, more.pop("settings", {}), more.pop("facts", {}), **more))
 
     async def until_back(self, device: Device, settings: Any, /) -> None:
         await self.back.wait()
@@ -171,6 +177,18 @@ class TestFinding:
             await until(lambda: transport.sink is not None)
             transport.see("p1")
             assert it.manager.failing_discoveries() == {}
+
+    async def test_one_that_the_inventory_names_is_not_a_second_device(self) -> None:
+        async with house(Device("mine", "finding", {"serial": "S1", "root": "/x"})) as (it, transport):
+            it.manager.add_discovery(Discovery("phones", "finding"))
+            it.manager.start_connecting()
+            await until(lambda: transport.sink is not None)
+            transport.see("S1", settings={"serial": "S1", "port": 1})
+            transport.see("S2", settings={"serial": "S2", "port": 1})
+            await until(lambda: len(it.manager.get_connected_devices()) == 2)
+            assert set(it.manager.lane_book.lanes) == {"mine", "phones-S2"}
+            transport.see("S1", present=False)
+            await until(lambda: it.manager.get_device_status("mine")["status"] == "disconnected")
 
     async def test_a_search_that_breaks_is_begun_again(self) -> None:
         async with house() as (it, transport):
