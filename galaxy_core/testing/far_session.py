@@ -16,7 +16,8 @@ from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core.model.device import Device
 from galaxy_core.model.request import Action, Command
-from galaxy_core.testing.far_side import PIECE_BYTES, ROOT, Answer, FakeFarSide, Link, LinkLostError
+from galaxy_core.testing.far_link import Answer, Link, LinkLostError
+from galaxy_core.testing.far_side import PIECE_BYTES, ROOT, FakeFarSide
 
 #: How long a cancelled attempt may take to make sure that its work is gone.
 CLEAN_UP_S: Final = 0.8
@@ -317,7 +318,10 @@ class FarSession:
                 case ("piece", piece):
                     data += piece
                 case ("pulled", size) if size == len(data):
-                    target.write_bytes(data)
+                    try:
+                        target.write_bytes(data)
+                    except OSError as error:
+                        return self.failed(path, f"it cannot be kept: {error}")
                     done = self.transferred(data)
                     done.files = {name: str(target)}
                     return done

@@ -16,23 +16,15 @@ from attrs import define
 
 from galaxy_core.model.request import Command
 from galaxy_core.testing.contract.faults import FAULTS, PHASES, Fault, Phase, Truth
+from galaxy_core.testing.far_link import Link, LinkLostError
 
 SLOW_S: Final = 0.15
 #: Later than any deadline of a bench.
 LATE_S: Final = 3.0
 PIECE_BYTES: Final = 1 << 16
 HUGE_BYTES: Final = 1 << 20
-#: How many answers wait in a link for their reader, before the far side waits for it.
-BUFFER: Final = 4
 #: The folder of this far side that files are put into.
 ROOT: Final = "/far"
-
-#: What a far side says: a word, and what belongs to it.
-Answer = tuple[str, Any]
-
-
-class LinkLostError(ConnectionError):
-    """The link to a far side is gone, or could not be made."""
 
 
 @define(eq=False)
@@ -49,59 +41,6 @@ class Process:
     def is_running(self) -> bool:
         """Whether anything of it is there."""
         return self.is_alive or self.children > 0
-
-
-class Link:
-    """A connection to a far side, which is lost when either end closes it."""
-
-    def __init__(self, far: FakeFarSide) -> None:
-        self._far = far
-        self._answers, self.answers = anyio.create_memory_object_stream[Answer](BUFFER)
-        self.lost = anyio.Event()
-        self.is_mute = False
-        self.is_trickling = False
-        self.says_twice = False
-
-    async def send(self, *message: Any) -> None:
-        """Ask something; what comes back is to be received."""
-        await anyio.lowlevel.checkpoint()
-        if self.lost.is_set():
-            raise LinkLostError("the link is gone")
-        self._far.take(self, message)
-
-    async def receive(self) -> Answer:
-        """The next answer.
-
-        Raises:
-            LinkLostError: there will be none.
-        """
-        try:
-            return await self.answers.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError) as error:
-            raise LinkLostError("the link is gone") from error
-
-    async def answer(self, word: str, about: Any = None) -> None:
-        """For the far side: say something, unless nobody is there to hear it."""
-        if self.is_mute:
-            return
-        times = 2 if self.says_twice and word in ("started", "exit", "forgotten") else 1
-        try:
-            for _ in range(times):
-                await self._answers.send((word, about))
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-            pass
-
-    def close(self) -> None:
-        """Either end is gone."""
-        if not self.lost.is_set():
-            self.lost.set()
-            self._far.links.discard(self)
-        self._answers.close()
-
-    def leave(self) -> None:
-        """As `close`, of the near end: nothing is received any more."""
-        self.close()
-        self.answers.close()
 
 
 class FakeFarSide:
@@ -125,7 +64,8 @@ class FakeFarSide:
         self.changed = anyio.Event()
         self._fault: Fault | None = None
         self._phase: Phase | None = None
-        self._has_frozen = self._is_dead = False
+        self._has_frozen = self._is_dead = self._is_full = False
+        self._logins = 0
         self._healed = anyio.Event()
         self._group: TaskGroup | None = None
 
@@ -150,7 +90,7 @@ class FakeFarSide:
     async def heal(self) -> None:
         """See `FarSide.heal`."""
         self._fault = self._phase = None
-        self._has_frozen = self._is_dead = False
+        self._has_frozen = self._is_dead = self._is_full = False
         healed, self._healed = self._healed, anyio.Event()
         healed.set()
         self._tell()
@@ -167,6 +107,14 @@ class FakeFarSide:
         links = [f"{len(self.links)} open links"] if self.links else []
         return [*running, *links, *(f"record of {mark}" for mark in sorted(self.records))]
 
+    async def fill_disk(self) -> None:
+        """See `FarSideThatFills.fill_disk`."""
+        self._is_full = True
+
+    async def logins(self) -> int:
+        """See `FarSideThatCountsLogins.logins`. Each link that is asked for is a login."""
+        return self._logins
+
     # --------------------------------------------------------------------------------------------- its own voice
     @property
     def is_there(self) -> bool:
@@ -180,6 +128,7 @@ class FakeFarSide:
             LinkLostError: it cannot be reached.
         """
         await anyio.lowlevel.checkpoint()
+        self._logins += 1
         struck = self._fault if self._phase == "connect" else None
         if struck in ("hang", "frozen", "lost_answer") or self._is_frozen:
             await self._healed.wait()
@@ -325,6 +274,9 @@ class FakeFarSide:
             if link.lost.is_set():
                 return
             part += piece
+        if self._is_full:
+            await link.answer("full", 0)
+            return
         self.files[path] = part
         await link.answer("pushed", len(part))
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import anyio
 import pytest
+from attrs import evolve
 
 from galaxy_core import Attempt
 from galaxy_core.extension.interfaces import Outcome
 from galaxy_core.testing.contract import POSIX, Bench, Clause, NotAskedError, TransportContract, clauses_of
+from galaxy_core.testing.contract.verdicts import CELLS
 from galaxy_core.testing.fakes import FakeTransport
 from galaxy_core.testing.far_session import FarSession
 from galaxy_core.testing.far_side import FakeFarSide
+from galaxy_core.testing.far_work import FarWork
 
 from .benches import bench_of, fake_transport
 
@@ -97,6 +101,73 @@ async def test_what_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPat
         async with bench.opened() as session:
             with pytest.raises(AssertionError, match="should have ended by itself"):
                 await bench.ended(session, None)
+
+
+@pytest.mark.anyio
+async def test_a_bench_without_a_far_side_proves_that_what_was_stopped_has_stopped() -> None:
+    async with FakeFarSide() as far:
+
+        async def still_running(attempt: Attempt) -> bool:
+            return (await far.truth(attempt.mark)).running
+
+        clause = CLAUSES["test_a_cancelled_attempt_leaves_nothing_running"]
+        for session, is_right in ((FarSession, True), (Deaf, False)):
+            bench = bench_of(far, fake_transport(far, session), has_far_side=False)
+            bench.still_running = still_running
+            with nullcontext() if is_right else pytest.raises(AssertionError, match="it still runs"):
+                await clause.check(bench=bench)
+
+
+@pytest.mark.anyio
+async def test_where_arguments_may_hold_nul_it_has_to_arrive() -> None:
+    class TakesNul(FarSession):
+        def refusal(self, attempt: Attempt) -> str | None:
+            return None
+
+    class Words(FarWork):
+        takes_nul = True
+
+    clause = CLAUSES["test_an_argument_that_cannot_be_passed_on_is_refused"]
+    async with FakeFarSide() as far:
+        for session, is_right in ((TakesNul, True), (FarSession, False)):
+            bench = bench_of(far, fake_transport(far, session))
+            bench.work = Words()
+            with nullcontext() if is_right else pytest.raises(AssertionError, match="it was not completed"):
+                await clause.check(bench=bench)
+
+
+def test_without_a_far_side_the_matrix_is_one_test() -> None:
+    class Small(TransportContract):
+        has_far_side = False
+
+    assert len(TransportContract().cases_of("cell", CELLS)) == len(CELLS) == 65
+    (case,) = Small().cases_of("cell", CELLS)
+    assert str(case) == "all"
+
+
+@pytest.mark.anyio
+async def test_a_far_side_that_is_there_cannot_be_denied() -> None:
+    async with FakeFarSide() as far:
+        cells = CLAUSES["test_a_fault_is_told_as_what_it_is[hang-start]"]
+        with pytest.raises(AssertionError, match="`has_far_side = False` keeps it from being asked"):
+            await evolve(cells, given={"cell": "all"}).check(bench=bench_of(far, fake_transport(far)))
+
+
+@pytest.mark.anyio
+async def test_what_a_far_side_need_not_be_able_to_do_is_skipped_by_name() -> None:
+    class Plain(FakeFarSide):
+        fill_disk = logins = None  # type: ignore[assignment]
+
+    full, storm = (
+        "a_push_that_the_device_has_no_room_for_is_no_success",
+        "a_device_that_does_not_let_us_in_is_not_stormed",
+    )
+    async with Plain() as far:
+        bench = bench_of(far, fake_transport(far))
+        assert await asked(CLAUSES[f"test_{full}"], bench) == "its far side has no fill_disk()"
+        assert await asked(CLAUSES[f"test_{storm}"], bench) == "its far side has no logins()"
+        bench.faults = None
+        assert await asked(CLAUSES[f"test_{storm}"], bench) == "its bench has no far side ('faults')"
 
 
 def test_a_simulator_that_knows_faults_loads_no_test_framework() -> None:

@@ -26,6 +26,8 @@ class TestFakeTransportWithAFarSide(TransportContract):
 
 
 class TestFakeTransportWithScripts(TransportContract):
+    has_far_side = False
+
     @pytest.fixture
     def bench(self) -> Bench:
         return Bench(FakeTransport(requests=frozenset({"call"}), features=frozenset({"stops"})), work=CALLS)

@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from galaxy_core.model.request import Request
     from galaxy_core.testing.contract.bench import Bench, Ended, Stopped
-    from galaxy_core.testing.contract.clause import Clause, NotAskedError, clause, clauses_of
-    from galaxy_core.testing.contract.faults import FAULTS, PHASES, FarSide, Fault, Phase, Truth
+    from galaxy_core.testing.contract.clause import Clause, Contract, NotAskedError, clause, clauses_of
+    from galaxy_core.testing.contract.faults import (
+        FAULTS,
+        PHASES,
+        FarSide,
+        FarSideThatCountsLogins,
+        FarSideThatFills,
+        Fault,
+        Phase,
+        Truth,
+    )
     from galaxy_core.testing.contract.journal import Archive, JournalContract
     from galaxy_core.testing.contract.leftovers import Leftovers
     from galaxy_core.testing.contract.observer import Audience, ObserverContract
@@ -24,8 +33,17 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "bench": ("Bench", "Ended", "Stopped"),
-    "clause": ("Clause", "NotAskedError", "clause", "clauses_of"),
-    "faults": ("FAULTS", "PHASES", "FarSide", "Fault", "Phase", "Truth"),
+    "clause": ("Clause", "Contract", "NotAskedError", "clause", "clauses_of"),
+    "faults": (
+        "FAULTS",
+        "PHASES",
+        "FarSide",
+        "FarSideThatCountsLogins",
+        "FarSideThatFills",
+        "Fault",
+        "Phase",
+        "Truth",
+    ),
     "leftovers": ("Leftovers",),
     "journal": ("Archive", "JournalContract"),
     "observer": ("Audience", "ObserverContract"),
@@ -49,8 +67,11 @@ __all__ = [
     "Bench",
     "Calls",
     "Clause",
+    "Contract",
     "Ended",
     "FarSide",
+    "FarSideThatCountsLogins",
+    "FarSideThatFills",
     "Fault",
     "JournalContract",
     "Leftovers",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +38,7 @@ from galaxy_core.testing.contract.work import POSIX, Work
 LIMIT_S: Final = 30.0
 #: What an attempt that is stopped may take beyond its deadline.
 SLACK_S: Final = 1.0
+_LEAVING: Final = "leaving a session"
 
 
 @define
@@ -82,6 +83,8 @@ class Bench:
     `settings` are those of an inventory, with secrets in clear. `faults` is the far side, when it can misbehave and be
     asked what happened; without one, clauses about that are skipped. `nowhere` are settings under which nobody answers.
     `discovery` are settings for `Transport.discover`. `deadline_s` is how long attempts run that are to be stopped.
+    `still_running` says whether the device is still at an attempt (or at any, if it cannot tell them apart): that is how
+    a bench without a far side proves that what was stopped has stopped.
     """
 
     transport: Transport
@@ -93,6 +96,7 @@ class Bench:
     device_id: str = "bench"
     max_concurrency: int = 4
     deadline_s: float = 0.4
+    still_running: Callable[[Attempt], Awaitable[bool]] | None = None
     seen: list[str] = field(factory=list, init=False)
     _leases: Any = field(factory=lambda: count(1), init=False)
     _heard: dict[int, list[tuple[str, str]]] = field(factory=dict, init=False)
@@ -116,11 +120,18 @@ class Bench:
         return self.faults
 
     def lacks(self, need: str) -> str | None:
-        """Why a clause with that need cannot be asked. A need is a feature, "faults", "nowhere", or "action NAME"."""
+        """Why a clause with that need cannot be asked.
+
+        A need is a feature, "faults", "nowhere", "action NAME", or "far NAME", a method of the far side.
+        """
         if need == "faults":
             return "its bench has no far side ('faults')" if self.faults is None else None
         if need == "nowhere":
             return "its bench knows no settings that lead nowhere ('nowhere')" if self.nowhere is None else None
+        if need.startswith("far "):
+            name = need.removeprefix("far ")
+            has = callable(getattr(self.faults, name, None))
+            return self.lacks("faults") or (None if has else f"its far side has no {name}()")
         if need.startswith("action "):
             name = need.removeprefix("action ")
             return None if name in self.transport.actions else f"takes no action {name!r}"
@@ -168,8 +179,25 @@ class Bench:
         told = {**(self.settings if settings is None else settings), **more}
         model = self.transport.settings_model
         read = None if model is None else model.model_validate(told)
-        async with self.transport.open(self.device(told), read) as session:
-            yield session
+        try:
+            async with AsyncExitStack() as stack:
+                with self.busy("opening a session"):
+                    session = await stack.enter_async_context(self.transport.open(self.device(told), read))
+                try:
+                    yield session
+                finally:
+                    self.seen.append(_LEAVING)
+        finally:
+            with suppress(ValueError):
+                self.seen.remove(_LEAVING)
+
+    @contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """While it lasts, and if it fails, `what` is among what was seen."""
+        self.seen.append(what)
+        yield
+        with suppress(ValueError):  # a clause may have begun anew
+            self.seen.remove(what)
 
     def has_setting(self, name: str) -> bool:
         """Whether a device of this transport has a setting of that name."""
@@ -231,7 +259,7 @@ class Bench:
         """Make an attempt and say how it ended. It is cancelled after `timeout_s`; without, it has to end by itself."""
         attempt = self.attempt(request, timeout_s=timeout_s) if attempt is None else attempt
         start, ended = anyio.current_time(), None
-        with anyio.move_on_after(LIMIT_S if timeout_s is None else timeout_s):
+        with self.busy("an attempt"), anyio.move_on_after(LIMIT_S if timeout_s is None else timeout_s):
             ended = await _executed(session, attempt)
         ended = Ended(attempt, Stopped(attempt.partial)) if ended is None else ended
         ended.seconds = anyio.current_time() - start
@@ -270,24 +298,27 @@ class Bench:
                 found.append(Ended(attempt, Stopped(attempt.partial)))
             over.set()
 
-        async with anyio.create_task_group() as group:
-            group.start_soon(execute)
-            await (self.until_running(attempt, over) if when is None else when(over))
-            start = anyio.current_time()
-            scope.cancel()
+        with self.busy("an attempt, which was to be cancelled"):
+            async with anyio.create_task_group() as group:
+                group.start_soon(execute)
+                await (self.until_running(attempt, over) if when is None else when(over))
+                start = anyio.current_time()
+                scope.cancel()
         found[0].seconds = anyio.current_time() - start
         self.seen.append(str(found[0]))
         return found[0]
 
     async def until_running(self, attempt: Attempt, over: anyio.Event | None = None) -> None:
         """Wait until the far side is at it, or `over` is set: by its own word, else by what is heard, else for a while."""
-        if self.faults is None and "streams" not in self.features:
+        if self.faults is None and self.still_running is None and "streams" not in self.features:
             await anyio.sleep(self.deadline_s)
             return
 
         async def runs() -> bool:
-            ended = over is not None and over.is_set()
-            return ended or (bool(self.heard(attempt)) if self.faults is None else (await self.truth(attempt)).running)
+            if over is not None and over.is_set():
+                return True
+            known = await self.runs(attempt)
+            return bool(self.heard(attempt)) if known is None else known
 
         await self.until(runs, "the far side never began with it")
 
@@ -303,12 +334,17 @@ class Bench:
         """What really became of an attempt."""
         return await self.far.truth(attempt.mark)
 
-    async def is_stopped(self, attempt: Attempt) -> None:
-        """The far side is not at it, if there is somebody to ask. Asked at once: who vouches for it has seen it."""
+    async def runs(self, attempt: Attempt) -> bool | None:
+        """Whether the far side is at it; None when there is nobody to ask."""
         if self.faults is not None:
             truth = await self.truth(attempt)
-            self.seen.append(str(truth))
-            assert not truth.running, "it still runs on the far side"
+            self.seen[:] = [*(one for one in self.seen if not one.startswith("Truth(")), str(truth)]
+            return truth.running
+        return None if self.still_running is None else await self.still_running(attempt)
+
+    async def is_stopped(self, attempt: Attempt) -> None:
+        """The far side is not at it, if there is somebody to ask. Asked at once: who vouches for it has seen it."""
+        assert not await self.runs(attempt), "it still runs on the far side"
 
     async def works(self, session: Session, text: str = "still here") -> None:
         """A plain attempt succeeds in this session."""

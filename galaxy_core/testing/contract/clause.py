@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Final, TypeVar, cast
 
+import anyio
 import pytest
 from attrs import frozen
+
+from galaxy_core.testing.contract import hanging
 
 F = TypeVar("F", bound=Callable[..., Any])
 Asked = Callable[..., Any]
@@ -65,14 +68,12 @@ def clause(
 
     When it fails, its error gets a note: the clause, what was seen (`subject.seen`, if it has that), and `look_at`.
     `needs` are passed to `subject.lacks(need)`, which says why it cannot be asked, or None. `each` is the name of an
-    argument and its values: the clause is asked once for each.
+    argument and its values: the clause is asked once for each (see `Contract.pytest_generate_tests`).
     """
 
     def mark(method: F) -> F:
         bare, test = (_waiting if iscoroutinefunction(method) else _plain)(method, needs, look_at)
         setattr(test, _MARK, _Marked(look_at, tuple(needs), bare, each))
-        if each is not None:
-            test = pytest.mark.parametrize(each[0], each[1], ids=str)(test)
         return cast(F, test)
 
     return mark
@@ -84,7 +85,9 @@ def _waiting(method: Asked, needs: Sequence[str], look_at: str) -> tuple[Asked, 
     @functools.wraps(method)
     async def bare(*args: Any, **subjects: Any) -> None:
         with _asking(method.__name__, _first(args, subjects), needs, look_at):
-            await method(*args, **subjects)
+            with anyio.move_on_after(hanging.CLAUSE_S) as scope:
+                await method(*args, **subjects)
+            assert not scope.cancelled_caught, f"it had not ended after {hanging.CLAUSE_S:g} s, and was cancelled"
 
     @functools.wraps(method)
     async def test(*args: Any, **subjects: Any) -> None:
@@ -120,17 +123,41 @@ def _asking(name: str, subject: Any, needs: Sequence[str], look_at: str) -> Iter
     for need in needs:
         if (why := subject.lacks(need)) is not None:
             raise NotAskedError(why)
+
+    def seen() -> str:
+        return "; ".join(getattr(subject, "seen", ())) or "nothing ran"
+
     try:
-        yield
+        with hanging.told_when_it_hangs(_sentence(name), seen, look_at):
+            yield
     except NotAskedError:
         raise
     except Exception as error:
-        seen = "; ".join(getattr(subject, "seen", ())) or "nothing ran"
-        error.add_note(f"clause: {_sentence(name)} | seen: {seen} | look at: {look_at}")
+        error.add_note(f"clause: {_sentence(name)} | seen: {seen()} | look at: {look_at}")
         raise
     finally:
         if (tidy := getattr(subject, "tidy", None)) is not None:
             tidy()
+
+
+class Contract:
+    """What all contracts share: how clauses become tests."""
+
+    @pytest.fixture(autouse=True)
+    def _hangs_are_told(self, request: pytest.FixtureRequest) -> None:
+        """A clause that hangs says so where it is seen at once."""
+        hanging.hear(request.config)
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """A test for each case of a clause that has cases."""
+        marked: _Marked | None = getattr(metafunc.function, _MARK, None)
+        if marked is not None and marked.each is not None:
+            argument, values = marked.each
+            metafunc.parametrize(argument, self.cases_of(argument, values), ids=str)
+
+    def cases_of(self, argument: str, values: Sequence[Any]) -> Sequence[Any]:
+        """Which cases are tests of their own, of those that there are."""
+        return values
 
 
 def clauses_of(contract: type[Any]) -> tuple[Clause, ...]:

@@ -70,3 +70,21 @@ class FarSide(Protocol):
     async def remains(self) -> Sequence[str]:
         """What attempts and sessions have left here, in words: processes, shells, streams, temporary files. Empty is good."""
         ...
+
+
+@runtime_checkable
+class FarSideThatFills(FarSide, Protocol):
+    """A far side whose disk can be full."""
+
+    async def fill_disk(self) -> None:
+        """Until `heal`, there is no room for another byte."""
+        ...
+
+
+@runtime_checkable
+class FarSideThatCountsLogins(FarSide, Protocol):
+    """A far side that knows how often somebody tried to get in."""
+
+    async def logins(self) -> int:
+        """How many times credentials were shown until now, right or wrong. Two keys of one connection count twice."""
+        ...

@@ -13,7 +13,7 @@ from attrs import define
 
 from galaxy_core.extension.interfaces import Journal, RunInfo
 from galaxy_core.model.events import Event
-from galaxy_core.testing.contract.clause import clause
+from galaxy_core.testing.contract.clause import Contract, clause
 from galaxy_core.testing.contract.story import Story, story
 
 STEPS: Final = (0, 1, 2, 3, 5, 8)
@@ -43,7 +43,7 @@ class Archive:
 
 
 @pytest.mark.anyio
-class JournalContract:
+class JournalContract(Contract):
     """Subclass it, and supply the fixture `journal`::
 
     class TestMine(JournalContract):

@@ -14,7 +14,7 @@ from attrs import asdict, define
 from galaxy_core.extension.interfaces import IEventObserver
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.events import Event, EventType
-from galaxy_core.testing.contract.clause import NotAskedError, clause
+from galaxy_core.testing.contract.clause import Contract, NotAskedError, clause
 from galaxy_core.testing.contract.story import story
 
 STEPS: Final = (0, 1, 2, 3, 5, 8)
@@ -42,7 +42,7 @@ class Audience:
 
 
 @pytest.mark.anyio
-class ObserverContract:
+class ObserverContract(Contract):
     """Subclass it, and supply the fixture `observer`::
 
     class TestMine(ObserverContract):

@@ -14,7 +14,7 @@ from typing import Any, Final
 import pytest
 
 from galaxy_core.extension.registry import PluginInfo, PluginRegistry
-from galaxy_core.testing.contract.clause import clause
+from galaxy_core.testing.contract.clause import Contract, clause
 
 GROUP: Final = "galaxy_core"
 #: What every plugin may load when it is imported.
@@ -38,7 +38,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
-class PluginContract:
+class PluginContract(Contract):
     """Subclass it, and supply the fixture `distribution`::
 
     class TestMyPlugin(PluginContract):

@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 from galaxy_core.extension.interfaces import AssignmentStrategy, DeviceLoad, Placement, TaskToPlace
-from galaxy_core.testing.contract.clause import NotAskedError, clause
+from galaxy_core.testing.contract.clause import Contract, NotAskedError, clause
 
 SEEDS: Final = range(40)
 FEW, MANY = 250, 1000
@@ -26,7 +26,7 @@ GROWTH: Final = 7.0
 _NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
-class AssignmentStrategyContract:
+class AssignmentStrategyContract(Contract):
     """Subclass it, and supply the fixture `strategy`::
 
     class TestMine(AssignmentStrategyContract):

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import pytest
 
 from galaxy_core.testing.contract.bench import Bench
+from galaxy_core.testing.contract.clause import Contract
 from galaxy_core.testing.contract.transport_discovery import DiscoveryClauses
 from galaxy_core.testing.contract.transport_ends import EndsClauses
-from galaxy_core.testing.contract.transport_faults import FaultClauses
+from galaxy_core.testing.contract.transport_faults import ALL, FaultClauses
 from galaxy_core.testing.contract.transport_files import FileClauses
 from galaxy_core.testing.contract.transport_health import HealthClauses
 from galaxy_core.testing.contract.transport_life import LifeClauses
 from galaxy_core.testing.contract.transport_running import RunningClauses, StreamingClauses
 from galaxy_core.testing.contract.transport_shape import ShapeClauses
+from galaxy_core.testing.contract.transport_trouble import TroubleClauses
 
 
 @pytest.mark.anyio
 class TransportContract(
     FaultClauses,
     DiscoveryClauses,
+    TroubleClauses,
     FileClauses,
     HealthClauses,
     EndsClauses,
@@ -28,6 +32,7 @@ class TransportContract(
     RunningClauses,
     LifeClauses,
     ShapeClauses,
+    Contract,
 ):
     """Subclass it, and supply the fixture `bench`::
 
@@ -39,7 +44,15 @@ class TransportContract(
 
     Each clause is a test, on asyncio and on trio. Which of them are asked follows from what the transport declares
     (`requests`, `actions`, `features`); the others are skipped, and say why.
+
+    `has_far_side = False` makes one test of the fault matrix, which is skipped: for benches without `faults`.
     """
+
+    has_far_side: ClassVar[bool] = True
+
+    def cases_of(self, argument: str, values: Sequence[Any]) -> Sequence[Any]:
+        """See `Contract.cases_of`."""
+        return values if self.has_far_side else [ALL]
 
     @pytest.fixture(params=["asyncio", "trio"])
     def anyio_backend(self, request: pytest.FixtureRequest) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Final
 
 import anyio
 
@@ -13,6 +14,8 @@ from galaxy_core.testing.contract.clause import NotAskedError, clause
 from galaxy_core.testing.contract.verdicts import CELLS, Cell, Verdict
 
 WORDS = "the end is near"
+#: In place of all cells, of a transport that nobody can ask any of them.
+ALL: Final = "all"
 
 
 class FaultClauses:
@@ -24,7 +27,8 @@ class FaultClauses:
         needs=["faults", "stops"],
         each=("cell", CELLS),
     )
-    async def test_a_fault_is_told_as_what_it_is(self, bench: Bench, cell: Cell) -> None:
+    async def test_a_fault_is_told_as_what_it_is(self, bench: Bench, cell: Cell | str) -> None:
+        assert isinstance(cell, Cell), "its bench has a far side, and `has_far_side = False` keeps it from being asked"
         why = bench.far.cells.get((cell.fault, cell.phase), "it is not among its cells")
         if why is not None:
             raise NotAskedError(f"its far side cannot produce this: {why}")

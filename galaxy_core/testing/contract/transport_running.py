@@ -92,9 +92,17 @@ class RunningClauses:
             assert bench.is_success(outcome), f"a long argument failed: {outcome!r}"
             assert got == LONG + 2, f"of an argument of {LONG} characters {got - 2} arrived"
 
-    @clause("NUL in arguments: nothing can pass it on, so it has to be Refused before anything is sent")
+    @clause(
+        "NUL in arguments: what cannot pass it on has to refuse it before anything is sent; what can, passes it on "
+        "(`takes_nul` of the bench's Work)"
+    )
     async def test_an_argument_that_cannot_be_passed_on_is_refused(self, bench: Bench) -> None:
-        await _is_refused(bench, bench.can(bench.work.arguments("a\0b"), "arguments"))
+        request = bench.can(bench.work.arguments("a\0b"), "arguments")
+        if not bench.work.takes_nul:
+            await _is_refused(bench, request)
+            return
+        async with bench.opened() as session:
+            await _arrives(bench, session, "a\0b")
 
     @clause("how environment variables are passed: as data, none of it read by a shell", needs=["env"])
     async def test_environment_variables_arrive(self, bench: Bench) -> None:

@@ -12,10 +12,12 @@ from galaxy_core.model.request import Call, Command, Request
 class Work:
     """What a bench asks of a far side. A method that returns None cannot be said there: clauses that need it are skipped.
 
-    `exact` False: the far side ends lines in its own way, and adds the last one.
+    `exact` False: the far side ends lines in its own way, and adds the last one. `takes_nul` True: an argument may hold
+    the character NUL there, and has to arrive with it.
     """
 
     exact: bool = True
+    takes_nul: bool = False
 
     def say(self, text: str) -> Request | None:
         """Prints `text` and ends with success."""

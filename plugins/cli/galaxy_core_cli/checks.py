@@ -196,10 +196,8 @@ class Case:
                 self._hopes[needs[:2]].append(task.task_id)
             if (error := lacking[needs]) is not None:
                 key = "requires" if task.requires else "device_type" if kind else "device"
-                yield (
-                    ("tasks", task.task_id, key),
-                    str(NoFittingDeviceError([task.task_id], error.needs, error.missing, pinned=pin)),
-                )
+                text = str(NoFittingDeviceError([task.task_id], error.needs, error.missing, pinned=pin))
+                yield ("tasks", task.task_id, key), only_this_machine(self.devices_path) + text
 
     def _assign(self) -> None:
         for device in self.awaited.values():

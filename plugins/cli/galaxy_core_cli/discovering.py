@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from attrs import evolve
 
 from galaxy_core import (
+    Action,
+    Call,
+    Command,
     ConstellationDeviceManager,
     Device,
     Discovery,
@@ -25,6 +28,8 @@ from galaxy_core_cli.text import count, safe_line
 Place = tuple[str | int, ...]
 #: What a task asks of a device: its type, and capabilities.
 Needs = tuple[str | None, frozenset[str]]
+#: That, and what the task is: "run", "shell", "call", "action NAME", or None for one that only has a description.
+Wanted = tuple[str | None, frozenset[str], str | None]
 
 
 def needs_of(task: TaskStar) -> Needs:
@@ -74,13 +79,22 @@ def finder_of(device_id: str, discoveries: Sequence[Discovery]) -> str | None:
     return max(names, key=len, default=None)
 
 
-def waits(constellation: TaskConstellation) -> dict[Needs, list[str]]:
-    """The tasks that any fitting device may run, by what they ask for."""
-    found: dict[Needs, list[str]] = {}
+def waits(constellation: TaskConstellation) -> dict[Wanted, list[str]]:
+    """The tasks that any fitting device may run, by what they ask for, as the kernel's `LaneBook.fitting` takes it."""
+    found: dict[Wanted, list[str]] = {}
     for task in constellation.get_all_tasks():
         if task.target_device_id is None:
-            found.setdefault(needs_of(task), []).append(task.task_id)
+            found.setdefault((*needs_of(task), _kind(task)), []).append(task.task_id)
     return found
+
+
+def _kind(task: TaskStar) -> str | None:
+    request = task.request
+    if isinstance(request, Action):
+        return f"action {request.name}"
+    if isinstance(request, Command):
+        return "shell" if request.argv is None else "run"
+    return "call" if isinstance(request, Call) else None
 
 
 def seen(manager: ConstellationDeviceManager, discoveries: Sequence[Discovery]) -> Iterator[str]:

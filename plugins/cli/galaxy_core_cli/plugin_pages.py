@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import platform
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
@@ -100,19 +101,24 @@ def _of_transport(name: str, transport: Transport) -> Iterator[str]:
 
 
 def _fields(model: Any, indent: str) -> Iterator[str]:
-    """The fields of a pydantic model, from its JSON Schema."""
+    """The fields of a pydantic model, from its JSON Schema: what is required first, and all in the words of a file."""
     schema: Mapping[str, Any] = model.model_json_schema()
     required = set(schema.get("required", ()))
+    fields = sorted(schema.get("properties", {}).items(), key=lambda item: item[0] not in required)
     rows = []
-    for name, one in schema.get("properties", {}).items():
-        default = "required" if name in required else f"default {one['default']!r}" if "default" in one else "optional"
-        rows.append([name, _type(one), default, one.get("description", "")])
+    for name, one in fields:
+        known = one.get("default") is not None
+        default = f"default {json.dumps(one['default'], ensure_ascii=False)}" if known else "optional"
+        rows.append([name, _type(one), "required" if name in required else default, one.get("description", "")])
     yield from table(rows, indent=indent) if rows else [f"{indent}(none)"]
 
 
 def _type(one: Mapping[str, Any]) -> str:
     if "anyOf" in one:
-        return " or ".join(dict.fromkeys(_type(each) for each in one["anyOf"]))
+        said = dict.fromkeys(_type(each) for each in one["anyOf"] if each.get("type") != "null")
+        return " or ".join(said) or "null"
+    if "enum" in one or "const" in one:
+        return " or ".join(json.dumps(each, ensure_ascii=False) for each in one.get("enum", [one.get("const")]))
     return str(one.get("type") or str(one.get("$ref", "any")).rpartition("/")[2])
 
 

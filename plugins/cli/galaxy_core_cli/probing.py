@@ -196,7 +196,7 @@ async def _probe(manager: ConstellationDeviceManager, answer: Probed, timeout_s:
     with anyio.move_on_after(timeout_s):
         if not await manager.connect_device(answer.device_id):
             error = manager.lane_book.lane(answer.device_id).error
-            answer.error = "it could not be connected" if error is None else why(error)
+            answer.error = "it could not be connected" if error is None else _why(answer.device_id, error)
             return
         if answer.discovery is None:
             answer.connect_s = perf_counter() - begin
@@ -208,8 +208,13 @@ async def _probe(manager: ConstellationDeviceManager, answer: Probed, timeout_s:
         try:
             probed = {str(name): str(value) for name, value in (await lane.session.probe()).items()}
         except Exception as error:  # whoever asked receives it: a transport may raise whatever it likes
-            answer.error = why(error)
+            answer.error = _why(answer.device_id, error)
             return
         answer.facts = {**lane.facts, **probed}
         answer.probe_s = perf_counter() - begin
         answer.error = None
+
+
+def _why(device_id: str, error: BaseException) -> str:
+    """Without what the line says already: that it is about this device, which does not answer."""
+    return why(error).removeprefix(f"device {device_id!r} is lost: ")

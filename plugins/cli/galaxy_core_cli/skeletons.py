@@ -17,6 +17,13 @@ from galaxy_core_cli import say
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 SUFFIX = ".template"
+#: What there are skeletons of, and what each needs beside the kernel.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "strategy": (),
+    "transport": ("anyio>=4.4", "pydantic>=2.7"),
+    "observer": ("anyio>=4.4",),
+    "journal": ("anyio>=4.4",),
+}
 
 
 @frozen
@@ -28,7 +35,7 @@ class Made:
 
 
 def make(kind: str, name: str, folder: str | None = None) -> Made:
-    """Write a skeleton; `kind` is "strategy" or "transport".
+    """Write a skeleton; `kind` is one of `KINDS`.
 
     Raises:
         WrongValueError: the name cannot be, or the folder is there and not empty.
@@ -47,17 +54,22 @@ def make(kind: str, name: str, folder: str | None = None) -> Made:
         raise say.WrongValueError(f"{target} is there already, and not empty: name another with --dir, or remove it")
     _check_free(kind, name, distribution)
     major, minor = version("galaxy-core").split(".")[:2]
+    kernel = f">={major}.{minor},<{major}.{int(minor) + 1}"
     words = {
+        "@KIND@": kind,
         "@NAME@": name,
+        "@UPPER@": name.upper(),
         "@CLASS@": "".join(part.capitalize() for part in name.split("_")),
         "@PACKAGE@": f"galaxy_core_{name}",
         "@DISTRIBUTION@": distribution,
-        "@KERNEL@": f">={major}.{minor},<{major}.{int(minor) + 1}",
+        "@KERNEL@": kernel,
+        "@NEEDS@": ", ".join(f'"{need}"' for need in (f"galaxy-core{kernel}", *KINDS[kind])),
     }
-    for path, text in _files(files("galaxy_core_cli") / "templates" / kind, ""):
-        place = target / _filled(path, words)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(_filled(text, words), encoding="utf-8")
+    for part in ("common", kind):
+        for path, text in _files(files("galaxy_core_cli") / "templates" / part, ""):
+            place = target / _filled(path, words)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(_filled(text, words), encoding="utf-8")
     return Made(target, distribution)
 
 
@@ -77,8 +89,8 @@ def _files(folder: Traversable, path: str) -> Iterator[tuple[str, str]]:
 def _check_free(kind: str, name: str, distribution: str) -> None:
     """Raises a WrongValueError when it could not be installed beside what is there."""
     registry = PluginRegistry()
-    known = registry.strategies if kind == "strategy" else registry.transports
-    if name in known:
+    known = {"strategy": registry.strategies, "transport": registry.transports, "journal": registry.journals}
+    if name in known.get(kind, ()):  # observers have no names
         raise say.WrongValueError(f"there is a {kind} {name!r} already: choose another name")
     try:
         version(distribution)

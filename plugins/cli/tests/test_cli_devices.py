@@ -27,10 +27,20 @@ def test_a_list_says_what_is_wrong_with_a_device(galaxy: Galaxy, write: Write) -
     write("devices.yaml", "devices: {a: {transport: loca}, b: {settings: {rot: x}}, c: {}}")
     done = galaxy("devices", "list", "--devices", "devices.yaml")
     assert done.code == Exit.REFUSED
-    a, b, c = done.out.splitlines()[1:]
-    assert "did you mean 'local'?" in a
-    assert "rot" in b
+    a, b, c, of_a, of_b = done.out.splitlines()[1:]
+    assert a.endswith("  wrong, see below") and b.endswith("  wrong, see below")
     assert c.split() == ["c", "local", c.split()[2], "1", "slot"]
+    assert of_a.startswith("a: ") and "did you mean 'local'?" in of_a
+    assert of_b.startswith("b: ") and "rot" in of_b
+
+
+def test_without_an_inventory_a_task_that_fits_no_device_is_told_of_that(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [x], requires: [wings]}}")
+    alone = "without an inventory (--devices FILE, or GALAXY_DEVICES) there is this machine alone: No device fits task 'a'"
+    for what in ("validate", "run"):
+        done = galaxy(what, "plan.yaml")
+        assert done.code == Exit.REFUSED
+        assert alone in done.out + done.err
 
 
 def test_the_inventory_can_be_named_by_the_environment(process: Galaxy, write: Write) -> None:
@@ -79,7 +89,7 @@ def test_without_an_inventory_an_unknown_device_is_told_of_that(galaxy: Galaxy, 
 ODD = """
     from contextlib import asynccontextmanager
     import anyio
-    from galaxy_core import hookimpl
+    from galaxy_core import DeviceLostError, hookimpl
 
     class Odd:
         name, settings_model, requests, actions, device_type = "odd", None, frozenset({"run"}), {}, None
@@ -88,6 +98,8 @@ ODD = """
         async def open(self, device, settings):
             if device.device_id == "silent":
                 await anyio.sleep_forever()
+            if device.device_id == "far":
+                raise DeviceLostError("far", "nothing is plugged in")
             if device.device_id == "evil":
                 raise RuntimeError("no\\x1b[2J")
             yield self
@@ -110,12 +122,13 @@ def test_devices_that_misbehave_are_told_of_and_hold_up_no_other(
     install("odd", ODD)
     write(
         "devices.yaml",
-        "devices: {silent: {transport: odd}, evil: {transport: odd}, rude: {transport: odd}, here: {}, unknown: {transport: nix}}",
+        "devices: {silent: {transport: odd}, evil: {transport: odd}, rude: {transport: odd}, far: {transport: odd}, here: {}, unknown: {transport: nix}}",
     )
     done = galaxy("devices", "probe", "--devices", "devices.yaml", "--timeout", "1")
     assert done.code == Exit.NOT_ALL
     assert "no answer  silent (odd): no answer within 1 s" in done.out
     assert r"no\x1b[2J" in done.out
     assert r"rude (odd): OSError: it is\ngone" in done.out
+    assert "no answer  far (odd): nothing is plugged in\n" in done.out
     assert "answers    here" in done.out
     assert "no answer  unknown (nix): " in done.out

@@ -256,6 +256,15 @@ def test_a_run_that_waits_for_a_device_says_so_and_goes_on_once_it_comes(write: 
     assert run.returncode == 0
 
 
+def test_a_run_waits_for_a_device_for_one_task_while_another_fits_already(galaxy: Galaxy, write: Write) -> None:
+    write("devices.yaml", inventory(NOKIA, more=", wait_s: 1.5"))
+    write("plan.yaml", "tasks: {a: {run: [echo, x]}, b: {run: [shoot], requires: [camera]}}")
+    done = galaxy("run", "plan.yaml", "--devices", "devices.yaml")
+    assert done.code == Exit.REFUSED
+    assert "waiting up to 1.5s for a device of discovery 'phones' (for b)\n" in done.err
+    assert "No device fits task 'b'" in done.err
+
+
 def test_a_device_that_comes_while_a_plan_runs_is_told_of_and_used(write: Write, tmp_path: Path, pipe: Pipe) -> None:
     write("devices.yaml", inventory(pipe=pipe.path))
     write("plan.yaml", "tasks: {a: {run: [cat, go], device: here}, b: {run: [x]}}")

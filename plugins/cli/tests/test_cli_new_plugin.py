@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -36,7 +37,13 @@ def _check(python: Path, folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize(("kind", "name"), [("strategy", "my_best"), ("transport", "telegraph")])
+KINDS = ("strategy", "transport", "observer", "journal")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("strategy", "my_best"), ("transport", "telegraph"), ("observer", "my_ears"), ("journal", "diary")],
+)
 def test_a_skeleton_installs_is_found_and_passes_its_tests(
     kind: str, name: str, python: Path, folder: Path, galaxy: Galaxy
 ) -> None:
@@ -50,11 +57,31 @@ def test_a_skeleton_installs_is_found_and_passes_its_tests(
     tests = _check(python, made, "-m", "pytest", "-q", "-p", "no:cacheprovider")
     assert " passed" in tests
     assert "warning" not in tests
-    assert f"{kind} {name}: " in _check(python, folder, "-m", "galaxy_core_cli.main", "plugins", "explain", name)
+    told = _check(python, folder, "-m", "galaxy_core_cli.main", "plugins", "explain", name)
+    assert f"{kind} {name}: " in told or (kind == "observer" and "  hooks         galaxy_observers\n" in told)
     _check(python, folder, "-m", "galaxy_core_cli.main", "plugins", "doctor")
 
 
-@pytest.mark.parametrize("kind", ["strategy", "transport"])
+def test_skeletons_are_strictly_typed_formatted_and_without_lint(folder: Path, galaxy: Galaxy) -> None:
+    tools = {name: shutil.which(name, path=sysconfig.get_path("scripts")) for name in ("mypy", "ruff")}
+    if None in tools.values():
+        pytest.skip("mypy and ruff are not installed")
+    for kind in KINDS:
+        galaxy("new-plugin", kind, f"some_{kind}")
+        made = folder / f"galaxy-core-some-{kind}"
+        for command in (["mypy", "."], ["ruff", "check", "."], ["ruff", "format", "--check", "."]):
+            done = subprocess.run(
+                [str(tools[command[0]]), *command[1:]],
+                cwd=made,
+                capture_output=True,
+                text=True,
+                timeout=5 * TIMEOUT_S,
+                check=False,
+            )
+            assert done.returncode == 0, f"{kind}: {' '.join(command)}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_nothing_of_the_template_is_left_in_a_skeleton(kind: str, folder: Path, galaxy: Galaxy) -> None:
     galaxy("new-plugin", kind, "some_name", "--dir", "made")
     files = [path for path in (folder / "made").rglob("*") if path.is_file()]
@@ -68,7 +95,7 @@ def test_nothing_of_the_template_is_left_in_a_skeleton(kind: str, folder: Path, 
     for path in files:
         text = path.read_text(encoding="utf-8")
         assert "@" not in path.as_posix().removeprefix(folder.as_posix())
-        for word in ("@NAME@", "@CLASS@", "@PACKAGE@", "@DISTRIBUTION@", "@KERNEL@"):
+        for word in ("@NAME@", "@UPPER@", "@KIND@", "@CLASS@", "@PACKAGE@", "@DISTRIBUTION@", "@KERNEL@", "@NEEDS@"):
             assert word not in text, path
         if path.suffix == ".py":
             compile(text, str(path), "exec")

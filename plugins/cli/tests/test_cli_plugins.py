@@ -73,6 +73,40 @@ def test_a_transport_is_explained_with_requests_and_settings(galaxy: Galaxy) -> 
     assert "    inherit_env " in out
 
 
+WORDY = """
+    from typing import Literal
+    from pydantic import BaseModel
+    from galaxy_core import hookimpl
+
+    class Settings(BaseModel):
+        is_loud: bool = True
+        colour: Literal["red", "green"] = "red"
+        song: str | None = None
+        address: str
+
+    class Wordy:
+        "Devices with settings."
+        name, settings_model, requests, actions, device_type = "wordy", Settings, frozenset({"run"}), {}, None
+
+        def open(self, device, settings): ...
+
+    @hookimpl
+    def galaxy_transports():
+        return [Wordy()]
+"""
+
+
+def test_settings_are_explained_in_the_words_of_a_file_what_is_required_first(galaxy: Galaxy, install: Install) -> None:
+    install("wordy", WORDY)
+    lines = galaxy("plugins", "explain", "wordy").out.splitlines()
+    assert [line.split() for line in lines[-4:]] == [
+        ["address", "string", "required"],
+        ["is_loud", "boolean", "default", "true"],
+        ["colour", '"red"', "or", '"green"', "default", '"red"'],
+        ["song", "string", "optional"],
+    ]
+
+
 def test_a_plugin_that_cannot_be_loaded_is_explained_with_the_line_and_exit_code_3(
     galaxy: Galaxy, install: Install
 ) -> None:

@@ -36,7 +36,7 @@ class Push(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source: str = Field(
-        min_length=1, description="A file below the inventory's folder, or one that a task of this run has left."
+        min_length=1, description="A file below the setting `files_root`, or one that a task of this run has left."
     )
     target: str = Field(min_length=1, description="Its name below the device's root folder.")
     mode: str | None = Field(

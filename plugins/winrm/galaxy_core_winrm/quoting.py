@@ -12,7 +12,7 @@ and no line begins with a quote, which `cmd /c` would take away under some condi
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 #: Longest line of cmd.exe is 8,191 characters, of which its own name takes some.
@@ -146,6 +146,25 @@ def shell_line(text: str) -> str:
     if not text.strip():
         raise ValueError("the shell text is empty")
     return text
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a shell.
+
+    Raises:
+        ValueError: WinRM cannot pass one of them on; does not show its value.
+    """
+    for name, value in variables.items():
+        if not name or "=" in name:
+            raise ValueError(f"{name!r} is not the name of an environment variable")
+        check_xml(name, "the name of a variable")
+        try:
+            check_xml(value, "")
+        except ValueError:
+            raise ValueError(
+                f"variable {name!r} holds NUL, another control character or half a character, which WinRM cannot pass on"
+            ) from None
+    return dict(variables)
 
 
 def check_xml(text: str, what: str) -> str:

@@ -38,10 +38,11 @@ class Asked:
 
 @define
 class Caps:
-    """How much of each stream is kept."""
+    """How much of each stream is kept; `secrets` are masked in it."""
 
     output_bytes: int
     artifact_bytes: int
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 class Hearing:
@@ -63,7 +64,7 @@ class Hearing:
         cap = caps.output_bytes
         if self._is_script and stream == "stderr":
             cap = max(cap, CLIXML_CAP_BYTES)
-        return Output(stream, cap_bytes=cap, place=place, spill_cap_bytes=caps.artifact_bytes)
+        return Output(stream, cap_bytes=cap, place=place, spill_cap_bytes=caps.artifact_bytes, secrets=caps.secrets)
 
     async def hear(self, stdout: bytes, stderr: bytes) -> None:
         """Take what has come."""

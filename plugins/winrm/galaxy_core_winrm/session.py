@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 from anyio import CapacityLimiter
 from pydantic import BaseModel, ValidationError
 
 from galaxy_core import Action, Command, Device, DeviceLostError
-from galaxy_core.extension.adapter.sources import Sources
+from galaxy_core.extension.adapter.sources import Sources, files_root
 from galaxy_core.extension.interfaces import Attempt, Outcome, Refused
+from galaxy_core.extension.redaction import secrets_in
 from galaxy_core_winrm import powershell, quoting
 from galaxy_core_winrm.actions import PowerShell, Pull, Push
 from galaxy_core_winrm.facts import ask_facts, ask_whether_it_lives
@@ -39,7 +39,8 @@ class WinrmSession:
         self._device = device
         self._settings = settings
         self._host = host
-        self._caps = Caps(settings.output_cap_bytes, settings.artifact_cap_bytes)
+        self._env = {name: value.get_secret_value() for name, value in settings.env.items()}
+        self._caps = Caps(settings.output_cap_bytes, settings.artifact_cap_bytes, _masked(device, self._env))
         self._threads = CapacityLimiter(FILE_THREADS)
 
     async def connect(self) -> None:
@@ -104,7 +105,7 @@ class WinrmSession:
         Raises:
             ValueError: there is no way of passing that to Windows.
         """
-        place = Place.of(self._folder(command.cwd), _environment(command))
+        place = Place.of(self._folder(command.cwd), self._environment(command.env))
         stdin = None if command.stdin is None else str(command.stdin).encode()
         if command.shell is not None:
             # cmd.exe cannot be told where its input comes from without taking the text apart: it is closed.
@@ -130,6 +131,12 @@ class WinrmSession:
             not_started=f"galaxy: not started {attempt.mark}: ",
         )
 
+    def _environment(self, own: Mapping[str, object]) -> dict[str, str]:
+        """A task's own variables win, however they are written: Windows takes Path and PATH for the same."""
+        variables = quoting.environment({name: str(value) for name, value in own.items()})
+        taken = {name.upper() for name in variables}
+        return {name: value for name, value in self._env.items() if name.upper() not in taken} | variables
+
     def _folder(self, cwd: object) -> str | None:
         if cwd is None:
             return None
@@ -151,8 +158,7 @@ class WinrmSession:
             return Refused(f"action {action.name!r}: {each}")
         if isinstance(asked, PowerShell):
             return await self._script(attempt, asked)
-        folder = self._device.folder
-        sources = Sources(attempt, None if folder is None else Path(folder))
+        sources = Sources(attempt, files_root(self._device.folder, self._settings.files_root))
         if isinstance(asked, Push):
             return await self._files.push(attempt, asked, sources)
         assert isinstance(asked, Pull)
@@ -164,20 +170,15 @@ class WinrmSession:
         except ValueError as error:
             return Refused(str(error))
         line = quoting.marked(attempt.mark, powershell.line(self._settings.powershell))
+        place = Place.of(None, self._env)
         return await run(
-            self._host, attempt, Asked(line, stdin=Input(first), is_script=True), self._caps, self._threads
+            self._host, attempt, Asked(line, place, Input(first), is_script=True), self._caps, self._threads
         )
 
 
-def _environment(command: Command) -> dict[str, str]:
-    variables = {}
-    for name, value in command.env.items():
-        if not name or "=" in name:
-            raise ValueError(f"{name!r} is not the name of an environment variable")
-        variables[quoting.check_xml(name, "the name of a variable")] = quoting.check_xml(
-            str(value), f"variable {name!r}"
-        )
-    return variables
+def _masked(device: Device, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Values that the inventory holds by reference. What it says in clear is no secret."""
+    return tuple(secrets_in({"env": device.settings.get("env", {})}, {"env": variables}))
 
 
 def _thawed(value: object) -> object:

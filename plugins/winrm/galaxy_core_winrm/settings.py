@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from galaxy_core_winrm import quoting
 from galaxy_core_winrm.endpoint import Endpoint, parse
 
 Bytes = Annotated[int, Field(ge=0)]
@@ -69,6 +70,16 @@ class WinrmSettings(BaseModel):
     allow_any_path: bool = Field(
         default=False, description="Whether push and pull also take absolute paths outside of root."
     )
+    files_root: Path | None = Field(
+        default=None,
+        description="Folder of this machine that push may read from, beside files that tasks have left; "
+        "default: that of the inventory, else the current one.",
+    )
+    # All are treated as secrets, because any of them may be one, and nobody needs to see the others in a log.
+    env: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Environment variables for every command and script; a task's own win. They appear in no process list.",
+    )
     powershell: Literal["powershell.exe", "pwsh.exe"] = Field(
         default="powershell.exe", description="Which PowerShell runs scripts: that of Windows, or PowerShell 7."
     )
@@ -91,6 +102,14 @@ class WinrmSettings(BaseModel):
         if any(ord(character) < 32 for character in text):
             raise ValueError("the root folder holds no control characters")
         return text
+
+    @field_validator("env")
+    @classmethod
+    def _variables(cls, variables: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        quoting.environment({name: value.get_secret_value() for name, value in variables.items()})
+        if len({name.upper() for name in variables}) < len(variables):
+            raise ValueError("two variables differ in capital and small letters alone, which is one name to Windows")
+        return variables
 
     @model_validator(mode="after")
     def _secure(self) -> WinrmSettings:

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from galaxy_core import Command
+from galaxy_core import Action, Command, Device, SecretRef
 from galaxy_core.extension.interfaces import Completed, Refused
+from galaxy_core.extension.models import settings_problems
 from galaxy_core_winrm.simulate.host import WindowsHost
+from galaxy_core_winrm.transport import WinrmTransport
 
 pytestmark = pytest.mark.anyio
 Desk = Any
@@ -152,3 +154,34 @@ async def test_exit_codes_of_thirty_two_bits_come_back(desk: Desk, host: Windows
     async with desk.open(host) as session:
         assert (await desk.run(session, Command(None, "exit 259"))).exit_code == 259
         assert (await desk.run(session, Command(None, "exit -1073741510"))).exit_code == -1073741510
+
+
+async def test_variables_of_the_settings_are_in_every_command_and_script(desk: Desk, host: WindowsHost) -> None:
+    async with desk.open(host, env={"TOKEN": "of the device", "Other": "x"}) as session:
+        for request in (
+            Command(["printenv", "TOKEN"]),
+            Command(["sh", "-c", 'printenv TOKEN; : "$1"', "sh", "%x%"]),
+            Command(None, "echo %TOKEN%"),
+            Action("powershell", {"script": "Write-Output $env:TOKEN"}),
+        ):
+            done = await desk.run(session, request)
+            assert (done.stdout.strip(), done.exit_code) == ("of the device", 0), request
+        own = await desk.run(session, Command(None, "echo %TOKEN% %OTHER%", env={"Token": "of the task"}))
+        assert own.stdout.strip() == "of the task x"
+
+
+@pytest.mark.parametrize("env", [{"A=B": "c"}, {"": "c"}, {"A": "hidden\0"}, {"A": "hidden\x01"}, {"a": "b", "A": "c"}])
+def test_variables_that_windows_cannot_have_are_refused_without_being_shown(env: dict[str, str]) -> None:
+    device = Device("office", "winrm", {"endpoint": "https://x", "username": "u", "password": "p", "env": env})
+    problems = settings_problems(WinrmTransport(), device)
+    assert len(problems) == 1
+    assert "hidden" not in str(problems)
+
+
+async def test_a_secret_that_the_cap_cuts_in_two_is_left_out(desk: Desk, host: WindowsHost) -> None:
+    device = Device("office", "winrm", {"env": {"TOKEN": SecretRef(env="X")}})
+    settings = desk.settings(host, env={"TOKEN": "canary-4711"}, output_cap_bytes=8)
+    async with desk.transport.open(device, settings) as session:
+        done = await desk.run(session, Command(["sh", "-c", 'printf "it %s" "$TOKEN"']))
+    assert done.truncated
+    assert "can" not in done.stdout

@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from galaxy_core import Action, TransferError
+from galaxy_core import Action, Device, TransferError
 from galaxy_core.extension.interfaces import Completed, Refused, Unknown
 from galaxy_core_winrm.simulate.host import WindowsHost
 
@@ -239,3 +239,22 @@ async def test_a_file_on_its_way_is_no_debt(desk: Desk, host: WindowsHost) -> No
             await desk.until(lambda: _parts(host))
             await session.probe()
     assert outcomes[0].value["size_bytes"] == 3_000_000
+
+
+@pytest.mark.parametrize("setting", [None, "apps"])
+async def test_a_file_is_read_below_the_files_root(
+    desk: Desk, host: WindowsHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str | None
+) -> None:
+    current = tmp_path / "current"
+    for folder in (desk.root, current):
+        (folder / "apps").mkdir(parents=True)
+        for place in (folder, folder / "apps"):
+            (place / "source").write_text(str(place))
+    monkeypatch.chdir(current)
+    for folder in (str(desk.root), None):
+        device = Device("office", "winrm", {}, folder=folder)
+        root = Path(folder or current) / (setting or "")
+        async with desk.transport.open(device, desk.settings(host, files_root=setting)) as session:
+            assert (await desk.run(session, _push("source", "file"))).error is None
+            assert _there(host, session, "file").read_text() == str(root)
+            assert isinstance(await desk.run(session, _push(str(tmp_path / "outside"), "file")), Refused)

@@ -45,22 +45,33 @@ def list_devices(devices: str | None, as_json: bool, block: tuple[str, ...], no_
             [_row(info) for info in found], ["DEVICE", "TRANSPORT", "TYPE", "AT ONCE", "CAPABILITIES", ""]
         ):
             click.echo(line)
+        for info in found:
+            if info["problem"]:
+                click.echo(f"{click.style(safe_line(_name(info)), bold=True)}: {_problem(info['problem'])}")
     return Exit.REFUSED if any(info["problem"] for info in found) else Exit.OK
 
 
 def _row(info: Mapping[str, Any]) -> list[str]:
-    last = click.style(safe_line(info["problem"]), fg="red") if info["problem"] else ""
+    last = click.style("wrong, see below", fg="red") if info["problem"] else ""
     if info["discovery"] is not None and not last:
         patterns = ", ".join(f"{name} {pattern}" for name, pattern in info["match"].items())
         last = f"those that are found{f': {safe_line(patterns)}' if patterns else ''}"
     return [
-        safe_line(info["device_id"] or f"{info['discovery']}-*"),
+        safe_line(_name(info)),
         safe_line(info["transport"]),
         safe_line(info["device_type"] or "?"),
         count(info["max_concurrency"], "slot"),
         safe_line(", ".join(info["capabilities"])),
         last,
     ]
+
+
+def _name(info: Mapping[str, Any]) -> str:
+    return str(info["device_id"] or f"{info['discovery']}-*")
+
+
+def _problem(text: str) -> str:
+    return click.style(safe_line(text), fg="red")
 
 
 @devices.command()

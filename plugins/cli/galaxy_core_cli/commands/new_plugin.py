@@ -8,7 +8,7 @@ from galaxy_core_cli import options
 
 
 @click.command("new-plugin")
-@click.argument("kind", type=click.Choice(["strategy", "transport"]))
+@click.argument("kind", type=click.Choice(["strategy", "transport", "observer", "journal"]))
 @click.argument("name", metavar="NAME")
 @click.option("--dir", "folder", metavar="DIR", help="Make it there; default: galaxy-core-NAME in the current folder.")
 @options.debug
@@ -17,7 +17,8 @@ def new_plugin(kind: str, name: str, folder: str | None) -> int:
 
     It is a distribution that installs, works, and has passing tests.
 
-    NAME is that of the strategy or transport: letters, digits and '_'.
+    NAME is that of the strategy, transport, observer or journal: letters,
+    digits and '_'.
     """
     from galaxy_core_cli import say
     from galaxy_core_cli.skeletons import make

@@ -16,7 +16,7 @@ from galaxy_core import (
     EventType,
     TaskConstellation,
 )
-from galaxy_core_cli.discovering import Needs, among, finder_of, may_bring, seen, unusable, waits
+from galaxy_core_cli.discovering import Wanted, among, finder_of, may_bring, seen, unusable, waits
 from galaxy_core_cli.running.reporter import Reporter
 from galaxy_core_cli.text import duration, safe_line
 
@@ -71,9 +71,9 @@ class Searching:
                 self.reporter.tell(f"waiting up to {duration(wait_s)} for {among(hopes)} (for {names})")
             self._tell_seen(hopes, said)
 
-    def _hopes(self, missing: dict[Needs, list[str]]) -> list[Discovery]:
+    def _hopes(self, missing: dict[Wanted, list[str]]) -> list[Discovery]:
         plugins = self.manager.plugins
-        able = {one.name for need in missing for one in may_bring(self.discoveries, plugins, need)}
+        able = {one.name for need in missing for one in may_bring(self.discoveries, plugins, need[:2])}
         return [one for one in self.discoveries if one.name in able]
 
     def _tell_seen(self, hopes: Sequence[Discovery], said: dict[tuple[str, str], str]) -> None:

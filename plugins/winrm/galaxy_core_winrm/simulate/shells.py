@@ -181,7 +181,9 @@ class Shells:
         del self.shells[shell.shell_id]
         for command in shell.commands.values():
             command.aborted.set()
-            command.running.by_force = command.running.by_force or command.running.exit_code is None
+            if command.running.exit_code is None:
+                # By its process group: one that was started just now does not show its environment yet.
+                command.running.kill()
         if shell.operations > 1:
             kill_job(self._job_of(shell))
             self.tasks.start_soon(end_job, self._job_of(shell))
