@@ -48,7 +48,7 @@ async def perform(session: AdbSession, attempt: Attempt, action: Action) -> Outc
 
 async def _push(session: AdbSession, attempt: Attempt, push: requests.Push) -> Outcome:
     settings = session.settings
-    files = Files(session, attempt.mark, Sources(attempt, session.source_root))
+    files = Files(session, attempt.mark, Sources(attempt, session.files_root))
     try:
         target = remote_path(settings.root, push.target, allow_any=settings.allow_any_path)
         copied = await files.push(push.source, target, int(push.mode, 8), attempt.sent)
@@ -69,7 +69,7 @@ async def _push(session: AdbSession, attempt: Attempt, push: requests.Push) -> O
 
 async def _pull(session: AdbSession, attempt: Attempt, pull: requests.Pull) -> Outcome:
     settings = session.settings
-    sources = Sources(attempt, session.source_root)
+    sources = Sources(attempt, session.files_root)
     try:
         path = remote_path(settings.root, pull.path, allow_any=settings.allow_any_path)
         target = sources.target(pull.name)

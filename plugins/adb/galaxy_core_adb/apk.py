@@ -34,7 +34,7 @@ async def install(session: AdbSession, attempt: Attempt, install: requests.Insta
     Raises:
         AdbFailureError: the device was lost before anything was installed.
     """
-    sources = Sources(attempt, session.source_root)
+    sources = Sources(attempt, session.files_root)
     try:
         await to_thread.run_sync(_check, sources, install.apk, limiter=session.threads)
     except (ValueError, OSError) as error:
@@ -44,6 +44,12 @@ async def install(session: AdbSession, attempt: Attempt, install: requests.Insta
         copied = await Files(session, attempt.mark, sources).push(install.apk, path)
     except TransferError as error:
         return Completed(error=error)
+    except AdbFailureError:
+        session.link.owe(attempt.mark, [path])
+        raise
+    except BaseException:  # it may have come to its place already, and nobody will install it
+        await session.link.end(attempt.mark, [path])
+        raise
     options = f"{_replacing(session, install.replace)}{' -g' if install.grant else ''}"
     script = f"pm install{options} {quote(path)}; s=$?; rm -f {quote(path)}; exit $s"
     said = await capture(session, attempt, Command(None, script), _OUTPUT_BYTES, (path,))

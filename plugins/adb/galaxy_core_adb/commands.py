@@ -29,7 +29,7 @@ async def run_command(session: AdbSession, attempt: Attempt, command: Command) -
         AdbFailureError: nothing was sent, and nothing can be.
     """
     settings = session.settings
-    sources = Sources(attempt, session.source_root)
+    sources = Sources(attempt, session.files_root)
     try:
         secret, header = _secrets(session)
         script = secret + wrap(command, attempt.mark, root=settings.root, shell="sh")  # noqa: S604  it is the name of a program

@@ -29,14 +29,18 @@ async def forward(session: AdbSession, attempt: Attempt, request: requests.Forwa
     link = session.link
     number = await link.number()
     try:
-        async with link.server.conversation() as talk:
-            attempt.sent()
-            local = f"tcp:{request.local_port}"
-            await talk.ask(f"host-transport-id:{number}:forward:{local};{request.remote}")
-            await talk.agreed()  # once for the request, once for its success
-            port = request.local_port or _port(await talk.text())
+        # The server itself answers, at once; whoever gave up in between would leave a port that nobody takes back.
+        with CancelScope(shield=True), fail_after(TAKE_BACK_S):
+            async with link.server.conversation() as talk:
+                attempt.sent()
+                local = f"tcp:{request.local_port}"
+                await talk.ask(f"host-transport-id:{number}:forward:{local};{request.remote}")
+                await talk.agreed()  # once for the request, once for its success
+                port = request.local_port or _port(await talk.text())
     except ServerSaysNoError as error:
         return Completed(error=f"the port cannot be led to {request.remote!r}: {error.reason}")
+    except TimeoutError:
+        return Unknown(f"the adb server did not answer within {TAKE_BACK_S:g} s, and may forward the port")
     except (ServerGoneError, GarbledError) as error:
         if attempt.progress == "new":
             raise

@@ -11,6 +11,7 @@ from anyio import fail_after, move_on_after
 
 from galaxy_core import Device
 from galaxy_core.errors import DeviceLostError
+from galaxy_core.extension.adapter.sources import files_root
 from galaxy_core.extension.redaction import secrets_in
 from galaxy_core_adb import facts
 from galaxy_core_adb.failures import AdbFailureError
@@ -79,9 +80,8 @@ async def _connect(server: Server, device: Device, settings: AdbSettings) -> Adb
         raise AdbFailureError(f"waited {limit_s:g} s in vain for {doing}") from None
     server.stale.discard(serial)
     known = facts.parse(said.text, features)
-    sources = settings.source_root
-    root = None if sources is None else _seen_from(device, sources)
-    return AdbSession(device, settings, link, known, Place(seen.version), _masked(device, settings), root)
+    root = files_root(device.folder, settings.files_root)
+    return AdbSession(device, settings, link, known, Place(seen.version), root, _masked(device, settings))
 
 
 def _seen_from(device: Device, path: Path) -> Path:

@@ -29,7 +29,7 @@ class Push(Arguments):
     """Send a file to the device. Whole or not at all: an old file of that name stays until the new one is proved equal."""
 
     source: Path = Field(
-        description="File of this machine: below `source_root`, or one that a task of the run has left."
+        description="File of this machine: below `files_root`, or one that a task of the run has left."
     )
     target: Path = Field(description="Where it goes, below `root`; folders on the way are made.")
     mode: Annotated[str, StringConstraints(pattern=r"^0?[0-7]{3}$")] = Field(

@@ -70,7 +70,7 @@ async def logcat(session: AdbSession, attempt: Attempt, request: requests.Logcat
 
 def _place(session: AdbSession, attempt: Attempt, name: str) -> Path | Refused:
     try:
-        return Sources(attempt, session.source_root).target(name)
+        return Sources(attempt, session.files_root).target(name)
     except ValueError as error:
         return Refused(str(error))
 

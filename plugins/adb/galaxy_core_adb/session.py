@@ -36,7 +36,7 @@ class Place:
 class AdbSession:
     """Runs commands on one device. Holds nothing open between attempts, but ports that an action has forwarded.
 
-    `masked` are not shown in any output. `source_root` is that of the settings, absolute.
+    `files_root` is that of the settings, absolute. `masked` are not shown in any output.
     """
 
     device: Device
@@ -44,8 +44,8 @@ class AdbSession:
     link: Link
     facts: Mapping[str, str]
     place: Place
+    files_root: Path
     masked: tuple[str, ...] = ()
-    source_root: Path | None = None
     forwards: list[tuple[int, int]] = field(factory=list)
     threads: CapacityLimiter = field(factory=lambda: CapacityLimiter(THREADS))
 

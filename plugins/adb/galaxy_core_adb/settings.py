@@ -38,10 +38,10 @@ class _Common(BaseModel):
     allow_any_path: bool = Field(
         default=False, description="Whether push and pull may use absolute paths outside of `root`, too."
     )
-    source_root: Path | None = Field(
+    files_root: Path | None = Field(
         default=None,
-        description="Folder of this machine below which files may be sent to the device; default: none, "
-        "but for files that tasks of the same run have left.",
+        description="Folder of this machine that `push`, `install` and `files` may read from, beside files that tasks "
+        "have left; default: that of the inventory, else the current one.",
     )
     output_cap_bytes: Bytes = Field(
         default=1 << 20, description="How much of standard output, and of standard error, is kept in the result."

@@ -42,7 +42,7 @@ class Bench:
     def settings(self, phone: Phone | None = None, /, **more: Any) -> AdbSettings:
         """Those with which a phone is reached."""
         serial = (phone or self.phone).serial
-        base = {"serial": serial, "server_port": self.rig.port, "start_server": False, "source_root": self.sources}
+        base = {"serial": serial, "server_port": self.rig.port, "start_server": False, "files_root": self.sources}
         return AdbSettings.model_validate({**base, **more})
 
     def attempt(self, request: Any, *, keep: bool = True) -> Attempt:

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 import pytest
 
-from galaxy_core import Action
+from galaxy_core import Action, Device
 from galaxy_core.errors import DeviceLostError, TransferError
 from galaxy_core.extension.interfaces import Completed, Outcome, Refused, Unknown
 from galaxy_core_adb.files import CHUNK_BYTES
@@ -130,18 +130,31 @@ async def test_what_may_not_be_read_here_is_refused(bench: Bench, tmp_path: Path
         assert "link" in failure(await session.execute(bench.attempt(push("link", "b"))))
         assert "does not exist" in failure(await session.execute(bench.attempt(push("missing", "b"))))
         assert isinstance(await session.execute(bench.attempt(push("folder", "b"))), Refused | Completed)
-    async with bench.open(source_root=None) as session:
-        outcome = await session.execute(bench.attempt(push("a", "b")))
-        assert isinstance(outcome, Refused)
-        assert "no root folder" in outcome.reason
     assert not bench.far("b").exists()
+
+
+async def test_without_a_setting_files_are_below_the_inventory_or_the_current_folder(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("inventory", "current"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a").write_text(name)
+    monkeypatch.chdir(tmp_path / "current")
+    settings = bench.settings(files_root=None)
+    for folder, found in ((str(tmp_path / "inventory"), "inventory"), (None, "current")):
+        async with bench.transport.open(Device("phone", folder=folder), settings) as session:
+            done = await session.execute(bench.attempt(push("a", "b")))
+            assert isinstance(done, Completed), done
+            assert bench.far("b").read_text() == found
+            outside = await session.execute(bench.attempt(push(str(tmp_path / "outside"), "b")))
+            assert isinstance(outside, Refused)
 
 
 async def test_what_a_task_of_the_run_has_left_may_be_sent(bench: Bench) -> None:
     attempt = bench.attempt(None)
     kept = attempt.artifact_path("left")
     kept.write_bytes(b"left")
-    async with bench.open(source_root=None) as session:
+    async with bench.open() as session:
         done = await session.execute(bench.attempt(push(str(kept), "b")))
     assert isinstance(done, Completed), done
     assert bench.far("b").read_bytes() == b"left"

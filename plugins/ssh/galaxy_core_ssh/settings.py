@@ -72,7 +72,7 @@ class SshSettings(SshHop):
     )
     files_root: Path | None = Field(
         default=None,
-        description="Folder of this machine that `push` and `files` may read from, beside files that tasks have left; default: that of the inventory.",
+        description="Folder of this machine that `push` and `files` may read from, beside files that tasks have left; default: that of the inventory, else the current one.",
     )
     env: dict[str, SecretStr] = Field(
         default_factory=dict,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import stat
@@ -11,7 +12,7 @@ from typing import Any
 import anyio
 import pytest
 
-from galaxy_core import Action, Command
+from galaxy_core import Action, Command, Device
 from galaxy_core.errors import TransferError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_ssh import scripts
@@ -19,6 +20,7 @@ from galaxy_core_ssh.remote import files as module
 from galaxy_core_ssh.session import SshSession
 from galaxy_core_ssh.simulate.daemon import Daemon
 from galaxy_core_ssh.simulate.far_side import SshFarSide
+from galaxy_core_ssh.simulate.simulator import device_of
 
 from .ssh_lab import Lab, until
 
@@ -361,3 +363,59 @@ async def test_a_host_without_a_file_server_says_so(lab: Lab, own_daemon: Any, m
         outcome = await session.execute(lab.attempt(push("source", "x")))
         assert isinstance(outcome, Refused), outcome
         assert isinstance(await session.execute(lab.attempt(Command(["true"]))), Completed)
+
+
+async def test_without_a_setting_files_are_below_the_inventory_or_the_current_folder(
+    lab: Lab, daemon: Daemon, work: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("inventory", "current"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "source").write_text(name)
+    monkeypatch.chdir(tmp_path / "current")
+    settings = device_of("host", daemon).settings
+    for folder, found in ((str(tmp_path / "inventory"), "inventory"), (None, "current")):
+        async with lab.opened(daemon, device=Device("host", "ssh", settings, folder=folder)) as session:
+            await ends(lab, session, push("source", "there"))
+            assert (work / "there").read_text() == found
+            assert isinstance(await session.execute(lab.attempt(push(tmp_path / "outside", "there"))), Refused)
+
+
+async def test_collecting_does_not_outlast_a_cancellation(lab: Lab, far: SshFarSide) -> None:
+    request = Command(["sh", "-c", "head -c 3000000 /dev/zero >big; echo made"], outputs=["big"])
+    attempt = lab.attempt(request)
+    async with lab.opened(**far.settings()) as session:
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(session.execute, attempt)
+                await until((far.daemon.home / "work" / "big").exists)
+                far.proxy.trickle(256, 0.01)
+                await until(lambda: list(lab.artifacts.rglob("*.part")))
+                begin = anyio.current_time()
+                scope.cancel()
+        assert anyio.current_time() - begin < 3
+        far.proxy.heal()
+    said = attempt.partial
+    assert isinstance(said, Completed)
+    assert (said.exit_code, said.stdout, said.files) == (0, "made\n", None)
+    assert "stopped" in (said.metadata or {})["not_collected"]["big"]
+    assert not list(lab.artifacts.rglob("*.part"))
+
+
+@pytest.mark.parametrize("direction", ["push", "pull"])
+async def test_requests_of_a_transfer_that_is_stopped_are_not_left_to_themselves(
+    lab: Lab, far: SshFarSide, mine: Path, caplog: pytest.LogCaptureFixture, direction: str
+) -> None:
+    work = far.daemon.home / "work"
+    work.mkdir(exist_ok=True)
+    for folder in (mine, work):
+        (folder / "big").write_bytes(bytes(3_000_000))
+    request = push("big", "copy") if direction == "push" else pull("big")
+    async with lab.opened(**far.settings(files_root=str(mine))) as session:
+        far.proxy.trickle(4096, 0.005)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session.execute, lab.attempt(request))
+            await until(lambda: [*lab.artifacts.rglob("*.part"), *work.rglob("*part")])
+            tasks.cancel_scope.cancel()
+        far.proxy.heal()
+    gc.collect()
+    assert "never retrieved" not in caplog.text

@@ -48,19 +48,19 @@ class Source:
     sha256: str
 
     @classmethod
-    def of(cls, sources: Sources, path: str) -> Source:
-        """Open it. Blocks.
+    async def of(cls, sources: Sources, path: str, threads: CapacityLimiter) -> Source:
+        """Open it, and read it a first time; that may take long, and stops when it is cancelled.
 
         Raises:
             ValueError: it may not be read.
             OSError: it cannot be.
         """
-        file = sources.open(path)
+        with CancelScope(shield=True):  # what is opened has to be closed
+            file = await to_thread.run_sync(sources.open, path, limiter=threads)
         try:
             digest, size = hashlib.sha256(), 0
-            while chunk := file.read(_READ_BYTES):
-                digest.update(chunk)
-                size += len(chunk)
+            while chunk := await to_thread.run_sync(_hashed, file, digest, limiter=threads):
+                size += chunk
             file.seek(0)
         except BaseException:
             file.close()
@@ -83,8 +83,7 @@ class Files:
         """Copy a file to the host."""
         try:
             path = self._inside(asked.target)
-            with CancelScope(shield=True):  # what is opened has to be closed
-                source = await to_thread.run_sync(Source.of, sources, asked.source, limiter=self.threads)
+            source = await Source.of(sources, asked.source, self.threads)
         except (OSError, ValueError) as error:
             return Refused(f"{asked.source!r} cannot be pushed to {asked.target!r}: {explain(error)}")
         try:
@@ -288,6 +287,13 @@ class _Answer:
             return f"the host says: {shown(self.document['error'])}"
         said = shown(clixml.decode(bytes(self._stderr).decode("utf-8", "replace")).text)
         return f"its PowerShell did not do what it was told (exit code {exit_code}){': ' if said else ''}{said}"
+
+
+def _hashed(file: BinaryIO, digest: Any) -> int:
+    """Read on, into `digest`; how much that was."""
+    chunk = file.read(_READ_BYTES)
+    digest.update(chunk)
+    return len(chunk)
 
 
 def _document(line: bytes) -> dict[str, Any]:

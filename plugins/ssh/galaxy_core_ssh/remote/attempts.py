@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-
-from anyio import CancelScope
 
 from galaxy_core import Command
 from galaxy_core.errors import TransferError
 from galaxy_core.extension.adapter.names import far_parts, plain_names, remote_path
 from galaxy_core.extension.adapter.posix import below, kill_script, wrap
-from galaxy_core.extension.adapter.sources import Sources
+from galaxy_core.extension.adapter.sources import Sources, files_root
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_ssh import scripts
 from galaxy_core_ssh.remote.channel import ChannelRefusedError
@@ -25,11 +24,8 @@ if TYPE_CHECKING:
 
 
 def sources_of(host: Host, attempt: Attempt) -> Sources:
-    """Where files of this machine may come from and go to: the inventory's folder, unless the settings name another."""
-    root = host.settings.files_root
-    if root is None:
-        return Sources(attempt, host.folder if host.device.folder else None)
-    return Sources(attempt, (host.folder / root.expanduser()).absolute())
+    """Where files of this machine may come from and go to."""
+    return Sources(attempt, files_root(host.device.folder, host.settings.files_root))
 
 
 class CommandAttempt:
@@ -74,8 +70,10 @@ class CommandAttempt:
             raise
         outcome = running.outcome()
         if isinstance(outcome, Completed) and targets:
-            await self._collect(targets)
-            outcome = self._with_files(outcome)
+            try:
+                await self._collect(targets)
+            finally:  # a cancellation that comes now leaves what the command has said, and what there is of its files
+                outcome = attempt.partial = self._with_files(outcome, targets)
         elif isinstance(outcome, Unknown):
             self._owe()
         return outcome
@@ -119,24 +117,24 @@ class CommandAttempt:
                     ) from error
 
     async def _collect(self, targets: dict[str, Any]) -> None:
-        """What the command has left is part of what it has done, so a cancellation that comes now is too late."""
-        with CancelScope(shield=True):
-            try:
-                async with Files(self._host, self._link) as files:
-                    for name, target in targets.items():
-                        try:
-                            copied = await files.pull(self._cwd, far_parts(name), target)
-                        except NotCopiedError as error:
-                            self._lost[name] = str(error)
-                        else:
-                            self._files[name] = str(target)
-                            self._collected[name] = copied.told()
-            except (LinkLostError, ChannelRefusedError) as error:
-                for name in targets.keys() - self._files.keys() - self._lost.keys():
-                    self._lost[name] = str(error)
+        try:
+            async with Files(self._host, self._link) as files:
+                for name, target in targets.items():
+                    try:
+                        copied = await files.pull(self._cwd, far_parts(name), target)
+                    except NotCopiedError as error:
+                        self._lost[name] = str(error)
+                    else:
+                        self._files[name] = str(target)
+                        self._collected[name] = copied.told()
+        except (LinkLostError, ChannelRefusedError) as error:
+            for name in targets.keys() - self._files.keys() - self._lost.keys():
+                self._lost[name] = str(error)
 
-    def _with_files(self, outcome: Completed) -> Completed:
+    def _with_files(self, outcome: Completed, targets: Mapping[str, Any]) -> Completed:
         metadata = dict(outcome.metadata or {})
+        for name in targets.keys() - self._files.keys() - self._lost.keys():
+            self._lost[name] = "the task was stopped before"
         if self._collected:
             metadata["collected"] = self._collected
         if self._lost:
@@ -207,6 +205,10 @@ async def _transferred(host: Host, link: Link, attempt: Attempt, name: str, copy
                 return Completed(error=TransferError(host.device.device_id, source, str(error)))
             except NotCopiedError as error:
                 return Completed(error=TransferError(host.device.device_id, name, str(error)))
+            except BaseException:
+                if files.may_have_replaced:
+                    attempt.partial = Unknown(f"file {name!r} may have been put in its place already")
+                raise
     except ChannelRefusedError as error:
         link.is_full()
         return Refused(str(error))

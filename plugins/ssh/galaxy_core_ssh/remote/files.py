@@ -24,14 +24,13 @@ from galaxy_core.extension.adapter.folder import create
 from galaxy_core.extension.adapter.folder import explain as explain_local
 from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core_ssh import scripts
+from galaxy_core_ssh.remote import blocks
 from galaxy_core_ssh.remote.faults import LOST, LinkLostError, explain
 from galaxy_core_ssh.remote.link import Link
 
 if TYPE_CHECKING:
     from galaxy_core_ssh.remote.host import Host
 
-#: How much is on its way at once.
-CHUNK_BYTES: Final = 1 << 20
 #: How long removing the part of a file may take before it is left for later.
 TIDY_S: Final = 0.7
 #: How long a host may take to hash a file, in addition to what its size asks for.
@@ -60,12 +59,13 @@ class Copied:
 
 
 class Files:
-    """A conversation with the file server of a host."""
+    """A conversation with the file server of a host. `may_have_replaced`: a new file may stand in its place."""
 
     def __init__(self, host: Host, link: Link) -> None:
         self._host = host
         self._link = link
         self._sftp: asyncssh.SFTPClient
+        self.may_have_replaced = False
 
     async def __aenter__(self) -> Files:
         """
@@ -112,6 +112,7 @@ class Files:
             part = f"{folder}/.{secrets.token_hex(8)}.galaxy-part"
             async with self._tidied(part), self._told():
                 copied = await self._write(origin, part, mode)
+                self.may_have_replaced = True
                 await self._sftp.posix_rename(part, target)
             return copied
         finally:
@@ -142,10 +143,11 @@ class Files:
     # ------------------------------------------------------------------------------------------- content
     async def _write(self, origin: BinaryIO, part: str, mode: int) -> Copied:
         before, digest, size = os.fstat(origin.fileno()), hashlib.sha256(), 0
-        async with self._sftp.open(part, "xb", asyncssh.SFTPAttrs(permissions=0o600), encoding=None) as copy:
+        private = asyncssh.SFTPAttrs(permissions=0o600)
+        async with self._sftp.open(part, "xb", private, encoding=None, block_size=blocks.ONE_BY_ONE) as copy:
             # One that grows while it is read might never end.
             while size <= before.st_size and (chunk := await to_thread.run_sync(_chunk, origin)):
-                await copy.write(chunk, size)
+                await blocks.write(self._sftp, copy, chunk, size)
                 digest.update(chunk)
                 size += len(chunk)
             await copy.chmod(mode)
@@ -160,11 +162,10 @@ class Files:
 
     async def _read(self, path: str, part: Path) -> Copied:
         digest, size = hashlib.sha256(), 0
-        async with self._sftp.open(path, "rb", encoding=None) as origin:
+        async with self._sftp.open(path, "rb", encoding=None, block_size=blocks.ONE_BY_ONE) as origin:
             wanted = (await origin.stat()).size
             with await to_thread.run_sync(create, part) as copy:
-                while (wanted is None or size <= wanted) and (chunk := await origin.read(CHUNK_BYTES, size)):
-                    assert isinstance(chunk, bytes)
+                while (wanted is None or size <= wanted) and (chunk := await blocks.read(self._sftp, origin, size)):
                     await to_thread.run_sync(copy.write, chunk)
                     digest.update(chunk)
                     size += len(chunk)
@@ -191,9 +192,8 @@ class Files:
 
     async def _read_back(self, path: str) -> str:
         digest, size = hashlib.sha256(), 0
-        async with self._sftp.open(path, "rb", encoding=None) as copy:
-            while chunk := await copy.read(CHUNK_BYTES, size):
-                assert isinstance(chunk, bytes)
+        async with self._sftp.open(path, "rb", encoding=None, block_size=blocks.ONE_BY_ONE) as copy:
+            while chunk := await blocks.read(self._sftp, copy, size):
                 digest.update(chunk)
                 size += len(chunk)
         return digest.hexdigest()
@@ -259,7 +259,7 @@ def _opened(sources: Sources, source: str) -> BinaryIO:
 
 
 def _chunk(origin: BinaryIO) -> bytes:
-    return origin.read(CHUNK_BYTES)
+    return origin.read(blocks.CHUNK_BYTES)
 
 
 def _is_folder(found: asyncssh.SFTPAttrs) -> None:
