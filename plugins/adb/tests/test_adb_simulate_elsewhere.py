@@ -8,6 +8,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from anyio.streams.buffered import BufferedByteReceiveStream
 
 from galaxy_core.errors import SimulatorError
 from galaxy_core.extension.transports import Simulator
@@ -111,12 +112,13 @@ async def test_a_server_ends_with_a_process_that_is_killed(anyio_backend: object
     script = (
         "import anyio\nfrom galaxy_core_adb.simulate.rig import phones\n"
         "async def main():\n    async with phones(1) as rig:\n"
-        "        print(rig.port, rig.folder, flush=True)\n        await anyio.sleep_forever()\n"
+        "        print(f'{rig.port} {rig.folder}', flush=True)\n        await anyio.sleep_forever()\n"
         "anyio.run(main)"
     )
     async with await anyio.open_process([sys.executable, "-c", script], stderr=None) as process:
         assert process.stdout is not None
-        port, folder = (await process.stdout.receive()).split()
+        line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 1000)
+        port, folder = line.split()
         assert await ask(int(port), "host:version")
         process.kill()
         await process.wait()

@@ -73,6 +73,8 @@ async def test_a_device_that_is_plugged_in_again_is_worth_another_try(bench: Ben
             bench.phone.unplug()
     else:
         bench.phone.unplug()
+        while (await bench.rig.server.states()).get(bench.phone.serial) == "device":  # noqa: ASYNC110  a server's view
+            await anyio.sleep(0.01)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(wait)
         await anyio.wait_all_tasks_blocked()
