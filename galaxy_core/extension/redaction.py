@@ -63,6 +63,7 @@ class Redaction:
     def __init__(self, secrets: Iterable[str]) -> None:
         # The longest first, because one may begin with another.
         self._secrets = sorted({one for one in secrets if len(one) >= SHORTEST}, key=len, reverse=True)
+        self._longest = len(self._secrets[0]) if self._secrets else 0
         self._pattern = re.compile("|".join(map(re.escape, self._secrets)))
         self._held = ""
 
@@ -72,7 +73,8 @@ class Redaction:
             return piece
         text, passed, place = self._held + piece, [], 0
         for found in self._pattern.finditer(text):
-            if not final and self._may_go_on(text[found.start() :]):
+            # The length first: to look at the rest at every secret that is found would cost its square.
+            if not final and len(text) - found.start() < self._longest and self._may_go_on(text[found.start() :]):
                 break
             passed += [text[place : found.start()], MASK]
             place = found.end()

@@ -30,7 +30,7 @@ from galaxy_core.model.result import ExecutionResult
 from galaxy_core.runtime.background import spawn
 from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
-from galaxy_core.runtime.finder import Finder, worth_waiting
+from galaxy_core.runtime.finder import Finder, may_bring, worth_waiting
 from galaxy_core.runtime.keeper import Keeper
 from galaxy_core.runtime.lanes import Lane, LaneBook, Requirements
 from galaxy_core.runtime.parts import component_logger, registry_of
@@ -86,6 +86,7 @@ class ConstellationDeviceManager:
         self.event_bus = event_bus or get_event_bus()
         self.clock = clock
         self.lane_book = LaneBook()
+        self.lane_book.may_be_found = self._may_be_found
         self.device_registry = DeviceRegistry(self.lane_book)
         self.discoveries: dict[str, Discovery] = {}
         self._keepers: dict[str, Keeper] = {}
@@ -138,6 +139,7 @@ class ConstellationDeviceManager:
         transport = self.plugins.transport(discovery.transport, name)
         check_discovery(transport, discovery)
         self.discoveries[name] = discovery
+        self.lane_book.forget()
 
     async def register_device(
         self,
@@ -215,6 +217,13 @@ class ConstellationDeviceManager:
                 finder = Finder(discovery, self.plugins.transport(discovery.transport, name), self)
                 self._finders[name] = finder
                 spawn(finder.run, f"galaxy discovery {name}")
+
+    def _may_be_found(self, needs: Requirements) -> bool:
+        """Whether some discovery may bring a device that meets these requirements."""
+        return any(
+            may_bring(discovery, self.plugins.transport(discovery.transport, name), needs)
+            for name, discovery in self.discoveries.items()
+        )
 
     def sightings(self) -> dict[str, dict[str, str]]:
         """What discoveries see and cannot use, with the reasons: by discovery, by what its transport knows it by."""
@@ -311,9 +320,9 @@ class ConstellationDeviceManager:
             for device_id in list(self._keepers):
                 group.start_soon(self.disconnect_device, device_id)
 
-    def _prepare(self, device: Device) -> tuple[Any, Any, Redactor | None]:
+    async def _prepare(self, device: Device) -> tuple[Any, Any, Redactor | None]:
         transport = self.plugins.transport(device.transport, device.device_id)
-        return transport, *settings_to_open(transport, device)
+        return transport, *await settings_to_open(transport, device)
 
     def _status(self, lane: Lane, status: DeviceStatus, event_type: EventType | None = None) -> None:
         lane.status = status

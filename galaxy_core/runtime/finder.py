@@ -10,17 +10,18 @@ import anyio
 
 from galaxy_core.errors import DeviceLostError, GalaxyError
 from galaxy_core.extension.interfaces import Sighting
-from galaxy_core.extension.secrets import resolve_settings
+from galaxy_core.extension.redaction import Redactor
 from galaxy_core.model.device import Discovery
 from galaxy_core.model.policy import RetryPolicy
 from galaxy_core.model.reasons import message_of, shown
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.lanes import LaneBook, Requirements, takes
+from galaxy_core.runtime.settings import settings_to_find
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.devices import ConstellationDeviceManager
 
-#: More devices than this are not taken from one discovery: what lists so many is broken, or hostile.
+#: More devices than this are not taken from one discovery, nor reasons kept: what lists so many is broken, or hostile.
 MOST = 1000
 
 
@@ -39,42 +40,34 @@ class Finder:
         self._transport = transport
         self._manager = manager
         self._scope = anyio.CancelScope()
+        self._redactor: Redactor | None = None
+        self._failures = 0
 
     def stop(self) -> None:
         """End, and leave the devices that were found as they are."""
         self._scope.cancel()
 
-    def may_bring(self, needs: Requirements) -> bool:
-        """Whether what it finds would meet these requirements."""
-        device_type, requires, kind = needs
-        expected = self.discovery.device("", {}, self._transport.device_type)
-        return expected.lacks(device_type, requires) is None and takes(self._transport, kind)
-
     async def run(self) -> None:
         """Discover; and begin again, after a while, when that breaks."""
-        failures, manager = 0, self._manager
-        backoff = RetryPolicy(backoff_s=1.0)
+        manager, backoff = self._manager, RetryPolicy(backoff_s=1.0)
         try:
             with self._scope:
                 while True:
                     try:
-                        settings = self._settings()
+                        settings, self._redactor = await settings_to_find(self._transport, self.discovery)
                         await self._transport.discover(settings, self.seen)
                         self.error = GalaxyError(
                             f"transport {self.discovery.transport!r} has stopped to look for devices"
                         )
                     except BaseException as error:  # whoever asks why there is no device receives it
-                        self.error = blamed(error, "transport", self.discovery.transport)
-                    failures += 1
+                        failure = blamed(error, "transport", self.discovery.transport)
+                        self.error = failure if self._redactor is None else self._redactor.error(failure)
+                    self._failures += 1
                     manager._logger.warning("discovery %r: %s", self.discovery.name, message_of(self.error))
-                    await anyio.sleep(backoff.wait_s(failures, manager.clock.random.random()))
+                    await anyio.sleep(backoff.wait_s(self._failures, manager.clock.random.random()))
         finally:
             manager._finders.pop(self.discovery.name, None)
             self.ended.set()
-
-    def _settings(self) -> Any:
-        model = getattr(self._transport, "discovery_model", None)
-        return None if model is None else model.model_validate(resolve_settings(self.discovery.settings))
 
     def seen(self, sighting: Sighting) -> None:
         """A transport has seen something; see `SightingSink`."""
@@ -87,13 +80,13 @@ class Finder:
         if not isinstance(sighting, Sighting):
             raise TypeError(f"transport {self.discovery.transport!r} has seen {shown(sighting)}, which is no Sighting")
         key, manager = sighting.key, self._manager
-        self.error = None
+        self.error, self._failures = None, 0
         self.problems.pop(key, None)
         device_id = self.found.get(key)
         if not sighting.present or sighting.problem is not None:
             why = sighting.problem or "it went"
             if sighting.present:
-                self.problems[key] = why
+                why = self._useless(key, why)
             if device_id is not None:
                 manager._gone(device_id, DeviceLostError(device_id, why))
             return
@@ -104,14 +97,21 @@ class Finder:
 
     def _named(self, sighting: Sighting) -> str | None:
         """The device of the inventory that was seen, if it names that one: it must not become a second device."""
-        found = set(self.found.values())
+        found = {device_id for finder in self._manager._finders.values() for device_id in finder.found.values()}
         for device_id, lane in self._manager.lane_book.lanes.items():
-            if (
-                lane.device.transport == self.discovery.transport
-                and device_id not in found
-                and _is_the_same(lane.device.settings, sighting.settings)
-            ):
+            is_ours = lane.device.transport == self.discovery.transport and device_id not in found
+            if is_ours and _is_the_same(lane.device.settings, sighting.settings):
                 return device_id
+        return None
+
+    def _found_elsewhere(self, sighting: Sighting) -> str | None:
+        """The name of another discovery that has found this very device."""
+        lanes = self._manager.lane_book.lanes
+        for name, finder in self._manager._finders.items():
+            if finder is not self and finder.discovery.transport == self.discovery.transport:
+                lane = lanes.get(finder.found.get(sighting.key, ""))
+                if lane is not None and _is_the_same(lane.device.settings, sighting.settings):
+                    return name
         return None
 
     def _taken(self, sighting: Sighting) -> str | None:
@@ -120,16 +120,36 @@ class Finder:
             self.found[key] = named
             return named
         if not discovery.takes(sighting.facts):
-            self.problems[key] = f"it is not one of those that are meant: {_differences(discovery, sighting.facts)}"
+            self._useless(key, f"it is not one of those that are meant: {_differences(discovery, sighting.facts)}")
+            return None
+        if (other := self._found_elsewhere(sighting)) is not None:
+            self.problems[key] = f"discovery {other!r} has found it already"
             return None
         if len(self.found) >= MOST:
-            self.problems[key] = f"{MOST} devices were found already"
+            self._useless(key, f"{MOST} devices were found already")
             return None
         device = discovery.device(key, sighting.settings, self._transport.device_type)
-        if device.device_id not in self._manager.lane_book.lanes:
-            self._manager.add_device(device)
+        lane = self._manager.lane_book.lanes.get(device.device_id)
+        if lane is None:
+            try:
+                self._manager.add_device(device)
+            except GalaxyError as error:  # such as a serial number that its own transport does not take
+                self._useless(key, message_of(error))
+                return None
+        elif (lane.device.transport, dict(lane.device.settings)) != (device.transport, dict(device.settings)):
+            # What is found says itself what it is called: it must not speak for a device that somebody has named.
+            self._useless(key, f"there is another device {device.device_id!r}; rename that, or the discovery")
+            return None
         self.found[key] = device.device_id
         return device.device_id
+
+    def _useless(self, key: str, why: str) -> str:
+        """Keep why something is no device; the reason, without secrets."""
+        if self._redactor is not None:
+            key, why = self._redactor.text(key), self._redactor.text(why)
+        if len(self.problems) < MOST:
+            self.problems[key] = why
+        return why
 
 
 def _is_the_same(said: Mapping[str, Any], seen: Mapping[str, Any]) -> bool:
@@ -147,8 +167,18 @@ def _differences(discovery: Discovery, facts: Mapping[str, str]) -> str:
     )
 
 
+def may_bring(discovery: Discovery, transport: Any, needs: Requirements) -> bool:
+    """Whether what a discovery finds would meet these requirements."""
+    expected = discovery.device("", {}, transport.device_type)
+    return expected.lacks(needs[0], needs[1]) is None and takes(transport, needs[2])
+
+
 def worth_waiting(finders: Iterable[Finder], needs: Collection[Requirements], book: LaneBook) -> float:
     """How long devices may be waited for that would meet what none that is connected can, in seconds."""
     missing = [need for need in needs if not book.fitting(need)]
-    hopes = (finder.discovery.wait_s for finder in finders if any(finder.may_bring(need) for need in missing))
+    hopes = (
+        finder.discovery.wait_s
+        for finder in finders
+        if any(may_bring(finder.discovery, finder._transport, need) for need in missing)
+    )
     return max(hopes, default=0.0)

@@ -129,7 +129,10 @@ class Keeper:
 
     async def _connect_and_watch(self) -> None:
         lane, manager = self.lane, self._manager
-        transport, settings, self._redactor = manager._prepare(lane.device)
+        with anyio.CancelScope() as self._scope:
+            transport, settings, self._redactor = await manager._prepare(lane.device)
+        if self._scope.cancelled_caught:  # stopped while a secret was waited for
+            return
         lane.transport, self._settings = transport, settings
         now = anyio.current_time
         with anyio.CancelScope(deadline=now() + CONNECT_TIMEOUT_S) as self._scope:

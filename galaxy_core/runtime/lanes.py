@@ -213,6 +213,7 @@ class LaneBook:
         # Of all lanes that there ever were: a lane that is taken out may have attempts that still clean up.
         self.most_slots = 0
         self.warned_of: set[str] = set()  # strategies that gave devices to tasks that do not exist
+        self.may_be_found: Callable[[Requirements], bool] = _nothing_is_found
         self._fitting: dict[Any, tuple[str, ...]] = {}
 
     def add(self, device: Device) -> Lane:
@@ -221,6 +222,10 @@ class LaneBook:
         self.most_slots += device.max_concurrency
         self._fitting.clear()
         return lane
+
+    def forget(self) -> None:
+        """What fits has to be found out anew."""
+        self._fitting.clear()
 
     def remove(self, device_id: str) -> Lane:
         """Forget a device; whoever waits for it is told."""
@@ -250,8 +255,9 @@ class LaneBook:
         found = self._fitting.get(key)
         if found is None:
             fits = {device_id: lane for device_id, lane in self.lanes.items() if lane.lacks(needs) is None}
+            takers = {device_id: lane for device_id, lane in fits.items() if lane.takes(needs[2])}
             # When none takes such a request, each says so in its own words, before anything runs.
-            fits = {device_id: lane for device_id, lane in fits.items() if lane.takes(needs[2])} or fits
+            fits = takers if takers or self.may_be_found(needs) else fits
             found = self._fitting[key] = tuple(
                 device_id
                 for device_id, lane in fits.items()
@@ -286,6 +292,10 @@ class LaneBook:
         lane.pump()  # first what is queued for this very device: void entries would hide its free slots
         for run in list(self.runs):
             run.lane_changed(lane)
+
+
+def _nothing_is_found(needs: Requirements) -> bool:
+    return False
 
 
 def kind_of(request: Request) -> str:

@@ -311,6 +311,8 @@ class Run(Settling):
             if type(outcome) is Unknown and worker.reason == "timeout":
                 stands = True  # a deadline is no reason to run again what may have run
             if not stands:
+                if type(outcome) is Unknown and worker.attempt is not None:
+                    worker.attempt.partial = outcome  # as if it had been cancelled properly
                 return  # the interruption decides, once the scope is left
         worker.lease, worker.task = 0, None
         if not worker.was_at(task):

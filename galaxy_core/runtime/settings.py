@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from anyio import to_thread
 from attrs import evolve
 
 from galaxy_core.errors import SettingsError
@@ -11,7 +13,7 @@ from galaxy_core.extension.models import literal_secrets, validated_model, valid
 from galaxy_core.extension.redaction import Redactor, redactor_of, secrets_in
 from galaxy_core.extension.secrets import resolve_settings
 from galaxy_core.extension.transports import features_of
-from galaxy_core.model.device import Device, Discovery
+from galaxy_core.model.device import Device, Discovery, SecretRef
 
 
 def check_settings(transport: Any, device: Device) -> Any:
@@ -44,19 +46,36 @@ def check_discovery(transport: Any, discovery: Discovery) -> None:
         raise SettingsError(name, discovery.transport, with_paths(problems))
 
 
-def settings_to_open(transport: Any, device: Device) -> tuple[Any, Redactor | None]:
+async def settings_to_open(transport: Any, device: Device) -> tuple[Any, Redactor | None]:
     """As `check_settings`, but with the secrets that the device needs now; and what masks those, None without any.
+
+    Waits for a person, where the keyring does.
 
     Raises:
         SettingsError: the transport refuses the settings; every reason is named, none with a value.
         SecretError: a secret cannot be had.
     """
-    resolved = resolve_settings(device.settings)
-    secrets = sorted(set(secrets_in(device.settings, resolved)), key=len, reverse=True)
+    return await _with_secrets(transport.settings_model, device.settings, device.device_id, device.transport)
+
+
+async def settings_to_find(transport: Any, discovery: Discovery) -> tuple[Any, Redactor | None]:
+    """Likewise, the settings of a search."""
+    model = getattr(transport, "discovery_model", None)
+    return await _with_secrets(model, discovery.settings, discovery.name, discovery.transport)
+
+
+async def _with_secrets(
+    model: Any, settings: Mapping[str, Any], name: str, transport: str
+) -> tuple[Any, Redactor | None]:
+    if _has_slow_ones(settings):
+        resolved = await to_thread.run_sync(resolve_settings, settings, abandon_on_cancel=True)
+    else:
+        resolved = resolve_settings(settings)
+    secrets = sorted(set(secrets_in(settings, resolved)), key=len, reverse=True)
     redactor = redactor_of(secrets)
     broken: BaseException | None = None
     try:
-        found, problems = validated_settings(transport, resolved)
+        found, problems = validated_model(model, resolved)
     except BaseException as error:  # of a model's author, who may quote what it complains of
         if redactor is None:
             raise
@@ -65,8 +84,17 @@ def settings_to_open(transport: Any, device: Device) -> tuple[Any, Redactor | No
         raise broken
     if problems:
         told = [(path, _without(text, secrets)) for path, text in with_paths(problems)]  # the shortest, too
-        raise SettingsError(device.device_id, device.transport, told)
+        raise SettingsError(name, transport, told)
     return found, redactor
+
+
+def _has_slow_ones(settings: Any) -> bool:
+    """Whether some secret has to be waited for: by whom, see `resolve_secret`."""
+    if isinstance(settings, SecretRef):
+        return settings.env is None
+    if isinstance(settings, Mapping):
+        return any(map(_has_slow_ones, settings.values()))
+    return isinstance(settings, list | tuple) and any(map(_has_slow_ones, settings))
 
 
 def _without(text: str, secrets: list[str]) -> str:

@@ -60,7 +60,7 @@ def devices(tmp_path: Path) -> Iterator[Path]:
     """Simulated devices that each have the canary in their environment, by reference."""
     if shutil.which("sshd", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin") is None:
         pytest.skip("there is no sshd on this machine")
-    command = [GALAXY, "simulate", "all", "--json", "--out", "simulated.yaml"]
+    command: list[str | Path] = [GALAXY, "simulate", "all", "--json", "--out", "simulated.yaml"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -94,7 +94,7 @@ def plan(inventory: Path) -> str:
 def test_a_secret_of_a_device_is_nowhere_to_be_found(devices: Path, tmp_path: Path, view: list[str]) -> None:
     (tmp_path / "plan.json").write_text(plan(devices), encoding="utf-8")
     kept = tmp_path / "kept"
-    command = [GALAXY, "run", *view, "plan.json", "--devices", devices, "--artifacts", kept]
+    command: list[str | Path] = [GALAXY, "run", *view, "plan.json", "--devices", devices, "--artifacts", kept]
     env = {**os.environ, "CANARY_SECRET": CANARY, "TMPDIR": str(tmp_path), "PYTHONLOGGING": "debug"}
     with Watch() as watch:
         done = subprocess.run(

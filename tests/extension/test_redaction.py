@@ -193,3 +193,15 @@ def test_errors_that_led_to_each_other_end() -> None:
     masked = redactor().error(first)
     assert masked is first
     assert str(first.__context__) == "StubbornError: the password is ***"
+
+
+def test_many_secrets_in_one_piece_cost_no_more_than_their_number() -> None:
+    looked_at: list[int] = []
+
+    class Counting(Redaction):
+        def _may_go_on(self, end: str) -> bool:
+            looked_at.append(len(end))
+            return super()._may_go_on(end)
+
+    Counting(SECRETS).feed("hunter2 " * 10_000)
+    assert sum(looked_at) < 100

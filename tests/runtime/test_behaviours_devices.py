@@ -158,7 +158,7 @@ class TestRegistering:
         async with rig(plugins=[transport]) as house:
             house.manager.add_device(Device("new", "strict", {"password": SecretRef(env="WORD")}))
             with pytest.raises(SettingsError, match="password: found a text; … is too short") as caught:
-                house.manager._prepare(house.manager.device_registry.get_all_devices()["new"])
+                await house.manager._prepare(house.manager.device_registry.get_all_devices()["new"])
         assert "hunter2" not in "".join(traceback.format_exception(caught.value))
 
     async def test_a_device_is_of_its_transports_type_unless_it_says_otherwise(self) -> None:

@@ -10,8 +10,9 @@ import anyio
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from galaxy_core import Completed, Device, Discovery, NoFittingDeviceError, SettingsError
+from galaxy_core import Command, Completed, Device, Discovery, NoFittingDeviceError, SecretRef, SettingsError
 from galaxy_core.extension.interfaces import FEATURES_OF_COMMANDS, Session, Sighting, SightingSink
+from galaxy_core.runtime.finder import MOST
 from galaxy_core.testing.fakes import FakeTransport, hang
 
 from .fakes import Rig, plan, rig, until
@@ -43,14 +44,16 @@ class FindingTransport(FakeTransport):
         self.facts: Any = {}
         self.cut = anyio.Event()
         self.back = anyio.Event()
+        self.ended = anyio.Event()
 
     async def discover(self, settings: Any, seen: SightingSink, /) -> None:
         self.searches.append(settings)
         if self.error is not None:
             raise self.error
         self.sink = seen
+        self.ended = anyio.Event()
         try:
-            await anyio.sleep_forever()
+            await self.ended.wait()
         finally:
             self.sink = None
 
@@ -190,6 +193,35 @@ class TestFinding:
             transport.see("S1", present=False)
             await until(lambda: it.manager.get_device_status("mine")["status"] == "disconnected")
 
+    async def test_one_that_another_search_has_found_is_told_so(self) -> None:
+        async with house() as (it, transport):
+            it.manager.add_discovery(Discovery("phones", "finding"))
+            it.manager.start_connecting()
+            await until(lambda: transport.sink is not None)
+            transport.see("S1", settings={"serial": "S1"})
+            it.manager.add_discovery(Discovery("others", "finding"))
+            it.manager.start_connecting()
+            await until(lambda: len(transport.searches) == 2)
+            transport.see("S1", settings={"serial": "S1"})
+            assert set(it.manager.lane_book.lanes) == {"other", "phones-S1"}
+            assert it.manager.sightings()["others"] == {"S1": "discovery 'phones' has found it already"}
+
+    async def test_a_task_that_no_named_device_takes_waits_for_one_that_may_be_found(self) -> None:
+        async with house() as (it, transport):
+            transport.requests = frozenset({"run"})
+            it.transport.requests = frozenset({"call", "none"})
+            it.manager.add_discovery(Discovery("phones", "finding", wait_s=30))
+            results: dict[str, Any] = {}
+
+            async def run() -> None:
+                results.update(await it.run(plan("a", request=Command(["x"]))))
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(run)
+                await until(lambda: transport.sink is not None)
+                transport.see("S1")
+        assert results["results"]["a"].device_id == "phones-S1"
+
     async def test_a_search_that_breaks_is_begun_again(self) -> None:
         async with house() as (it, transport):
             transport.error = ConnectionRefusedError("no server")
@@ -211,6 +243,74 @@ class TestFinding:
                 sink(rubbish)
             transport.see("../../etc\0")
             await until(lambda: any(name.startswith("phones-..") for name in it.manager.lane_book.lanes))
+
+    async def test_reasons_are_kept_of_so_many_only(self) -> None:
+        async with house() as (it, transport):
+            it.manager.add_discovery(PHONES)
+            it.manager.start_connecting()
+            await until(lambda: transport.sink is not None)
+            for number in range(2 * MOST):
+                transport.see(f"n{number}", facts={"model": "Nokia 3310"})
+            assert len(it.manager.sightings()["phones"]) == MOST
+
+    async def test_one_that_is_named_as_another_device_does_not_speak_for_that(self) -> None:
+        async with house(Device("phones-p1", "fake")) as (it, transport):
+            it.manager.add_discovery(Discovery("phones", "finding"))
+            await it.manager.connect_all()
+            await until(lambda: transport.sink is not None)
+            for present in (True, False):
+                transport.see("p1", present=present)
+                assert it.manager.get_device_status("phones-p1")["status"] == "idle"
+            transport.see("p1")
+            assert "another device 'phones-p1'" in it.manager.sightings()["phones"]["p1"]
+
+    async def test_one_whose_settings_its_own_transport_refuses_is_no_device(self) -> None:
+        async with house() as (it, transport):
+            transport.settings_model = Search
+            it.manager.add_discovery(Discovery("phones", "finding"))
+            it.manager.start_connecting()
+            await until(lambda: transport.sink is not None)
+            assert transport.sink is not None
+            transport.sink(Sighting("p1", True, {"serial": "no such key"}))
+            assert "serial" in it.manager.sightings()["phones"]["p1"]
+            assert list(it.manager.lane_book.lanes) == ["other"]
+
+    async def test_a_search_that_worked_for_a_while_is_begun_again_soon(self) -> None:
+        async with house() as (it, transport):
+            transport.error = ConnectionRefusedError("no server")
+            it.manager.add_discovery(Discovery("phones", "finding"))
+            it.manager.start_connecting()
+            await until(lambda: len(transport.searches) >= 6)
+            transport.error = None
+            await until(lambda: transport.sink is not None)
+            transport.see("p1")
+            transport.error, tries, begin = (
+                ConnectionRefusedError("no server"),
+                len(transport.searches),
+                anyio.current_time(),
+            )
+            transport.ended.set()
+            await until(lambda: len(transport.searches) > tries)
+            assert anyio.current_time() - begin < 2
+
+    @pytest.mark.parametrize("moment", ["settings", "search", "sighting"])
+    async def test_secrets_of_a_search_are_not_shown(
+        self, moment: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        canary = "hunter2canary" if moment == "settings" else "4711471147114711"
+        monkeypatch.setenv("WORD", canary)
+        async with house() as (it, transport):
+            transport.error = ConnectionRefusedError(f"no server at {canary}") if moment == "search" else None
+            it.manager.add_discovery(Discovery("phones", "finding", {"port": SecretRef(env="WORD")}))
+            it.manager.start_connecting()
+            if moment == "sighting":
+                await until(lambda: transport.sink is not None)
+                transport.see("p1", problem=f"port {canary} is closed")
+            else:
+                await until(lambda: bool(it.manager.failing_discoveries()))
+            told = f"{it.manager.failing_discoveries()} {it.manager.sightings()} {caplog.text}"
+        assert canary not in told
+        assert "***" in told or "port" in told
 
     async def test_it_ends_with_the_manager(self) -> None:
         async with house() as (it, transport):

@@ -49,6 +49,14 @@ async def cannot_be_stopped(attempt: Attempt) -> Any:
         attempt.partial = Unknown("the host does not answer", SAID)
 
 
+async def swallows_its_cancellation(attempt: Attempt) -> Any:
+    attempt.sent()
+    try:
+        await anyio.sleep_forever()
+    except anyio.get_cancelled_exc_class():  # which nobody should do
+        return Unknown("the host does not answer", SAID)
+
+
 def sends(transport: FakeTransport) -> FakeTransport:
     transport.features = frozenset({"sends"})
     return transport
@@ -144,9 +152,10 @@ class TestWhatMayStillRun:
         assert (str(found.status), type(found.error)) == ("failed", TaskTimeoutError)
         assert (found.metadata["may_still_run"], found.stdout) == ("the host does not answer", "half a line")
 
-    async def test_is_said_of_a_task_that_was_cancelled(self) -> None:
+    @pytest.mark.parametrize("way", [cannot_be_stopped, swallows_its_cancellation])
+    async def test_is_said_of_a_task_that_was_cancelled(self, way: Any) -> None:
         async with rig() as house:
-            house.transport.script("a", cannot_be_stopped)
+            house.transport.script("a", way)
             constellation = plan("a")
             results: dict[str, Any] = {}
 

@@ -304,6 +304,7 @@ class TestTransports:
         device = Device("bad", "bad", {"password": SecretRef(keyring="galaxy/me")})
         async with rig("good", device, plugins=[bad]) as house:
             assert statuses(await house.run(plan("a b"))) == {"a": "completed", "b": "completed"}
+            await until(lambda: house.manager.get_device_status("bad")["error"])
             assert "the keyring did not answer" in house.manager.get_device_status("bad")["error"]
 
     @pytest.mark.parametrize("error", [SystemExit, Panic, Unspeakable])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
+import threading
 import traceback
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -221,3 +223,50 @@ async def test_a_device_without_secrets_has_the_very_session_of_its_transport(ho
     async with house(transport) as found:
         await found.manager.connect_device("d1")
         assert type(found.manager.lane_book.lane("d1").session) is MaskedSession
+
+
+class AskingKeyring:
+    """A keyring that asks a person, who takes her time: until `answered`."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self.answered = threading.Event()
+
+    def get_password(self, service: str, user: str) -> str:
+        self.asked.set()
+        assert self.answered.wait(20)
+        return CANARY
+
+
+@pytest.fixture
+def keyring(monkeypatch: pytest.MonkeyPatch) -> Iterator[AskingKeyring]:
+    made = AskingKeyring()
+    monkeypatch.setitem(sys.modules, "keyring", cast(Any, made))
+    yield made
+    made.answered.set()
+
+
+class TestSecretsThatAPersonIsAskedFor:
+    DEVICE = Device("d", "chatter", {"password": SecretRef(keyring="lab/d")})
+
+    async def test_hold_up_nobody_else(self, keyring: AskingKeyring) -> None:
+        manager = ConstellationDeviceManager(event_bus=EventBus(), plugins=[Chatterbox()])
+        manager.add_device(self.DEVICE)
+        manager.start_connecting()
+        while not keyring.asked.is_set():  # noqa: ASYNC110  it is set by another thread
+            await anyio.sleep(0.001)
+        assert manager.get_device_status("d")["status"] == "connecting"
+        keyring.answered.set()
+        while manager.get_device_status("d")["status"] != "idle":  # noqa: ASYNC110  as above
+            await anyio.sleep(0.001)
+        await manager.disconnect_all()
+
+    async def test_are_not_waited_for_by_whoever_gives_up(self, keyring: AskingKeyring) -> None:
+        manager = ConstellationDeviceManager(event_bus=EventBus(), plugins=[Chatterbox()])
+        manager.add_device(self.DEVICE)
+        manager.start_connecting()
+        while not keyring.asked.is_set():  # noqa: ASYNC110  it is set by another thread
+            await anyio.sleep(0.001)
+        with anyio.fail_after(10):
+            await manager.disconnect_all()
+        assert manager.get_device_status("d")["status"] == "disconnected"

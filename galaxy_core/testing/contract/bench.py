@@ -364,7 +364,7 @@ async def _executed(session: Session, attempt: Attempt) -> Ended:
         outcome = await session.execute(attempt)
     except DeviceLostError as error:
         return Ended(attempt, Unknown(error.why), raised=error)
-    except Exception as error:
+    except Exception as error:  # the clause receives it, as what was raised
         if attempt.progress == "new":
             return Ended(attempt, Completed(error=error), raised=error)
         return Ended(attempt, Unknown(f"{type(error).__name__}: {error}"), raised=error)

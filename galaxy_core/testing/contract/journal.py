@@ -89,7 +89,7 @@ class JournalContract(Contract):
             try:
                 async with journal.journal.open(told.run):
                     pass
-            except Exception:
+            except Exception:  # that it is refused is what is asked for
                 refused = True
             await writer.write(told.events[2:3])
         assert refused, "a second writer was let in"

@@ -57,7 +57,7 @@ async def _connecting(bench: Bench, cell: Cell) -> Ended | None:
         with anyio.move_on_after(limit_s):
             try:
                 session = await stack.enter_async_context(bench.opened())
-            except Exception as error:
+            except Exception as error:  # what the clause has seen tells of it
                 bench.seen.append(f"opening raised {error!r}")
         seconds = anyio.current_time() - start
         assert seconds <= limit_s + SLACK_S, f"opening took {seconds:.2f} s; it was cancelled after {limit_s} s"
@@ -86,7 +86,7 @@ async def _running(bench: Bench, cell: Cell) -> Ended:
         with anyio.move_on_after(LIMIT_S / 6):
             try:
                 await session.probe()
-            except Exception as error:
+            except Exception as error:  # as above
                 bench.seen.append(f"then a probe raised {error!r}")
     return ended
 

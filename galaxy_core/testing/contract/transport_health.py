@@ -34,7 +34,7 @@ class HealthClauses:
                 with anyio.move_on_after(bench.deadline_s):
                     await session.probe()
                     answered = True
-            except Exception as error:
+            except Exception as error:  # what the clause has seen tells of it
                 bench.seen.append(repr(error))
             seconds = anyio.current_time() - start
             await bench.far.heal()

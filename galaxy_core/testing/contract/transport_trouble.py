@@ -122,7 +122,7 @@ class TroubleClauses:
             try:
                 async with bench.opened():
                     bench.seen.append("a session was opened all the same")
-            except Exception as error:
+            except Exception as error:  # what the clause has seen tells of it
                 bench.seen.append(f"opening raised {error!r}")
         logins = await far.logins() - before
         await far.heal()

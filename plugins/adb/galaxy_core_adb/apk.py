@@ -41,15 +41,9 @@ async def install(session: AdbSession, attempt: Attempt, install: requests.Insta
         return Refused(f"{install.apk!r} cannot be installed: {explain(error)}")
     path = f"{session.settings.root.rstrip('/')}/.galaxy-{attempt.mark}.apk"
     try:
-        copied = await Files(session, attempt.mark, sources).push(install.apk, path)
+        copied = await Files(session, attempt.mark, sources).push(install.apk, path, is_passing=True)
     except TransferError as error:
         return Completed(error=error)
-    except AdbFailureError:
-        session.link.owe(attempt.mark, [path])
-        raise
-    except BaseException:  # it may have come to its place already, and nobody will install it
-        await session.link.end(attempt.mark, [path])
-        raise
     options = f"{_replacing(session, install.replace)}{' -g' if install.grant else ''}"
     script = f"pm install{options} {quote(path)}; s=$?; rm -f {quote(path)}; exit $s"
     said = await capture(session, attempt, Command(None, script), _OUTPUT_BYTES, (path,))

@@ -44,9 +44,17 @@ class Files:
         self._knows_stat_2 = "stat_v2" in session.facts.get("features", "").split(",")
 
     async def push(
-        self, source: str, target: str, mode: int = 0o644, about_to_replace: Callable[[], None] | None = None
+        self,
+        source: str,
+        target: str,
+        mode: int = 0o644,
+        about_to_replace: Callable[[], None] | None = None,
+        *,
+        is_passing: bool = False,
     ) -> Copied:
         """Copy a file of this machine to the path `target` of the device. `about_to_replace` is called before it shows there.
+
+        What is only `passing` is removed from there, too, when this fails or is cancelled.
 
         Raises:
             ValueError: the source may not be read.
@@ -54,7 +62,7 @@ class Files:
             AdbFailureError: the device was lost on the way.
         """
         part = f"{posixpath.dirname(target)}/.galaxy-{self._mark}-{next(_numbers)}.part"
-        async with self._opened(source) as file, self._removed_if_not_moved(part):
+        async with self._opened(source) as file, self._removed_if_not_moved(part, *([target] if is_passing else [])):
             copied = await self._send(file, source, part, target, mode)
             if about_to_replace is not None:
                 about_to_replace()
@@ -99,15 +107,15 @@ class Files:
             file.close()
 
     @asynccontextmanager
-    async def _removed_if_not_moved(self, part: str) -> AsyncIterator[None]:
+    async def _removed_if_not_moved(self, *paths: str) -> AsyncIterator[None]:
         link = self._session.link
         try:
             yield
         except AdbFailureError:
-            link.owe(self._mark, [part])
+            link.owe(self._mark, paths)
             raise
         except BaseException:  # goes on to whoever asked
-            await link.end(self._mark, [part])
+            await link.end(self._mark, paths)
             raise
 
     async def _send(self, file: BinaryIO, source: str, part: str, target: str, mode: int) -> Copied:

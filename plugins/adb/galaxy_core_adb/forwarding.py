@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from anyio import CancelScope, move_on_after
+from anyio import CancelScope, fail_after, move_on_after
 
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Unknown
 from galaxy_core_adb import requests
@@ -40,6 +40,8 @@ async def forward(session: AdbSession, attempt: Attempt, request: requests.Forwa
     except ServerSaysNoError as error:
         return Completed(error=f"the port cannot be led to {request.remote!r}: {error.reason}")
     except TimeoutError:
+        if attempt.progress == "new":
+            raise ServerGoneError("the adb server takes no connections") from None
         return Unknown(f"the adb server did not answer within {TAKE_BACK_S:g} s, and may forward the port")
     except (ServerGoneError, GarbledError) as error:
         if attempt.progress == "new":

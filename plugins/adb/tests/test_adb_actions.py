@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from galaxy_core import Action, Command
 from galaxy_core.extension.interfaces import Completed, Outcome, Refused, Unknown
+from galaxy_core_adb.files import Files
+from galaxy_core_adb.server import server_at
+from galaxy_core_adb.smart import Conversation
 
 from .adb_bench import Bench, kept, port_of
 
@@ -271,3 +276,50 @@ async def test_an_action_whose_link_is_lost_is_unknown(bench: Bench, action: str
         bench.phone.misbehave("disconnect", "start", on="GALAXY_MARK=")
         outcome = await session.execute(bench.attempt(Action(action, {})))
     assert isinstance(outcome, Unknown), outcome
+
+
+async def test_an_app_that_is_not_installed_after_all_does_not_stay_on_the_device(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = Files._move
+
+    async def moved(self: Files, *what: Any) -> None:
+        await move(self, *what)
+        await anyio.sleep_forever()  # the answer does not come
+
+    monkeypatch.setattr(Files, "_move", moved)
+    action = Action("install", {"apk": bench.source("a.apk", apk())})
+
+    def there() -> list[Path]:
+        return [path for path in bench.far("x").parent.iterdir() if path.name.startswith(".galaxy-")]
+
+    async with bench.open() as session:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session.execute, bench.attempt(action))
+            with anyio.fail_after(20):
+                while not any(path.suffix == ".apk" for path in there()):  # noqa: ASYNC110  on the device
+                    await anyio.sleep(0.005)
+            tasks.cancel_scope.cancel()
+        assert there() == []
+
+
+async def test_a_port_that_is_forwarded_while_its_task_is_stopped_is_taken_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreed = Conversation.agreed
+    with anyio.CancelScope() as scope:
+
+        async def and_stopped(self: Conversation) -> None:
+            await agreed(self)
+            if attempt.progress != "new":
+                scope.cancel()
+                await anyio.lowlevel.checkpoint()
+
+        async with bench.open() as session:
+            monkeypatch.setattr(Conversation, "agreed", and_stopped)
+            attempt = bench.attempt(Action("forward", {"remote": "tcp:7"}))
+            await session.execute(attempt)
+            await anyio.lowlevel.checkpoint()
+    monkeypatch.undo()
+    assert scope.cancelled_caught
+    assert await server_at(bench.rig.port).say("host:list-forward") == ""

@@ -35,6 +35,7 @@ from galaxy_core import (
 from galaxy_core.errors import DocumentError, NoFittingDeviceError, PluginConflictError, nearest
 from galaxy_core.extension.models import argument_problems, settings_problems, with_paths
 from galaxy_core.extension.sections import extension_problems, unread_sections
+from galaxy_core.extension.transports import FEATURES_OF_COMMANDS, features_of
 from galaxy_core_cli.discovering import Needs, among, expected, finder_of, may_bring, refusals
 from galaxy_core_cli.files import only_this_machine
 
@@ -259,6 +260,13 @@ def _refusals(task: TaskStar, transport: Transport) -> Iterator[tuple[Place, str
         words = {"none": "a task that only has a description"}.get(kind, f"{kind!r}")
         text = f"transport {transport.name!r} does not take {words}; {_taken(transport)}"
         yield () if request is None else (kind,), text
+    elif isinstance(request, Command):
+        features = features_of(transport)
+        taken = ", ".join(repr(key) for key in sorted(features & FEATURES_OF_COMMANDS)) or "no such keys"
+        for key in sorted(FEATURES_OF_COMMANDS - features):
+            given = getattr(request, key)
+            if given or given == "":
+                yield (key,), f"transport {transport.name!r} does not take {key!r} of a command; it takes: {taken}"
 
 
 def _kind(command: Command) -> str:

@@ -28,15 +28,20 @@ def test_a_list_says_what_is_wrong_with_a_device(galaxy: Galaxy, write: Write) -
     done = galaxy("devices", "list", "--devices", "devices.yaml")
     assert done.code == Exit.REFUSED
     a, b, c, of_a, of_b = done.out.splitlines()[1:]
-    assert a.endswith("  wrong, see below") and b.endswith("  wrong, see below")
+    assert a.endswith("  wrong, see below")
+    assert b.endswith("  wrong, see below")
     assert c.split() == ["c", "local", c.split()[2], "1", "slot"]
-    assert of_a.startswith("a: ") and "did you mean 'local'?" in of_a
-    assert of_b.startswith("b: ") and "rot" in of_b
+    assert of_a.startswith("a: ")
+    assert "did you mean 'local'?" in of_a
+    assert of_b.startswith("b: ")
+    assert "rot" in of_b
 
 
 def test_without_an_inventory_a_task_that_fits_no_device_is_told_of_that(galaxy: Galaxy, write: Write) -> None:
     write("plan.yaml", "tasks: {a: {run: [x], requires: [wings]}}")
-    alone = "without an inventory (--devices FILE, or GALAXY_DEVICES) there is this machine alone: No device fits task 'a'"
+    alone = (
+        "without an inventory (--devices FILE, or GALAXY_DEVICES) there is this machine alone: No device fits task 'a'"
+    )
     for what in ("validate", "run"):
         done = galaxy(what, "plan.yaml")
         assert done.code == Exit.REFUSED

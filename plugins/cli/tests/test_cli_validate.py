@@ -220,6 +220,40 @@ def test_a_description_alone_is_nothing_for_this_machine(galaxy: Galaxy, write: 
     )
 
 
+NARROW = """
+    from galaxy_core import hookimpl
+
+    class Narrow:
+        name, settings_model, requests, actions, device_type = "narrow", None, frozenset({"run"}), {}, None
+        features = frozenset({"env", "stdin"})
+
+        def open(self, device, settings): ...
+
+    @hookimpl
+    def galaxy_transports():
+        return [Narrow()]
+"""
+
+
+def test_a_key_of_a_command_that_its_transport_has_not_declared_is_told_of_with_its_line(
+    galaxy: Galaxy, write: Write, install: Install
+) -> None:
+    install("narrow", NARROW)
+    write("devices.yaml", "devices: {it: {transport: narrow}}")
+    write(
+        "plan.yaml",
+        "tasks:\n  a: {run: [x], env: {A: b}, stdin: ''}\n  b:\n    run: [x]\n    files: {a: b}\n    cwd: c\n",
+    )
+    for what in ("validate", "run"):
+        done = galaxy(what, "plan.yaml", "--devices", "devices.yaml")
+        assert done.code == Exit.REFUSED
+        told = done.out + done.err
+        assert "plan.yaml:5: tasks.b.files: device 'it': transport 'narrow' does not take 'files' of a command" in told
+        assert "plan.yaml:6: tasks.b.cwd: " in told
+        assert "; it takes: 'env', 'stdin'\n" in told
+        assert "tasks.a" not in told
+
+
 @pytest.mark.parametrize(("name", "where"), [("plan.json", "plan.json:3: "), ("plan.toml", "plan.toml:3: ")])
 def test_json_and_toml_have_lines_too(name: str, where: str, galaxy: Galaxy, write: Write) -> None:
     texts = {

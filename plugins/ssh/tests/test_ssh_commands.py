@@ -198,3 +198,10 @@ async def test_a_slow_login_shell_does_not_let_a_cancelled_command_slip_through(
         ended = await session.execute(lab.attempt(Command(["true"])))
         assert isinstance(ended, Completed)
     assert processes_with(f"GALAXY_MARK={attempt.mark}") == []
+
+
+async def test_a_command_that_says_what_we_say_of_a_missing_folder_has_run(lab: Lab, daemon: Daemon) -> None:
+    async with lab.opened(daemon) as session:
+        outcome = await session.execute(lab.attempt(Command(None, "echo 'galaxy: no such folder: /x' >&2; exit 126")))
+    assert isinstance(outcome, Completed)
+    assert outcome.exit_code == 126

@@ -258,3 +258,25 @@ async def test_a_file_is_read_below_the_files_root(
             assert (await desk.run(session, _push("source", "file"))).error is None
             assert _there(host, session, "file").read_text() == str(root)
             assert isinstance(await desk.run(session, _push(str(tmp_path / "outside"), "file")), Refused)
+
+
+async def test_a_push_is_stopped_while_its_source_is_read(
+    desk: Desk, host: WindowsHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from galaxy_core_winrm import files
+
+    read: list[Any] = []
+
+    def endless(file: Any, _digest: Any) -> int:
+        read.append(file)
+        return 1
+
+    monkeypatch.setattr(files, "_hashed", endless)
+    (desk.root / "source").write_bytes(b"x")
+    async with desk.open(host) as session:
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(desk.run, session, _push("source", "file"))
+                await desk.until(lambda: len(read) > 3)
+                tasks.cancel_scope.cancel()
+    assert read[0].closed

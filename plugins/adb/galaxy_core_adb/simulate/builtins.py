@@ -64,64 +64,82 @@ def _list(
     script: str, position: int, programs: Mapping[str, Program], *, braces: bool
 ) -> tuple[tuple[Simple, ...] | None, int]:
     """The commands up to the end, or to the closing brace; None when they are not simple."""
-    commands: list[Simple] = []
-    joint = ""
-    words: list[str] = []
-    group: tuple[Simple, ...] | None = None
-    redirect = ""
-    closed = False
-
-    def finish() -> bool:
-        nonlocal group, redirect
-        if group is not None:
-            commands.append(Simple(joint, (), redirect, group))
-        elif words:
-            command = _simple(joint, words, programs, redirect=redirect)
-            if command is None:
-                return False
-            commands.append(command)
-        elif joint in ("&&", "||") or redirect:
-            return False
-        words.clear()
-        group, redirect = None, ""
-        return True
-
+    reader, closed = _Reader(programs), False
     while match := _TOKEN.match(script, position):
         position = match.end()
-        kind = match.lastgroup
-        if kind == "joint":
-            if match["joint"] not in (";", "\n") and not words and group is None:
+        if match["brace"] == "}":
+            closed = braces and not (reader.words or reader.redirect)
+            if not closed:
                 return None, position
-            if match["joint"] == "\n" and joint in ("&&", "||") and not words and group is None:
-                continue
-            if match["joint"] == ";" and not words and group is None:
-                return None, position
-            if not finish():
-                return None, position
-            joint = match["joint"].strip(";\n")
-        elif kind == "redirect":
-            if redirect:
-                return None, position
-            redirect = match["redirect"].removeprefix("1")
-        elif kind == "word":
-            if group is not None:
-                return None, position
-            words.append(match["word"])
-        elif match["brace"] == "}":
-            if words or redirect or not braces:
-                return None, position
-            closed = True
             break
+        if match["brace"] is None:
+            if not reader.take(match):
+                return None, position
+        elif reader.is_idle:
+            reader.group, position = _list(script, position, programs, braces=True)
+            if reader.group is None:
+                return None, position
         else:
-            if words or group is not None:
-                return None, position
-            group, position = _list(script, position, programs, braces=True)
-            if group is None:
-                return None, position
-    if braces != closed or not finish():
+            return None, position
+    if braces != closed or not reader.finish():
         return None, position
     rest = script[position:]
-    return tuple(commands), (position if rest.strip(" \t") else len(script)) if not braces else position
+    return tuple(reader.commands), (position if rest.strip(" \t") else len(script)) if not braces else position
+
+
+class _Reader:
+    """Reads a list of commands, one token after the other: `words` and `redirect` are those of the command at hand."""
+
+    def __init__(self, programs: Mapping[str, Program]) -> None:
+        self.commands: list[Simple] = []
+        self.words: list[str] = []
+        self.group: tuple[Simple, ...] | None = None
+        self.redirect = ""
+        self._joint = ""
+        self._programs = programs
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no command is at hand."""
+        return not self.words and self.group is None
+
+    def take(self, token: re.Match[str]) -> bool:
+        """Take anything but a brace; False when that makes no simple command."""
+        if token.lastgroup == "redirect":
+            if self.redirect:
+                return False
+            self.redirect = token["redirect"].removeprefix("1")
+            return True
+        if token.lastgroup == "word":
+            self.words.append(token["word"])
+            return self.group is None
+        return self._join(token["joint"])
+
+    def _join(self, joint: str) -> bool:
+        if self.is_idle:
+            if joint != "\n":
+                return False
+            if self._joint in ("&&", "||"):
+                return True
+        if not self.finish():
+            return False
+        self._joint = joint.strip(";\n")
+        return True
+
+    def finish(self) -> bool:
+        """The command at hand is complete; False when it is no simple one."""
+        if self.group is not None:
+            self.commands.append(Simple(self._joint, (), self.redirect, self.group))
+        elif self.words:
+            command = _simple(self._joint, self.words, self._programs, redirect=self.redirect)
+            if command is None:
+                return False
+            self.commands.append(command)
+        elif self._joint in ("&&", "||") or self.redirect:
+            return False
+        self.words.clear()
+        self.group, self.redirect = None, ""
+        return True
 
 
 def _simple(joint: str, raw: Sequence[str], programs: Mapping[str, Program], *, redirect: str) -> Simple | None:

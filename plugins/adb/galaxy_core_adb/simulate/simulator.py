@@ -37,7 +37,12 @@ class PhoneSimulator:
                         Device(
                             f"phone-{number}",
                             transport="adb",
-                            settings={"serial": phone.serial, "server_port": rig.port, "connect": True},
+                            settings={
+                                "serial": phone.serial,
+                                "server_port": rig.port,
+                                "connect": True,
+                                "start_server": False,
+                            },
                             device_type="android",
                             capabilities=frozenset({"camera", "screen"}),
                             metadata={"simulated": True},

@@ -51,7 +51,9 @@ class CommandAttempt:
         except (ValueError, NotCopiedError) as error:
             return Refused(str(error))
         host, attempt = self._host, self._attempt
-        running = Running(attempt, self._link, host.settings, host.bridge, self._sources.stream_file, host.secrets)
+        running = Running(
+            attempt, self._link, host.settings, host.bridge, self._sources.stream_file, host.secrets, self._cwd
+        )
         try:
             await running.run(text, stdin, covered=covered)
         except ChannelRefusedError as error:

@@ -27,7 +27,7 @@ SETTLE_S: Final = 0.05
 
 
 class Running:
-    """A command that is to run, runs, or has run on a link.."""
+    """A command that is to run in `folder`, runs, or has run on a link."""
 
     def __init__(
         self,
@@ -37,8 +37,10 @@ class Running:
         bridge: Bridge,
         place: Callable[[str], Path | None],
         secrets: list[str],
+        folder: str,
     ) -> None:
         self._attempt = attempt
+        self._folder = folder
         self._link = link
         self._settings = settings
         self._bridge = bridge
@@ -157,11 +159,9 @@ class Running:
         # A channel that the host has closed while we took our time has told all, too; one that went with its link has not.
         is_closed = channel.is_gone and channel.why_gone is None and self._link.why_lost is None
         if channel.has_exited and (channel.is_silent or is_closed or self.background):
-            stderr = said.stderr or ""
-            if said.exit_code == NOT_STARTED and not said.stdout and NO_SUCH_FOLDER in stderr:
-                return Refused(
-                    f"its working folder does not exist on the host: {clean(stderr.split(NO_SUCH_FOLDER)[1])}"
-                )
+            stderr = (said.stderr or "").rstrip("\n")  # before which a host may greet
+            if said.exit_code == NOT_STARTED and not said.stdout and stderr.endswith(NO_SUCH_FOLDER + self._folder):
+                return Refused(f"its working folder does not exist on the host: {clean(self._folder)}")
             return said
         how = self._link.why_lost or (explain(channel.why_gone) if channel.why_gone else "the host closed the channel")
         if channel.has_exited:

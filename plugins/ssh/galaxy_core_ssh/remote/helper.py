@@ -14,6 +14,8 @@ from galaxy_core_ssh.remote.faults import LinkLostError, clean
 
 #: How much a host may say before it says hello: greetings of a login shell.
 GREETING_BYTES = 256 * 1024
+#: We ask for a dozen.
+MOST_FACTS = 50
 
 
 class Helper:
@@ -95,7 +97,7 @@ class Helper:
                 job.done.set()
         elif line == "galaxy-ready":
             self._ready.set()
-        elif not self._ready.is_set() and "=" in line:
+        elif not self._ready.is_set() and "=" in line and len(self.facts) < MOST_FACTS:
             name, _, value = line.partition("=")
             self.facts[clean(name)] = clean(value)
 
