@@ -138,7 +138,7 @@ def simulated(tmp_path: Path) -> Iterator[Path]:
     if shutil.which("sshd", path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin") is None:
         pytest.skip("there is no sshd on this machine")
     galaxy = Path(sysconfig.get_path("scripts")) / "galaxy"
-    command = [galaxy, "simulate", "all", "--json", "--out", "simulated.yaml"]
+    command: list[str | Path] = [galaxy, "simulate", "all", "--json", "--out", "simulated.yaml"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         started = process.stdout.readline()
@@ -153,7 +153,14 @@ def simulated(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_four_devices_end_on_one_page_with_a_screenshot(simulated: Path, tmp_path: Path) -> None:
-    command = ["galaxy", "run", "--json", EXAMPLES / "four_devices" / "plan.yaml", "--devices", simulated]
+    command: list[str | Path] = [
+        "galaxy",
+        "run",
+        "--json",
+        EXAMPLES / "four_devices" / "plan.yaml",
+        "--devices",
+        simulated,
+    ]
     lines = [json.loads(line) for line in output(command, tmp_path).splitlines()]
     ended = {event.get("task", ""): event for event in lines}
     assert ended[""]["status"] == "completed"

@@ -382,7 +382,7 @@ class TestSimulators:
 
         registry = PluginRegistry(discover=False)
         registry.register(Plugin())
-        assert registry.simulators == {"wall": walls}
+        assert dict[str, object](registry.simulators) == {"wall": walls}
 
     def test_that_cannot_simulate_are_refused(self) -> None:
         class Plugin:

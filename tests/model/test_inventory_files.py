@@ -235,7 +235,7 @@ discover:
             "serial": "emulator-5554",
             "env": {"TOKEN": SecretRef(env="LAB_TOKEN")},
         }
-        assert (device.device_type, device.capabilities, device.max_concurrency) == ("android", {"camera"}, 2)
+        assert (device.device_type, sorted(device.capabilities), device.max_concurrency) == ("android", ["camera"], 2)
 
     def test_need_a_transport_and_take_no_other_keys(self) -> None:
         wrong = refused("discover: {phones: {device: adb}}")
