@@ -75,16 +75,28 @@ class Running:
         Raises:
             OSError: it cannot be started.
         """
-        process = subprocess.Popen(
-            program.words,
-            env=dict(program.environment) | {JOB: program.job, EXIT_FILE: str(program.exit_file)},
-            cwd=program.folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
+        words, script = list(program.words), None
+        if words[:2] == ["/bin/sh", "-c"]:
+            # What cmd.exe replaces within a line, secrets among it, Windows shows to nobody: it must not stand in a list
+            # of processes here either.
+            script = os.memfd_create("script")
+            os.write(script, os.fsencode(words[2]) + b"\n")
+            words = ["/bin/sh", f"/proc/self/fd/{script}"]
+        try:
+            process = subprocess.Popen(
+                words,
+                env=dict(program.environment) | {JOB: program.job, EXIT_FILE: str(program.exit_file)},
+                cwd=program.folder,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
+                pass_fds=() if script is None else (script,),
+            )
+        finally:
+            if script is not None:
+                os.close(script)
         for pipe in (process.stdin, process.stdout, process.stderr):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
