@@ -77,7 +77,9 @@ def _records(document: str) -> Iterator[tuple[str, str]]:
     for found in _TEXT.finditer(document):
         stream, text, information, shown = found.groups()
         if stream is not None:
-            yield stream.casefold(), unescaped(text)
+            name, said = stream.casefold(), unescaped(text)
+            # Errors hold their line breaks, and may come in pieces; a record of another stream is a message without one.
+            yield name, said if name == "error" or said.endswith("\n") else said + "\n"
         elif information:
             waits_for_information = True
         elif shown is not None and waits_for_information:

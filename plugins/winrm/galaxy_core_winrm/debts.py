@@ -13,13 +13,14 @@ class Debts:
     """Of one host and user, across sessions.
 
     `shells` are ids of shells to be deleted, `running` those of them in which a command may still run. `names` are those of shells that may have been created without our hearing of
-    it, and how often they will still be looked for. `parts` are temporary files of transfers.
+    it, and how often they will still be looked for. `parts` are temporary files of transfers. `told` is what people were last told of them.
     """
 
     shells: set[str] = field(factory=set)
     running: set[str] = field(factory=set)
     names: dict[str, int] = field(factory=dict)
     parts: set[str] = field(factory=set)
+    told: str = ""
 
     def settled(self, shell_id: str) -> None:
         """That shell is gone."""
@@ -30,5 +31,6 @@ class Debts:
         return bool(self.shells or self.names or self.parts)
 
     def __str__(self) -> str:
-        counts = {"shells": len(self.shells), "shells that may be there": len(self.names), "files": len(self.parts)}
-        return ", ".join(f"{count} {what}" for what, count in counts.items() if count) or "nothing"
+        counts = {"shell{}": len(self.shells), "shell{} that may be there": len(self.names), "file{}": len(self.parts)}
+        said = (f"{count} {what.format('' if count == 1 else 's')}" for what, count in counts.items() if count)
+        return ", ".join(said) or "nothing"

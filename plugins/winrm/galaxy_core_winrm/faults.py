@@ -155,7 +155,7 @@ def _of_requests(error: BaseException) -> HostError | None:
         case requests.exceptions.SSLError():
             return NotSentError(f"its certificate is not to be trusted, or TLS failed: {shown(_innermost(error))}")
         case requests.exceptions.ProxyError() | requests.exceptions.ConnectTimeout():
-            return NotSentError(f"it cannot be reached: {shown(_innermost(error))}")
+            return NotSentError(_unreached(error))
         case requests.exceptions.TooManyRedirects():
             return RefusedByHostError(
                 "it redirects to another address, which is not followed; check the setting 'endpoint'"
@@ -163,7 +163,7 @@ def _of_requests(error: BaseException) -> HostError | None:
         case requests.exceptions.Timeout():
             return NoAnswerError("it did not answer in time")
         case RequestsConnectionError() if _never_connected(error):
-            return NotSentError(f"it cannot be reached: {shown(_innermost(error))}")
+            return NotSentError(_unreached(error))
         case RequestsConnectionError() | requests.exceptions.ChunkedEncodingError():
             return NoAnswerError("the connection broke before the answer was whole")
         case (
@@ -180,9 +180,9 @@ def _of_requests(error: BaseException) -> HostError | None:
 def _of_the_rest(error: BaseException) -> HostError | None:
     match error:
         case urllib3.exceptions.LocationValueError() | urllib3.exceptions.NewConnectionError():
-            return NotSentError(f"it cannot be reached: {shown(_innermost(error))}")
+            return NotSentError(_unreached(error))
         case urllib3.exceptions.HTTPError():
-            return NoAnswerError(f"the connection broke before the answer was whole: {shown(error)}")
+            return NoAnswerError(f"the connection broke before the answer was whole: {_without_repr(error)}")
         case SpnegoError():
             return NoAnswerError(f"the protection of its answer is broken: {shown(error)}")
         case PermissionError():  # requests_ntlm: no challenge in the answer
@@ -201,6 +201,31 @@ def _never_connected(error: BaseException) -> bool:
         isinstance(each, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError)
         for each in _causes(error)
     )
+
+
+def _unreached(error: BaseException) -> str:
+    """That nothing could be connected to, with host and port, and why; urllib3's own text names an object instead."""
+    where, why = "", shown(_innermost(error))
+    for each in _causes(error):
+        # A time-out has the connection as its first argument, other failures as an attribute.
+        connection = getattr(each, "conn", None) or (each.args[0] if each.args else None)
+        host, port = getattr(connection, "host", None), getattr(connection, "port", None)
+        if isinstance(each, urllib3.exceptions.HTTPError) and isinstance(host, str):
+            where = f" at host {host!r}, port {port}"
+            cause = each.__cause__
+            if isinstance(cause, OSError) and cause.strerror:
+                why = shown(cause.strerror)
+            elif isinstance(each, urllib3.exceptions.NewConnectionError):
+                why = _without_repr(each)
+            else:
+                why = "it took too long"
+    return f"it cannot be reached{where}: {why}"
+
+
+def _without_repr(error: BaseException) -> str:
+    """The text of an error of urllib3, which begins with the object that it is about."""
+    about = getattr(error, "conn", None) or getattr(error, "pool", None)
+    return shown(str(error).removeprefix(f"{about}: ")) if about is not None else shown(error)
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -85,7 +85,9 @@ class Files:
             path = self._inside(asked.target)
             source = await Source.of(sources, asked.source, self.threads)
         except (OSError, ValueError) as error:
-            return Refused(f"{asked.source!r} cannot be pushed to {asked.target!r}: {explain(error)}")
+            return Refused(
+                f"{asked.source!r} cannot be pushed to {asked.target!r}: {sources.why_not(asked.source, error)}"
+            )
         try:
             return await self._push(attempt, asked, path, source)
         finally:

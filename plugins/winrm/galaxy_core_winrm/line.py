@@ -119,7 +119,9 @@ def reach(host: str, port: int, timeout_s: float) -> None:
     try:
         socket.create_connection((host, port), timeout_s).close()
     except OSError as error:
-        raise NotSentError(f"it cannot be reached: {shown(error)}") from error
+        raise NotSentError(
+            f"it cannot be reached at host {host!r}, port {port}: {shown(error.strerror or error)}"
+        ) from error
 
 
 def harden(session: Session, line: Line, connect_timeout_s: float) -> None:

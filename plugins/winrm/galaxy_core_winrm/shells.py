@@ -44,13 +44,17 @@ class Shell:
 
 @define
 class Shells:
-    """At most `limit` shells, each for one command at a time; a command borrows one and gives it back."""
+    """At most `limit` shells, each for one command at a time; a command borrows one and gives it back.
+
+    `device_id` is only for what people are told.
+    """
 
     conversations: Conversations
     debts: Debts
     limit: int
     commands_per_shell: int
     idle_s: float
+    device_id: str
     _idle: list[Shell] = field(factory=list, init=False)
     _out: set[Shell] = field(factory=set, init=False)
     _slots: Semaphore = field(init=False)
@@ -161,8 +165,10 @@ class Shells:
                 try:
                     await conversation.ask(WinrmProtocol.delete, shell_id)
                 except FaultError as error:  # it was said, and there is no more to be done
-                    _log.warning("shell %s could not be deleted: %s", shell_id, error)
+                    _log.warning("device %r: shell %s could not be deleted: %s", self.device_id, shell_id, error)
                 self.debts.settled(shell_id)
+        if not self.debts:
+            self.debts.told = ""
 
     async def _look(self, conversation: Conversation) -> None:
         """Shells whose creation was not answered are known by their names."""
@@ -171,7 +177,10 @@ class Shells:
             found = await conversation.ask(WinrmProtocol.shells)
         except RefusedByHostError as error:
             _log.warning(
-                "the host does not list its shells (%s); one that is lost ends after %s s", error, IDLE_TIMEOUT_S
+                "device %r: its host does not list its shells (%s); one that is lost ends after %s s",
+                self.device_id,
+                error,
+                IDLE_TIMEOUT_S,
             )
             found = {}
         for shell_id, name in found.items():
@@ -205,4 +214,12 @@ class Shells:
             try:
                 await self.pay()
             except HostError as error:
-                _log.warning("left on the host: %s (%s)", self.debts, error)
+                self._tell(error)
+
+    def _tell(self, error: HostError) -> None:
+        """Warn of what is left, but of the same only once: a device that stays away is tried every few seconds."""
+        left = str(self.debts)
+        if left == self.debts.told:
+            return
+        self.debts.told = left
+        _log.warning("device %r: left on its host until it can be reached again: %s (%s)", self.device_id, left, error)

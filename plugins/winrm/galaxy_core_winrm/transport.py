@@ -61,9 +61,8 @@ class WinrmTransport:
         debts = self._debts.setdefault((settings.endpoint, settings.username), Debts())
         # Each command listens, may send, and may have to be stopped; one more for probes.
         conversations = Conversations(access, Threads(3 * device.max_concurrency + 3), device.max_concurrency + 1)
-        host = Host(
-            conversations, Shells(conversations, debts, shells, settings.commands_per_shell, settings.shell_idle_s)
-        )
+        kept, idle_s = settings.commands_per_shell, settings.shell_idle_s
+        host = Host(conversations, Shells(conversations, debts, shells, kept, idle_s, device.device_id))
         session = WinrmSession(device, settings, host)
         is_connected = False
         try:

@@ -24,8 +24,19 @@ def test_errors_and_warnings_are_shown_and_everything_is_kept_apart() -> None:
             ]
         )
     )
-    assert told.text == "it broke\nWARNING: low on paper"
-    assert told.streams == {"error": "it broke\n", "warning": "low on paper", "verbose": "looking", "debug": "x=1"}
+    assert told.text == "it broke\nWARNING: low on paper\n"
+    assert told.streams == {
+        "error": "it broke\n",
+        "warning": "low on paper\n",
+        "verbose": "looking\n",
+        "debug": "x=1\n",
+    }
+
+
+def test_every_message_has_a_line_of_its_own() -> None:
+    told = decode(document([("warning", "careful"), ("error", "bad\r\n"), ("warning", "one"), ("warning", "two")]))
+    assert told.text == "WARNING: careful\nbad\nWARNING: one\nWARNING: two\n"
+    assert told.streams["warning"] == "careful\none\ntwo\n"
 
 
 def test_progress_alone_says_nothing() -> None:
@@ -100,6 +111,7 @@ def test_whatever_a_host_prints_is_read_without_an_error(text: str) -> None:
 def test_what_powershell_writes_is_what_is_read(records: list[tuple[str, str]]) -> None:
     found = decode(document(records)).streams
     for stream in ("error", "warning", "verbose"):
-        said = "".join(text.replace("\r\n", "\n") for name, text in records if name == stream)
+        texts = [text.replace("\r\n", "\n") for name, text in records if name == stream]
+        said = "".join(text if stream == "error" or text.endswith("\n") else f"{text}\n" for text in texts)
         if "\r" not in said:
             assert found.get(stream, "") == said

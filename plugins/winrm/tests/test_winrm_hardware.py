@@ -79,7 +79,7 @@ async def test_errors_of_powershell_come_apart(desk: Desk) -> None:
         assert done.exit_code == 7
         assert "it broke" in done.stderr
         assert "CLIXML" not in done.stderr
-        assert done.metadata["powershell"]["warning"] == "low on paper"
+        assert done.metadata["powershell"]["warning"] == "low on paper\n"
 
 
 async def test_standard_input_arrives(desk: Desk) -> None:

@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from galaxy_core_winrm import line as line_module
-from galaxy_core_winrm.faults import NoAnswerError, NotSentError, StaleLineError
-from galaxy_core_winrm.line import Line, harden
+from galaxy_core_winrm.faults import NoAnswerError, NotSentError, StaleLineError, mapped
+from galaxy_core_winrm.line import Line, harden, reach
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -96,3 +96,14 @@ def test_a_line_that_is_aborted_breaks_its_connection(session: requests.Session,
     line.abort()
     with pytest.raises((requests.ConnectionError, NotSentError)):
         session.get(address, timeout=5)
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 1), ("no-such-host.invalid", 5985)])
+def test_a_host_that_is_not_there_is_named_with_its_port(session: requests.Session, host: str, port: int) -> None:
+    with pytest.raises(NotSentError) as found, mapped():
+        session.get(f"http://{host}:{port}", timeout=5)
+    with pytest.raises(NotSentError) as sooner:
+        reach(host, port, 5.0)
+    for error in (found.value, sooner.value):
+        assert f"it cannot be reached at host {host!r}, port {port}: " in str(error)
+        assert "(host=" not in str(error)

@@ -49,9 +49,9 @@ async def test_streams_come_apart_and_the_exit_code_is_kept(desk: Desk, host: Wi
     async with desk.open(host) as session:
         done = await desk.run(session, _script(script))
     assert isinstance(done, Completed)
-    assert (done.exit_code, done.stdout, done.stderr) == (7, "out\r\n", "it broke\nWARNING: low on paper")
+    assert (done.exit_code, done.stdout, done.stderr) == (7, "out\r\n", "it broke\nWARNING: low on paper\n")
     assert done.metadata is not None
-    assert done.metadata["powershell"]["verbose"] == "looking"
+    assert done.metadata["powershell"]["verbose"] == "looking\n"
     assert ("stderr", done.stderr) in desk.heard
 
 

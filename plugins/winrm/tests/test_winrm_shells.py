@@ -9,6 +9,9 @@ import pytest
 
 from galaxy_core import Command
 from galaxy_core.extension.interfaces import Completed, Refused
+from galaxy_core_winrm.debts import Debts
+from galaxy_core_winrm.faults import NotSentError
+from galaxy_core_winrm.shells import Shells
 from galaxy_core_winrm.simulate.host import WindowsHost
 
 pytestmark = pytest.mark.anyio
@@ -143,6 +146,30 @@ async def test_what_a_session_could_not_take_back_the_next_one_does(desk: Desk, 
     async with desk.open(host):
         assert len(host.shells) == 1
     assert host.shells == []
+
+
+@pytest.mark.parametrize(("shells", "said"), [({"a"}, "1 shell"), ({"a", "b"}, "2 shells")])
+def test_what_is_left_is_counted_in_words(shells: set[str], said: str) -> None:
+    assert str(Debts(shells=shells, parts={"x"})) == f"{said}, 1 file"
+
+
+async def test_what_is_left_is_told_once_with_the_name_of_the_device(caplog: pytest.LogCaptureFixture) -> None:
+    debts = Debts(shells={"a"})
+    for _ in range(3):
+        unreachable = Shells(_Unreachable(), debts, 1, 1, 1.0, "till-7")  # type: ignore[arg-type]
+        await unreachable.aclose(5.0)
+    debts.shells.add("b")
+    await Shells(_Unreachable(), debts, 1, 1, 1.0, "till-7").aclose(5.0)  # type: ignore[arg-type]
+    told = [record.getMessage() for record in caplog.records if record.name == "galaxy_core_winrm.shells"]
+    assert ["1 shell (" in text and "2 shells (" not in text for text in told] == [True, False]
+    assert all("'till-7'" in text for text in told)
+
+
+class _Unreachable:
+    """Conversations with a host that is away."""
+
+    def one(self) -> Any:
+        raise NotSentError("it cannot be reached")
 
 
 async def test_a_connection_that_the_host_has_closed_is_replaced_before_anything_is_asked(
