@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from galaxy_core.extension.adapter.folder import open_inside, parts_of
+from galaxy_core.extension.adapter.folder import explain, open_inside, parts_of
 from galaxy_core.extension.adapter.names import STREAM_FILES
 from galaxy_core.extension.interfaces import Attempt
 
@@ -62,6 +62,13 @@ class Sources:
         """
         base, inside = self.readable(path)
         return open_inside(base, parts_of(inside))
+
+    def why_not(self, path: str, error: OSError | ValueError) -> str:
+        """Why `open` failed, in a few words that follow the path; of a relative one that is not there, with its folder."""
+        said = explain(error)
+        if isinstance(error, FileNotFoundError) and self._root is not None and not Path(path).anchor:
+            return f"{said} in folder {str(self._root)!r} of this machine"
+        return said
 
     def target(self, name: str) -> Path:
         """Where a file of that plain name is kept.

@@ -10,7 +10,6 @@ from attrs import evolve
 
 from galaxy_core import Command
 from galaxy_core.errors import TransferError
-from galaxy_core.extension.adapter.folder import explain
 from galaxy_core.extension.adapter.posix import quote
 from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
@@ -38,7 +37,7 @@ async def install(session: AdbSession, attempt: Attempt, install: requests.Insta
     try:
         await to_thread.run_sync(_check, sources, install.apk, limiter=session.threads)
     except (ValueError, OSError) as error:
-        return Refused(f"{install.apk!r} cannot be installed: {explain(error)}")
+        return Refused(f"{install.apk!r} cannot be installed: {sources.why_not(install.apk, error)}")
     path = f"{session.settings.root.rstrip('/')}/.galaxy-{attempt.mark}.apk"
     try:
         copied = await Files(session, attempt.mark, sources).push(install.apk, path, is_passing=True)

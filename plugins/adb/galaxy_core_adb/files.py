@@ -100,7 +100,7 @@ class Files:
         try:
             file = await self._in_thread(self._sources.open, source)
         except OSError as error:
-            raise self._failed(source, explain(error)) from error
+            raise self._failed(source, self._sources.why_not(source, error)) from error
         try:
             yield file
         finally:

@@ -128,7 +128,9 @@ async def test_what_may_not_be_read_here_is_refused(bench: Bench, tmp_path: Path
         for source in (str(tmp_path / "secret"), "../secret", "/etc/passwd"):
             assert isinstance(await session.execute(bench.attempt(push(source, "b"))), Refused), source
         assert "link" in failure(await session.execute(bench.attempt(push("link", "b"))))
-        assert "does not exist" in failure(await session.execute(bench.attempt(push("missing", "b"))))
+        assert f"does not exist in folder {str(bench.sources)!r}" in failure(
+            await session.execute(bench.attempt(push("missing", "b")))
+        )
         assert isinstance(await session.execute(bench.attempt(push("folder", "b"))), Refused | Completed)
     assert not bench.far("b").exists()
 

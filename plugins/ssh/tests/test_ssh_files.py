@@ -167,10 +167,10 @@ async def test_what_is_not_there_or_no_file_is_said(lab: Lab, daemon: Daemon, mi
     os.mkfifo(work / "pipe")
     async with lab.opened(daemon, files_root=str(mine)) as session:
         for request, part in (
-            (push("none", "x"), "does not exist"),
+            (push("none", "x"), "does not exist in folder"),
             (push("folder", "x"), "it is a folder"),
             (push("source", "dir"), "folder of that name"),
-            (pull("none"), "does not exist"),
+            (pull("none"), "does not exist in folder"),
             (pull("dir"), "a folder"),
             (pull("pipe"), "no regular file"),
             (pull("source/below"), "does not exist"),

@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncssh
 from anyio import CancelScope, move_on_after, to_thread
@@ -21,6 +21,12 @@ from galaxy_core_ssh.settings import SshHop, SshSettings
 UNANSWERED = 2
 #: How long closing a connection may take before it is cut.
 CLOSE_S = 1.0
+#: By how far the connection has come: what is said when the time is over.
+_TOO_LATE: Final = {
+    "nothing": "no connection came about within {}",
+    "connected": "something listens there, but it did not say within {} that it speaks SSH; is it the right port?",
+    "greeted": "it did not let us in within {}",
+}
 T = TypeVar("T")
 
 
@@ -34,10 +40,13 @@ async def dial(
     """
     made: list[asyncssh.SSHClientConnection] = []
     hop: SshHop = settings
+    client: Client | None = None
     try:
         with move_on_after(settings.connect_timeout_s):
             for hop in (*settings.jump, settings):
-                made.append(await _checked(hop, settings, folder, lost, made[-1] if made else None))
+                client = None
+                client = Client(await to_thread.run_sync(Known, hop, folder), lost)
+                made.append(await _checked(hop, settings, folder, client, made[-1] if made else None))
             return made
     except BaseException as error:  # cancellation goes on; of the rest the device's keeper is told
         await hang_up(made)
@@ -45,21 +54,19 @@ async def dial(
             raise DeviceLostError(device_id, _why(hop, settings, error)) from error
         raise
     await hang_up(made)
-    raise DeviceLostError(
-        device_id, f"{_where(hop, settings)}: it did not let us in within {settings.connect_timeout_s:g} s"
-    )
+    why = _TOO_LATE["nothing" if client is None else client.progress].format(f"{settings.connect_timeout_s:g} s")
+    raise DeviceLostError(device_id, f"{_where(hop, settings)}: {why}")
 
 
 async def _checked(
     hop: SshHop,
     settings: SshSettings,
     folder: Path,
-    lost: Callable[[BaseException | None], None],
+    client: Client,
     tunnel: asyncssh.SSHClientConnection | None,
 ) -> asyncssh.SSHClientConnection:
     """A connection to a host that is the one that it should be."""
-    known = await to_thread.run_sync(Known, hop, folder)
-    client = Client(known, lost)
+    known = client.known
     try:
         return await _to(hop, settings, folder, client, tunnel)
     except asyncssh.HostKeyNotVerifiable:

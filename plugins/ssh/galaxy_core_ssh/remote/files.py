@@ -21,11 +21,10 @@ from anyio import CancelScope, move_on_after, to_thread
 from attrs import frozen
 
 from galaxy_core.extension.adapter.folder import create
-from galaxy_core.extension.adapter.folder import explain as explain_local
 from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core_ssh import scripts
 from galaxy_core_ssh.remote import blocks
-from galaxy_core_ssh.remote.faults import LOST, LinkLostError, explain
+from galaxy_core_ssh.remote.faults import LOST, LinkLostError, clean, explain
 from galaxy_core_ssh.remote.link import Link
 
 if TYPE_CHECKING:
@@ -124,10 +123,13 @@ class Files:
         """Copy `parts` below the folder `base` to `target` on this machine; raises as `push`."""
         sent()
         async with self._told():
-            for end in range(1, len(parts)):
-                _is_folder(await self._sftp.lstat("/".join((base, *parts[:end]))))
-            path = "/".join((base, *parts))
-            _is_file(await self._sftp.lstat(path))
+            try:
+                for end in range(1, len(parts)):
+                    _is_folder(await self._sftp.lstat("/".join((base, *parts[:end]))))
+                path = "/".join((base, *parts))
+                _is_file(await self._sftp.lstat(path))
+            except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath) as error:
+                raise NotCopiedError(f"it does not exist in folder {clean(base)!r} of the host") from error
         part = target.with_name(f".{secrets.token_hex(8)}.part")
         try:
             async with self._told():
@@ -255,7 +257,7 @@ def _opened(sources: Sources, source: str) -> BinaryIO:
     try:
         return sources.open(source)
     except (OSError, ValueError) as error:
-        raise NotReadError(explain_local(error)) from error
+        raise NotReadError(sources.why_not(source, error)) from error
 
 
 def _chunk(origin: BinaryIO) -> bytes:

@@ -15,15 +15,17 @@ from galaxy_core_ssh.settings import SshHop
 class Known:
     """The keys that a host may have: those of a known_hosts file, or one that the inventory says.
 
-    Blocks for reading the file.
+    Blocks for reading the file. When there is none, no key is known, and `why_not` says so: whether the host can be
+    reached at all is seen before.
 
     Raises:
-        ValueError: there are none, or they cannot be read; says what to do.
+        ValueError: they cannot be read; says what to do.
     """
 
     def __init__(self, hop: SshHop, folder: Path) -> None:
         self._hop = hop
         self.offered: asyncssh.SSHKey | None = None
+        self._is_missing = False
         self.source = "setting 'host_key'"
         if hop.host_key is not None:
             self.keys = self._pinned(hop.host_key)
@@ -54,8 +56,11 @@ class Known:
     def _read(self, path: Path) -> Any:
         try:
             return asyncssh.read_known_hosts(str(path))
+        except FileNotFoundError:
+            self._is_missing = True
+            return asyncssh.import_known_hosts("")  # never None, with which asyncssh would take any key
         except OSError as error:
-            why = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+            why = f"cannot be read: {error.strerror}"
             raise ValueError(f"the file of known hosts {self.source} {why}; {self._remedy}") from None
         except (ValueError, UnicodeError) as error:
             raise ValueError(f"the file of known hosts {self.source} cannot be read: {error}") from None
@@ -81,12 +86,16 @@ class Known:
         shown = "one of another kind" if offered is None else f"{offered.get_algorithm()} {offered.get_fingerprint()}"
         if offered is not None and offered in revoked:
             return f"its host key {shown} is revoked in {self.source}"
-        known = ", ".join(f"{key.get_algorithm()} {key.get_fingerprint()}" for key in (*trusted, *authorities))
+        # A key stands there once for the host's name, and perhaps again for its address.
+        every = dict.fromkeys(f"{key.get_algorithm()} {key.get_fingerprint()}" for key in (*trusted, *authorities))
+        known = ", ".join(every)
         if known:
             return (
                 f"its host key has changed, or somebody stands in between: {self.source} has {known} for {self._name}, "
                 f"and it shows {shown}. If the change is known to be right, replace the old line: {self._remedy}"
             )
+        if self._is_missing:
+            return f"the file of known hosts {self.source} does not exist, and the host shows {shown}; {self._remedy}"
         return f"its host key is unknown: {self.source} has none for {self._name}, and it shows {shown}; {self._remedy}"
 
     def _matching(self, address: str) -> tuple[list[Any], list[Any], list[Any]]:
@@ -104,8 +113,17 @@ class Client(asyncssh.SSHClient):
         self.known = known
         self._lost = lost
         self.address = ""
+        self._connection: asyncssh.SSHClientConnection | None = None
+
+    @property
+    def progress(self) -> str:
+        """How far it has come: "nothing", "connected", or "greeted" once the host has said that it speaks SSH."""
+        if self._connection is None:
+            return "nothing"
+        return "greeted" if self._connection.get_extra_info("server_version") else "connected"
 
     def connection_made(self, conn: asyncssh.SSHClientConnection) -> None:
+        self._connection = conn
         peer = conn.get_extra_info("peername")
         self.address = str(peer[0]) if peer else ""
 
