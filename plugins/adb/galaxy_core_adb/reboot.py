@@ -51,12 +51,10 @@ async def reboot(session: AdbSession, attempt: Attempt, request: requests.Reboot
 @contextmanager
 def _absent(session: AdbSession) -> Iterator[None]:
     """While the device may be away without being lost."""
-    place = session.place
-    place.absences += 1
     try:
-        yield
+        with session.place.absence():
+            yield
     finally:
-        place.absences -= 1
         session.link.server.tracker.nudge(session.link.serial)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, Event
 from attrs import define, field
 
 from galaxy_core import Action, Command, Device
@@ -30,6 +31,26 @@ class Place:
 
     version: tuple[int, int]
     absences: int = 0
+    _over: Event | None = None
+
+    @contextmanager
+    def absence(self) -> Iterator[None]:
+        """While the device may be away without being lost."""
+        self.absences += 1
+        try:
+            yield
+        finally:
+            self.absences -= 1
+            if not self.absences and self._over is not None:
+                self._over.set()
+                self._over = None
+
+    async def until_present(self) -> None:
+        """Wait until no action makes it go away any more."""
+        while self.absences:
+            if self._over is None:
+                self._over = Event()
+            await self._over.wait()
 
 
 @define
@@ -51,14 +72,19 @@ class AdbSession:
 
     async def execute(self, attempt: Attempt, /) -> Outcome:
         request = attempt.request
-        try:
-            await self.link.pay()
-            if isinstance(request, Command):
-                return await run_command(self, attempt, request)
-            if isinstance(request, Action):
-                return await perform(self, attempt, request)
-        except AdbFailureError as error:  # before anything was sent
-            raise DeviceLostError(self.device.device_id, str(error)) from error
+        while True:
+            # A device that another attempt restarts is not lost: to say so would end the session, and that attempt with it.
+            await self.place.until_present()
+            try:
+                await self.link.pay()
+                if isinstance(request, Command):
+                    return await run_command(self, attempt, request)
+                if isinstance(request, Action):
+                    return await perform(self, attempt, request)
+                break
+            except AdbFailureError as error:  # before anything was sent
+                if not self.place.absences:
+                    raise DeviceLostError(self.device.device_id, str(error)) from error
         return Refused(f"transport 'adb' takes commands and actions, not {type(request).__name__}")
 
     async def probe(self) -> Mapping[str, str]:

@@ -12,7 +12,7 @@ import anyio.lowlevel
 import pytest
 
 from galaxy_core import Action, Command
-from galaxy_core.extension.interfaces import Completed, Outcome, Refused, Unknown
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_adb.files import Files
 from galaxy_core_adb.server import server_at
 from galaxy_core_adb.smart import Conversation
@@ -224,6 +224,27 @@ async def test_a_reboot_waits_until_the_phone_has_booted_and_loses_no_session(be
         assert not lost
         await session.probe()
         tasks.cancel_scope.cancel()
+
+
+async def test_what_comes_while_a_phone_restarts_waits_for_it(bench: Bench) -> None:
+    async with bench.open(connect=True) as session, anyio.create_task_group() as tasks:
+        outcomes: list[Outcome] = []
+
+        async def keep(attempt: Attempt) -> None:
+            outcomes.append(await session.execute(attempt))
+
+        running = bench.attempt(Command(["sleep", "60"]))
+        tasks.start_soon(keep, running)
+        with anyio.fail_after(30):
+            while running.progress != "acknowledged":
+                await anyio.lowlevel.checkpoint()
+            tasks.start_soon(keep, bench.attempt(Action("reboot", {})))
+            while not session.place.absences:
+                await anyio.lowlevel.checkpoint()
+            beside = await session.execute(bench.attempt(Command(["echo", "beside"])))
+    assert isinstance(outcomes[0], Unknown)  # it ran when the phone went
+    assert done(outcomes[1]).value == "booted"
+    assert done(beside).stdout == "beside\n"
 
 
 async def test_a_reboot_that_is_not_waited_for_loses_the_session(bench: Bench) -> None:
