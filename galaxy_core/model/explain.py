@@ -39,6 +39,12 @@ _SYNONYMS: Final[Mapping[str, str]] = {
     "working_directory": "cwd",
 }
 _REFERENCE: Final = "text or a reference such as {from: TASK, value: stdout}"
+#: How a secret is written in an inventory.
+_SECRETS: Final = frozenset({"env", "file", "keyring"})
+_NO_SECRETS: Final = (
+    "secrets do not stand in a plan: {env: NAME}, {file: PATH} and {keyring: SERVICE/USER} belong into the inventory, "
+    f"in the settings of the device; {_REFERENCE} is wanted here"
+)
 _WANTED: Final[Mapping[str, str]] = {
     "bool_parsing": "true or false",
     "bool_type": "true or false",
@@ -113,12 +119,19 @@ def explain(
         if error["type"] == "extra_forbidden" and isinstance(error["loc"][-1], str)
         if (near := likely(error["loc"][-1], keys_at(error["loc"][:-1]))) is not None
     }
+    secrets = {error["loc"][:-1] for error in errors if _is_secret(error)}
+    told: set[Place] = set()
     for error in errors:
         if findings.is_full:
             findings.more += 1
             continue
         place: Place = error["loc"]
         kind = error["type"]
+        if place[:-1] in secrets:
+            if place[:-1] not in told:
+                findings.add(_untagged(place[:-1]), _NO_SECRETS)
+            told.add(place[:-1])
+            continue
         if kind == "missing" and place in meant:
             continue  # it is there, misspelt, and that is told
         if kind == "missing":
@@ -135,6 +148,14 @@ def explain(
             findings.add(_untagged(place[:-1]), _key_sentence(error, patterns))
         else:
             findings.add(_untagged(place), sentence(error, patterns, show and "settings" not in place))
+
+
+def _is_secret(error: Mapping[str, Any]) -> bool:
+    """Whether it lacks the task of a reference because a secret is written there, as in an inventory."""
+    place, value = error["loc"], error["input"]
+    is_reference = error["type"] == "missing" and place[-1] == "from" and place[-2:-1] == ("\0reference",)
+    # among the files of a command, {file: PATH} is meant otherwise
+    return is_reference and "files" not in place[2:3] and len(value) == 1 and set(value) <= _SECRETS
 
 
 def _untagged(place: Place) -> Place:
