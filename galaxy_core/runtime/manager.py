@@ -89,7 +89,7 @@ class ConstellationManager:
                 "No available devices for assignment: "
                 + (
                     "; ".join(f"{k}: {v}" for k, v in book.missing((None, frozenset(), None)).items())
-                    or "none is registered"
+                    or "; ".join(("none is registered", *self._searches()))
                 )
             )
         chosen = self.plugins.strategy(strategy)
@@ -121,6 +121,22 @@ class ConstellationManager:
             for task in constellation._tasks.values()
             if task._target_device_id is not None
         }
+
+    def _searches(self) -> Iterable[str]:
+        """What discoveries saw and did not take, in sentences; none of foreign device managers."""
+        if not is_ours(self.device_manager):
+            return
+        sightings, broken = self.device_manager.sightings(), self.device_manager.failing_discoveries()
+        for name in self.device_manager.discoveries:
+            seen = sightings.get(name)
+            said = []
+            if seen:
+                reasons = [f"{key!r} ({why})" for key, why in list(seen.items())[:5]]
+                more = f" and {len(seen) - 5} more" if len(seen) > 5 else ""
+                said.append(f"sees, and cannot take, {', '.join(reasons)}{more}")
+            if name in broken:
+                said.append(f"does not work: {broken[name]}")
+            yield f"discovery {name!r} {' and '.join(said) or 'has seen nothing'}"
 
     def _preferred(
         self,

@@ -293,3 +293,12 @@ def test_a_found_device_is_an_event_like_any_other(galaxy: Galaxy, write: Write)
     assert ("phones-p1", "idle") in {
         (event["device"], event["status"]) for event in done.events if event["type"] == "device_status_changed"
     }
+
+
+def test_a_run_of_an_inventory_of_searches_alone_says_once_what_they_saw(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [x]}}")
+    write("devices.yaml", inventory(NOKIA, more=", wait_s: 0.2").replace("devices: {here: {}}\n", ""))
+    done = galaxy("run", "plan.yaml", "--devices", "devices.yaml")
+    assert done.code == Exit.REFUSED
+    assert "none is registered; discovery 'phones' sees, and cannot take, 'n1' (it is not one of those" in done.err
+    assert done.err.count("sees, and cannot take, 'n1'") == 1

@@ -179,7 +179,8 @@ def _telling(searching: Searching) -> Iterator[None]:
         yield
     except AssignmentError as error:
         for sentence in searching.seen():
-            error.add_note(sentence)
+            if sentence[1:].rstrip(".") not in str(error):  # where no device is registered at all, it says so itself
+                error.add_note(sentence)
         raise
 
 
