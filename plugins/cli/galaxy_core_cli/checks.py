@@ -175,17 +175,18 @@ class Case:
         known = {device.device_id: device for device in self.devices}
         known.update(self.manager.device_registry.get_all_devices())
         lacking: dict[Any, NoFittingDeviceError | None] = {}
-        unknown: dict[str, str] = {}
+        unknown: dict[str, str] = {}  # the first task that is pinned to it
         for task in self.constellation.get_all_tasks():
             pin = task.target_device_id
             if pin is not None and pin not in known:
-                if pin not in unknown:
-                    unknown[pin] = f"{UnknownDeviceError(pin, known, only_this_machine(self.devices_path))}"
+                if pin in unknown:
+                    text = f"device {pin!r} is not registered, as for task {unknown[pin]!r}"
+                else:
+                    unknown[pin] = task.task_id
+                    text = f"{UnknownDeviceError(pin, known, only_this_machine(self.devices_path))}"
                     if finder_of(pin, self.inventory.discoveries) is not None:
-                        unknown[pin] += (
-                            " A task cannot be pinned to a device that is yet to be found: require a capability."
-                        )
-                yield ("tasks", task.task_id, "device"), unknown[pin]
+                        text += " A task cannot be pinned to a device that is yet to be found: require a capability."
+                yield ("tasks", task.task_id, "device"), text
                 continue
             kind = None if task.device_type is None else task.device_type.value
             needs = (kind, task.requires, pin)

@@ -372,3 +372,11 @@ def test_what_a_task_needs_is_said_with_the_right_article(kind: str, needs: str,
     write("plan.yaml", f"tasks: {{a: {{run: [x], device_type: {kind}}}}}")
     assert f"which needs {needs}. " in galaxy("validate", "plan.yaml").out
     assert f"which needs {needs}. " in galaxy("run", "plan.yaml").err
+
+
+def test_a_device_that_is_not_there_is_told_at_length_of_the_first_task_only(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks:\n  a: {run: [x], device: gone}\n  b: {run: [x], device: gone}\n")
+    write("devices.yaml", "devices: {it: {}}")
+    first, second = galaxy("validate", "plan.yaml", "--devices", "devices.yaml").out.splitlines()
+    assert first.startswith("plan.yaml:2: tasks.a.device: Device gone is not registered; registered: 'it'. Add it")
+    assert second == "plan.yaml:3: tasks.b.device: device 'gone' is not registered, as for task 'a'"
