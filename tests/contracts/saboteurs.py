@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from galaxy_core.extension.adapter.output import Output
-from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Session, SightingSink, Unknown
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Session, SightingSink, Unknown
 from galaxy_core.model.device import Device
 from galaxy_core.model.request import Action, Command
 from galaxy_core.testing.contract import Bench, Fault, Phase
@@ -371,6 +371,13 @@ class SaysSentTooEarly(FarSession):
         return super().refusal(attempt)
 
 
+@breaks("test_work_that_was_sent_and_has_ended_is_not_refused")
+class RefusesWhatIsNotFound(FarSession):
+    def ended(self, attempt: Attempt, streams: Mapping[str, Output], exit_code: int) -> Completed:
+        done = super().ended(attempt, streams, exit_code)
+        return done if exit_code != 127 else Refused("there is no such program")  # type: ignore[return-value]
+
+
 @breaks("test_a_cancelled_attempt_leaves_nothing_running")
 class KillsTheLeader(FarSession):
     async def kill(self, mark: str) -> bool:
@@ -425,6 +432,12 @@ class HearsTheDead(FarSession):
 class CountsInFacts(FarSession):
     def checked_facts(self, facts: Any) -> Mapping[str, str]:
         return {**facts, "cpu_count": 4}
+
+
+@breaks("test_a_probe_tells_the_facts_that_are_declared")
+class TellsNothing(FarSession):
+    def checked_facts(self, facts: Any) -> Mapping[str, str]:
+        return {}
 
 
 @breaks("test_a_probe_of_a_frozen_device_does_not_answer")

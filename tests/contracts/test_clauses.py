@@ -11,7 +11,9 @@ import pytest
 from attrs import evolve
 
 from galaxy_core import Attempt
+from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.interfaces import Outcome
+from galaxy_core.model.request import Command
 from galaxy_core.testing.contract import POSIX, Bench, Clause, NotAskedError, TransportContract, clauses_of
 from galaxy_core.testing.contract.verdicts import CELLS
 from galaxy_core.testing.fakes import FakeTransport
@@ -176,3 +178,29 @@ def test_a_simulator_that_knows_faults_loads_no_test_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+@pytest.mark.anyio
+async def test_wrong_output_is_not_blamed_on_what_sessions_share() -> None:
+    class Shouts(FarSession):
+        def take(self, attempt: Attempt, output: Output, data: bytes) -> None:
+            super().take(attempt, output, data.upper())
+
+    async with FakeFarSide() as far:
+        bench = bench_of(far, fake_transport(far, Shouts))
+        with pytest.raises(AssertionError, match="in the only session that is open, a plain attempt said 'ALONE'"):
+            await CLAUSES["test_two_sessions_at_once_do_not_know_of_each_other"].check(bench=bench)
+
+
+@pytest.mark.anyio
+async def test_no_kind_of_request_may_be_refused_after_it_was_said_to_be_sent() -> None:
+    class SendsLines(FarSession):
+        async def execute(self, attempt: Attempt, /) -> Outcome:
+            if isinstance(attempt.request, Command) and attempt.request.argv is None:
+                attempt.sent()
+            return await super().execute(attempt)
+
+    async with FakeFarSide() as far:
+        bench = bench_of(far, fake_transport(far, SendsLines))
+        with pytest.raises(AssertionError, match="was refused, and says that it was sent"):
+            await CLAUSES["test_an_attempt_says_when_it_is_sent"].check(bench=bench)

@@ -9,9 +9,9 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from galaxy_core.extension.interfaces import Completed, Refused
-from galaxy_core.model.request import Action
 from galaxy_core.testing.contract.bench import SLACK_S, Bench, Ended, Stopped
 from galaxy_core.testing.contract.clause import clause
+from galaxy_core.testing.contract.transport_running import not_taken
 
 #: As in transport_life, and on to where an attempt is well under way.
 STEPS: Final = (0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 19, 24, 30, 40, 60)
@@ -28,9 +28,24 @@ class EndsClauses:
         request = bench.can(bench.work.say("sent"), "say")
         async with bench.opened() as session:
             ended = await bench.ended(session, request)
-            refused = await bench.ended(session, Action("galaxy-bench-has-no-such-action"))
+            refused = [await bench.ended(session, request) for request in not_taken(bench)]
         assert ended.attempt.progress != "new", "the work is done, and the attempt never said that it was sent"
-        assert refused.attempt.progress == "new", "it was refused, and says that it was sent"
+        for one in refused:
+            told = f"{one.attempt.request!r} was refused, and says that it was sent"
+            assert one.attempt.progress == "new" or not isinstance(one.outcome, Refused), told
+
+    @clause(
+        "each `Refused` of your `execute`, once `attempt.sent()` was called: what has started is Completed, whatever its "
+        "exit status, or Unknown",
+        needs=["sends"],
+    )
+    async def test_work_that_was_sent_and_has_ended_is_not_refused(self, bench: Bench) -> None:
+        bench.can(bench.work.end(0), "end")
+        async with bench.opened() as session:
+            for code in (2, 126, 127):
+                ended = await bench.ended(session, bench.work.end(code))
+                told = f"it was sent, and ended with {code}, and was told as {ended.outcome!r}"
+                assert not isinstance(ended.outcome, Refused), told
 
     @clause(
         "what your `execute` does on cancellation: stop the far side, under a shield, and wait until all is gone",

@@ -41,6 +41,12 @@ class HealthClauses:
         assert not answered, "the device was frozen, and its probe answered"
         assert seconds <= bench.deadline_s + SLACK_S, f"the probe took {seconds:.2f} s to be cancelled"
 
+    @clause("what your `probe` returns: of a transport that declares 'facts', the facts of the device", needs=["facts"])
+    async def test_a_probe_tells_the_facts_that_are_declared(self, bench: Bench) -> None:
+        async with bench.opened() as session:
+            facts = await session.probe()
+        assert not isinstance(facts, Mapping) or facts, "it declares 'facts', and its probe told none"
+
     @clause("where your session gets its `facts`: they have to be there once it is open", needs=["facts"])
     async def test_facts_are_there_after_connecting(self, bench: Bench) -> None:
         async with bench.opened() as session:

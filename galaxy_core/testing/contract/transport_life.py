@@ -22,9 +22,16 @@ class OwnError(Exception):
 class LifeClauses:
     """How sessions are opened and left."""
 
-    @clause("what your sessions share: each has to have a link of its own, or a count of who uses it")
+    @clause(
+        "what your sessions share: each has to have a link of its own, or a count of who uses it. When the only session "
+        "that is open is wrong already: how it reads standard output"
+    )
     async def test_two_sessions_at_once_do_not_know_of_each_other(self, bench: Bench) -> None:
         async with bench.opened() as first:
+            try:
+                await bench.works(first, "alone")
+            except AssertionError as error:
+                raise AssertionError(f"in the only session that is open, {error}") from error
             async with bench.opened() as second:
                 assert first is not second, "opening twice gave the same session twice"
                 await bench.works(first, "first")

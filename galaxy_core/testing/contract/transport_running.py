@@ -127,11 +127,8 @@ class RunningClauses:
 
     @clause("the beginning of your `execute`: what it does not know it has to refuse, not to take for something else")
     async def test_a_request_that_it_does_not_take_is_refused(self, bench: Bench) -> None:
-        await _is_refused(bench, Action("galaxy-bench-has-no-such-action"))
-        others: dict[str, Request] = {"run": Command(["true"]), "shell": Command(None, "true"), "call": Call(dict)}
-        for kind, request in others.items():
-            if kind not in bench.transport.requests:
-                await _is_refused(bench, request)
+        for request in not_taken(bench):
+            await _is_refused(bench, request)
 
     @clause("what `execute` keeps in the session: everything of an attempt belongs into variables of that call")
     async def test_attempts_beside_each_other_do_not_mix(self, bench: Bench) -> None:
@@ -260,6 +257,13 @@ class StreamingClauses:
             finally:
                 tracemalloc.stop()
         assert peak < FLOOD_BYTES // 2, f"of {FLOOD_BYTES} bytes that were printed, {peak} were in memory at once"
+
+
+def not_taken(bench: Bench) -> list[Request]:
+    """Requests of kinds that the transport does not declare."""
+    others: dict[str, Request] = {"run": Command(["true"]), "shell": Command(None, "true"), "call": Call(dict)}
+    refused = [request for kind, request in others.items() if kind not in bench.transport.requests]
+    return [Action("galaxy-bench-has-no-such-action"), *refused]
 
 
 def _capped(bench: Bench, cap_bytes: int) -> dict[str, Any]:
