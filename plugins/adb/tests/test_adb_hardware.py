@@ -30,6 +30,8 @@ def real() -> Bench:
 
 
 class TestRealDevice(TransportContract):
+    has_far_side = False
+
     @pytest.fixture
     def bench(self) -> Bench:
         return real()

@@ -25,6 +25,8 @@ class TestLocal(TransportContract):
 
 
 class TestPython(TransportContract):
+    has_far_side = False
+
     @pytest.fixture
     def bench(self) -> Bench:
         return Bench(PythonTransport(), work=CALLS)
