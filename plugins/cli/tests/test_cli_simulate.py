@@ -246,7 +246,8 @@ def test_a_kind_that_is_not_installed_is_told_with_what_brings_it(
     assert done.code == Exit.REFUSED
     assert f"no plugin that is loaded simulates {kind!r}: pip install {text}" in done.err
     done = galaxy("simulate", "all")
-    assert "no plugin that is installed simulates anything; pip install 'galaxy-core-adb' brings phone" in done.err
+    told = "pip install 'galaxy-core-adb' (in a clone: './plugins/adb') brings phone"
+    assert f"no plugin that is installed simulates anything; {told}" in done.err
 
 
 def test_a_plugin_that_is_installed_and_blocked_is_told_of(galaxy: Galaxy) -> None:

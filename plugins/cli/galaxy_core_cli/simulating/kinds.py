@@ -67,7 +67,7 @@ def _unknown(kind: str, registry: PluginRegistry) -> Exception:
     if kind in BROUGHT_BY:
         distribution = BROUGHT_BY[kind].partition("[")[0]
         mine = [one for one in registry.describe() if one.distribution == distribution]
-        why = _absence(mine[0], BROUGHT_BY[kind]) if mine else f"pip install '{BROUGHT_BY[kind]}'"
+        why = _absence(mine[0], BROUGHT_BY[kind]) if mine else installing(kind)
         return say.WrongValueError(f"no plugin that is loaded simulates {kind!r}: {why}; there are {', '.join(known)}")
     near = [_MEANT[kind]] if kind in _MEANT else nearest(kind, {*known, *BROUGHT_BY})
     absent = "".join(f"; {_to_install([name])}" for name in near if name in BROUGHT_BY and name not in known)
@@ -82,5 +82,11 @@ def _absence(info: PluginInfo, brought_by: str) -> str:
     return f"{info.distribution} is installed, but {info.status}{why}"
 
 
+def installing(kind: str) -> str:
+    """What brings a kind of this project, from an index or from a clone."""
+    brought_by = BROUGHT_BY[kind]
+    return f"pip install '{brought_by}' (in a clone: './plugins/{brought_by.removeprefix('galaxy-core-')}')"
+
+
 def _to_install(names: Sequence[str] | Mapping[str, str]) -> str:
-    return "; ".join(f"pip install '{BROUGHT_BY[name]}' brings {name}" for name in names)
+    return "; ".join(f"{installing(name)} brings {name}" for name in names)

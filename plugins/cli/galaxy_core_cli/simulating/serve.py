@@ -28,7 +28,7 @@ from galaxy_core_cli.reasons import single, why
 from galaxy_core_cli.running.conduct import CODES
 from galaxy_core_cli.running.kill import dying_at_quit, kill_now
 from galaxy_core_cli.simulating.inventory import InventoryFile, plain
-from galaxy_core_cli.simulating.kinds import BROUGHT_BY, Chosen
+from galaxy_core_cli.simulating.kinds import BROUGHT_BY, Chosen, installing
 from galaxy_core_cli.streams import Lines
 from galaxy_core_cli.text import count, safe_line, table
 
@@ -254,5 +254,5 @@ def _blamed(error: BaseException, simulator: str) -> BaseException:
     if isinstance(error, GalaxyError):
         return error
     if isinstance(error, ImportError) and error.name and simulator in BROUGHT_BY:
-        return SimulatorError(simulator, f"it needs the module {error.name}: pip install '{BROUGHT_BY[simulator]}'")
+        return SimulatorError(simulator, f"it needs the module {error.name}: {installing(simulator)}")
     return PluginError(simulator, f"simulator {simulator!r} broke: {why(error)}")
