@@ -41,6 +41,12 @@ was available, what to do.
     ├── SimulatorError (RuntimeError)            simulated devices cannot be started here
     ├── RunError (RuntimeError)                  a run cannot start or go on
     │   ├── UnknownJournalError                  no journal of that name
+    │   ├── JournalError                         a journal cannot keep a run, or give one back
+    │   │   ├── UnknownRecordedRunError          it has no run of that id
+    │   │   ├── RunLockedError                   somebody has the run already
+    │   │   ├── JournalDamagedError              what was kept cannot be relied on from some record on
+    │   │   ├── JournalVersionError              a newer version wrote it
+    │   │   └── ResumeError                      a recorded run cannot go on here, with every reason
     │   ├── ControlError                         a run cannot be reached through a control socket
     │   │   └── UnknownRunError                  no run of that name can
     │   └── RunRefusedError                      a policy plugin refused the run
@@ -71,6 +77,14 @@ from galaxy_core.errors.device import (
     UnknownDeviceError,
     UnknownStrategyError,
     UnknownTransportError,
+)
+from galaxy_core.errors.journal import (
+    JournalDamagedError,
+    JournalError,
+    JournalVersionError,
+    ResumeError,
+    RunLockedError,
+    UnknownRecordedRunError,
 )
 from galaxy_core.errors.plan import (
     KEPT_PROBLEMS,
@@ -136,6 +150,9 @@ __all__ = [
     "ImmutableError",
     "InputError",
     "InvalidPlanError",
+    "JournalDamagedError",
+    "JournalError",
+    "JournalVersionError",
     "NoDevicesError",
     "NoFittingDeviceError",
     "NotConnectedError",
@@ -145,7 +162,9 @@ __all__ = [
     "PluginError",
     "PluginLoadError",
     "RequestError",
+    "ResumeError",
     "RunError",
+    "RunLockedError",
     "RunRefusedError",
     "SecretError",
     "SettingsError",
@@ -161,6 +180,7 @@ __all__ = [
     "TransitionError",
     "UnknownDeviceError",
     "UnknownJournalError",
+    "UnknownRecordedRunError",
     "UnknownRunError",
     "UnknownStrategyError",
     "UnknownTaskError",

@@ -58,7 +58,7 @@ def touched_before(changes: Changes) -> dict[object, int]:
 def make(changes: Changes) -> None:
     """Change the plan, as one edit. Costs what is touched, and the affected region of the topological order."""
     plan = changes.plan
-    with plan._as_one_edit():
+    with plan._as_one_edit(changes.transaction, changes.edit_id):
         plan._edited(*_touched(changes))
         at = plan._updated_at
         freed: dict[TaskStar, None] = {}

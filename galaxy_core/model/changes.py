@@ -81,6 +81,7 @@ class Changes:
         self.doubts = Doubts()
         self._base, self._own = transaction.base_revision, own
         self._checked_at = plan.revision
+        self.edit_id: str | None = None  # under which whoever applies them tells of them
         self._place: int | None = None  # of the operation that is being read
         # The places of the operations that added, changed or removed a task, by its id, or a link, by ("link", its id).
         self.by: dict[object, int | None] = {}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from galaxy_core.model import analysis
 from galaxy_core.model.dependency import TaskStarLine
@@ -14,6 +14,9 @@ from galaxy_core.model.graph import Graph
 from galaxy_core.model.result import TaskStatus, as_datetime
 from galaxy_core.model.serial import Document
 from galaxy_core.model.task import TaskStar
+
+if TYPE_CHECKING:
+    from galaxy_core.model.resolving import Resolution
 
 _PENDING, _RUNNING, _WAITING = TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.WAITING_DEPENDENCY
 _COMPLETED, _FAILED, _CANCELLED = TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED
@@ -58,6 +61,7 @@ class TaskConstellation(Graph, Document):
     def name(self, name: str) -> None:
         self._name = name or self._id
         self._updated_at = time.time()
+        self._told()
 
     @property
     def revision(self) -> int:
@@ -93,6 +97,12 @@ class TaskConstellation(Graph, Document):
         """Merge `metadata` into what is noted."""
         self._metadata.update(metadata)
         self._updated_at = time.time()
+        self._told()
+
+    def _told(self) -> None:
+        """Something of the plan apart from its tasks and links changed."""
+        if self._recorder is not None:
+            self._recorder.told()
 
     @property
     def created_at(self) -> datetime:
@@ -151,11 +161,13 @@ class TaskConstellation(Graph, Document):
         self._cancelled = False
         self._started_at = self._updated_at = time.time()
         self._ended_at = None
+        self._told()
 
     def complete_execution(self) -> None:
         """Its run is over."""
         self._executing = False
         self._ended_at = self._updated_at = time.time()
+        self._told()
 
     def start_task(self, task_id: str) -> None:
         """Start a ready task.
@@ -164,6 +176,22 @@ class TaskConstellation(Graph, Document):
             UnknownTaskError, TransitionError
         """
         self._known(task_id).start_execution()
+
+    def resolve(self, task_id: str, as_: str, result: Any = None, by: str = "") -> Resolution:
+        """Say how a task ended of which nobody knew (status `unknown`): `as_` is "completed", "failed" or "retry".
+
+        What had been skipped because of it, and of nothing else, is open again, and judged by that end; with "retry" the
+        task is pending again, which takes none of its retries. `result` is its payload, or ExecutionResult; without one
+        it is what was known of its output. `by` says who says so, for those who keep records.
+
+        Raises:
+            UnknownTaskError: there is no such task.
+            TransitionError: its status is another.
+            PlanError: it cannot be resolved so.
+        """
+        from galaxy_core.model.resolving import resolve  # which works on these, and so imports them
+
+        return resolve(self, task_id, as_, result, by)
 
     # ------------------------------------------------------------------------------------------- questions
     def get_task(self, task_id: str) -> TaskStar | None:

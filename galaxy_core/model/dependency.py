@@ -365,6 +365,9 @@ class TaskStarLine(Document):
         self._evaluation = answer
         self._evaluated_at = time.time()
         self._satisfied = bool(answer)
+        owner = None if self._target is None else self._target._owner
+        if owner is not None and owner._recorder is not None:
+            owner._recorder.judged(self)
 
     def _guard(self) -> None:
         if self._target is not None and not self._target.is_modifiable:

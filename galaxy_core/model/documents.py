@@ -3,11 +3,12 @@
 The keys are those of the API document. Beside them stand, only where they say something: of a task `effect`,
 `requires`, `request`, `retry`, `estimate_s`, `pinned` (false when a strategy chose the device) and `attempts` (when
 there were others than `current_retry` and the start time tell); of a link `condition_expression`, because of all
-evaluators an `Expression` alone can be written, and `condition_lost` (true) in place of every other; of a constellation
-`revision`.
+evaluators an `Expression` alone can be written, and `condition_lost` (true) in place of every other, and `withheld` (true)
+while its prerequisite has ended in a way that it does not accept, and nobody has skipped its dependent yet; of a
+constellation `revision`.
 
-Errors are written as their text, results through `serial.plain`. An `ExecutionResult` is written as its dictionary,
-and what has exactly the keys of such a dictionary and the id of its task is read as one. A `Call` is named in the
+Errors are written as their text; those of tasks that were skipped or cancelled, or whose end nobody knows, are read as the
+errors that they were. Results are written through `serial.plain`. An `ExecutionResult` is written as its dictionary, and what has exactly the keys of such a dictionary and the id of its task is read as one. A `Call` is named in the
 document but cannot be built again: its task is read as one without a request.
 """
 
@@ -18,7 +19,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, TypeVar
 
-from galaxy_core.errors import PlanError
+from galaxy_core.errors import OutcomeUnknownError, PlanError, TaskCancelledError, TaskSkippedError
 from galaxy_core.model.condition import Evaluator, Expression, LostCondition
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
@@ -39,7 +40,7 @@ from galaxy_core.model.reading import (
     unfit,
 )
 from galaxy_core.model.reasons import shown
-from galaxy_core.model.result import ExecutionResult, TaskStatus
+from galaxy_core.model.result import TERMINAL, UNSTARTED, ExecutionResult, TaskStatus
 from galaxy_core.model.serial import described, plain
 from galaxy_core.model.spec_documents import request_from_dict, retry_from_dict, retry_to_dict
 from galaxy_core.model.task import TaskStar
@@ -129,7 +130,7 @@ def _task(found: Any) -> TaskStar:
     task._pinned = flag_at(document, "pinned") is not False and task._target_device_id is not None
     task._status = _member(TaskStatus, document.get("status")) or TaskStatus.PENDING
     task._result = _result_from(document.get("result"), task._task_id)
-    task._error = _error_from(document.get("error"))
+    task._error = _error_of(task._status, task._task_id, document)
     task._current_retry = count_at(document, "current_retry") or 0
     task._created_at = _moment(document, "created_at", task._created_at)
     task._updated_at = _moment(document, "updated_at", task._created_at)
@@ -161,6 +162,23 @@ def _error_from(found: Any) -> BaseException | None:
         return Exception(str(found))
     except ValueError:  # a number of too many digits
         return Exception(described(found))
+
+
+def _error_of(status: TaskStatus, task_id: str, document: Mapping[str, Any]) -> BaseException | None:
+    """The error of a task, of the class that the kernel gives those that ended so, if its text is as the kernel's are."""
+    found = document.get("error")
+    if not isinstance(found, str):
+        return _error_from(found)
+    if status is TaskStatus.UNKNOWN:
+        return OutcomeUnknownError(task_id, found)
+    if status is TaskStatus.CANCELLED and found.startswith(f"task {task_id!r}: "):
+        return TaskCancelledError(task_id, found)
+    skipped = f"task {task_id!r} was skipped: "
+    if status is TaskStatus.SKIPPED and found.startswith(skipped):
+        why = found.removeprefix(skipped)
+        causes = [cause for cause in texts_at(document, "dependencies") or () if f"prerequisite {cause!r} " in why]
+        return TaskSkippedError(task_id, causes[0] if causes else "", why)
+    return _error_from(found)
 
 
 def result_from_dict(document: Mapping[str, Any]) -> ExecutionResult:
@@ -222,6 +240,10 @@ def line_to_dict(line: TaskStarLine) -> dict[str, Any]:
         document["condition_expression"] = line.condition_evaluator.text
     elif line.condition_evaluator is not None:
         document["condition_lost"] = True
+    if line._open and line._source is not None and line._source._status in TERMINAL:
+        target = line._target
+        if target is not None and target._status in UNSTARTED:
+            document["withheld"] = True
     return document
 
 
@@ -307,18 +329,18 @@ def constellation_from_dict(document: Mapping[str, Any]) -> TaskConstellation:
 def _constellation(found: Any) -> TaskConstellation:
     document = as_mapping(found)
     tasks = [inside("tasks", inside, place, _task, entry) for place, entry in _entries(document, "tasks", "task_id")]
-    lines = [
-        inside("dependencies", inside, place, _line, entry)
-        for place, entry in _entries(document, "dependencies", "line_id")
-    ]
+    places = list(_entries(document, "dependencies", "line_id"))
+    lines = [inside("dependencies", inside, place, _line, entry) for place, entry in places]
     # Building judges the links out of what has ended into what has not started; what was judged before stands.
     judged = [(line, _Verdict(line)) for line in lines if line._evaluated_at is not None]
+    withheld = [line for line, (_, entry) in zip(lines, places, strict=True) if flag_at(entry, "withheld")]
     built = TaskConstellation.build(
         tasks,
         lines,
         constellation_id=text_at(document, "constellation_id"),
         name=text_at(document, "name"),
         metadata=mapping_at(document, "metadata"),
+        withheld=withheld,
     )
     for line, verdict in judged:
         verdict.restore(line)

@@ -15,11 +15,18 @@ from galaxy_core.model.task import TaskStar
 
 #: The last events of a run; their documents are called `run_result`.
 FINAL = frozenset(
-    {EventType.CONSTELLATION_COMPLETED, EventType.CONSTELLATION_FAILED, EventType.CONSTELLATION_CANCELLED}
+    {
+        EventType.CONSTELLATION_COMPLETED,
+        EventType.CONSTELLATION_FAILED,
+        EventType.CONSTELLATION_CANCELLED,
+        EventType.CONSTELLATION_STOPPED,
+    }
 )
 _NAMES: Mapping[EventType, str] = MappingProxyType(
     {
         EventType.CONSTELLATION_STARTED: "run_started",
+        EventType.CONSTELLATION_PAUSED: "run_paused",
+        EventType.CONSTELLATION_PROCEEDED: "run_continued",
         EventType.CONSTELLATION_MODIFIED: "plan_modified",
         **dict.fromkeys(FINAL, "run_result"),
     }
@@ -29,13 +36,13 @@ _OF_RESULT = ("exit_code", "stdout", "stderr", "attempts", "files", "metadata")
 _OF_TASK = MappingProxyType(
     {name: name for name in ("wait_s", "reason", "attempts", "stream", "text")} | {"device_id": "device"}
 )
-#: Of edits and modifications.
+#: Of edits, modifications and pauses.
 _OF_EDIT = MappingProxyType(
     {
         name: name
         for name in (
             *("edit_id", "description", "author", "base_revision", "before", "revision", "diff"),
-            *("problems", "reason", "policy", "hold"),
+            *("problems", "reason", "policy", "hold", "by"),
         )
     }
     | {"on_task_id": "tasks"}

@@ -41,6 +41,21 @@ _SYNONYMS: Final[Mapping[str, str]] = {
 _REFERENCE: Final = "text or a reference such as {from: TASK, value: stdout}"
 #: How a secret is written in an inventory.
 _SECRETS: Final = frozenset({"env", "file", "keyring"})
+#: Keys by which somebody would put one into a plan.
+_CREDENTIALS: Final = frozenset(
+    {
+        "api_key",
+        "credentials",
+        "passphrase",
+        "passwd",
+        "password",
+        "private_key",
+        "secret",
+        "secrets",
+        "token",
+        "username",
+    }
+)
 _NO_SECRETS: Final = (
     "secrets do not stand in a plan: {env: NAME}, {file: PATH} and {keyring: SERVICE/USER} belong into the inventory, "
     f"in the settings of the device; {_REFERENCE} is wanted here"
@@ -143,6 +158,8 @@ def explain(
             allowed = keys_at(place[:-1])
             listed = ", ".join(map(repr, allowed)) or "none"
             text = f"unknown key {_short(place[-1])}{hint(place[-1], allowed)}; allowed are {listed}"
+            if place[:1] == ("tasks",) and str(place[-1]).casefold() in _CREDENTIALS:
+                text += f"; {_NO_SECRETS.partition(';')[0]}"
             findings.add(_untagged(place), text)
         elif place[-1:] == ("[key]",):
             findings.add(_untagged(place[:-1]), _key_sentence(error, patterns))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from galaxy_core.errors import (
     CycleError,
@@ -29,6 +29,9 @@ from galaxy_core.model.order import Order
 from galaxy_core.model.progress import Progress
 from galaxy_core.model.result import TERMINAL, UNSTARTED, new_id
 from galaxy_core.model.task import TaskStar
+
+if TYPE_CHECKING:
+    from galaxy_core.model.edits import Transaction
 
 #: Links on one side of a task up to which a list is quicker to remove one from.
 _MANY = 256
@@ -103,10 +106,12 @@ class Graph(Progress):
         constellation_id: str | None = None,
         name: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        withheld: Iterable[TaskStarLine] = (),
     ) -> Self:
         """A constellation of all these at once, checked once: O(tasks + links).
 
-        Statuses are taken as they are, and links are gated by the actual outcomes.
+        Statuses are taken as they are, and links are gated by the actual outcomes; those of the links that are `withheld`
+        wait to be judged (see `judge_withheld`).
 
         Raises:
             DuplicateIdError, UnknownTaskError, CycleError: as when adding one by one.
@@ -124,9 +129,16 @@ class Graph(Progress):
         except PlanError:
             built._release()
             raise
+        waiting = [line for line in withheld if line._open and line._source is not None]
+        for line in waiting:
+            line._open = False  # so that it is not judged now
         for task in list(built._tasks.values()):
             if task._status in TERMINAL:
                 built._settle(task, built._updated_at)
+        for line in waiting:
+            line._open = True
+            if line._source is not None and line._source._status in TERMINAL:
+                built._withheld[line] = None
         built._revision = 1
         return built
 
@@ -247,6 +259,8 @@ class Graph(Progress):
         task._pending = 0
         self._next_index += 1
         self._tasks[task._task_id] = task
+        if self._recorder is not None:
+            self._recorder.admitted(task)
         self._counts[task._status] += 1
         if task._status in UNSTARTED:
             self._ready[task] = None
@@ -258,6 +272,8 @@ class Graph(Progress):
         self._ready.pop(task, None)
         self._counts[task._status] -= 1
         task._owner = None
+        if self._recorder is not None:
+            self._recorder.dropped(task)
         if self._touched is not None:
             self._touched["gone", task._task_id] = self._revision + 1
 
@@ -273,6 +289,8 @@ class Graph(Progress):
         self._lines[line] = None
         if line._line_id is not None:
             self._lines_by_id[line._line_id] = line
+        if self._recorder is not None:
+            self._recorder.attached(line)
 
     def _detach(self, line: TaskStarLine) -> list[TaskStar]:
         """Take a link out; its target, if that became ready by it."""
@@ -290,6 +308,8 @@ class Graph(Progress):
             self._withheld.pop(line, None)
         if line._line_id is not None:
             self._lines_by_id.pop(line._line_id, None)
+        if self._recorder is not None:
+            self._recorder.detached(line)
         line._source = line._target = None
         if line._open:
             target._pending -= 1
@@ -303,6 +323,8 @@ class Graph(Progress):
         self._updated_at = time.time()
         if not self._together:
             self._revision += 1
+        if self._recorder is not None:
+            self._recorder.touched(*touched)
         if self._touched is not None:
             revision = self._revision + self._together
             for key in touched:
@@ -326,7 +348,7 @@ class Graph(Progress):
         return self._touched.get(key, -1) > revision
 
     @contextmanager
-    def _as_one_edit(self) -> Iterator[None]:
+    def _as_one_edit(self, transaction: Transaction, edit_id: str | None) -> Iterator[None]:
         """What is edited inside raises the revision once, and whoever listens hears of it when all is done."""
         listener = self._listener
         deferred = Deferred(listener)
@@ -338,6 +360,8 @@ class Graph(Progress):
             self._together = False
             self._listener = listener
             self._revision += 1
+            if self._recorder is not None:
+                self._recorder.edited(edit_id, transaction)
             deferred.tell()
 
     def _task_changed(self, task: TaskStar) -> None:
@@ -362,6 +386,8 @@ class Graph(Progress):
         assert target is not None
         if not line._open:
             line._open = True
+            if self._recorder is not None:
+                self._recorder.touched(line)
             target._pending += 1
             target._ticket = 0
             self._ready.pop(target, None)

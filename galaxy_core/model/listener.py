@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from galaxy_core.model.dependency import TaskStarLine
+    from galaxy_core.model.edits import Transaction
     from galaxy_core.model.result import TaskStatus
     from galaxy_core.model.task import TaskStar
 
@@ -27,6 +29,46 @@ class Listener(Protocol):
 
     def task_removed(self, task: TaskStar) -> None:
         """A task that had not started was taken out."""
+
+
+class Recorder(Protocol):
+    """Who keeps what becomes of a constellation. What is only named here is read when all is done; see runtime/recorder.py."""
+
+    def ended(self, task: TaskStar, held: bool) -> None:
+        """A task has ended; no link out of it is judged yet, and with `held` what the end refuses is withheld."""
+
+    def skipped(self, task: TaskStar) -> None:
+        """A task was skipped; no link out of it is judged yet."""
+
+    def changed_status(self, task: TaskStar) -> None:
+        """A method of the task changed its status."""
+
+    def judged(self, line: TaskStarLine) -> None:
+        """A link says something else now, by how it was judged."""
+
+    def touched(self, *keys: str | TaskStarLine) -> None:
+        """Tasks, by their ids, and links say something else now, or will in a moment."""
+
+    def told(self) -> None:
+        """The name, the metadata or the state of the plan changed."""
+
+    def admitted(self, task: TaskStar) -> None:
+        """A task was added."""
+
+    def dropped(self, task: TaskStar) -> None:
+        """A task was taken out."""
+
+    def attached(self, line: TaskStarLine) -> None:
+        """A link was added."""
+
+    def detached(self, line: TaskStarLine) -> None:
+        """A link was taken out."""
+
+    def edited(self, edit_id: str | None, transaction: Transaction) -> None:
+        """All that was changed since the last record is this edit."""
+
+    def resolved(self, task_id: str, as_: str, by: str, at: float) -> None:
+        """All that is changed from now to the next record is that somebody says how a task ended."""
 
 
 class Deferred:

@@ -44,8 +44,14 @@ def model_problems(model: Any, values: Any, errors: Sequence[Mapping[str, Any]],
 def _sentences(
     errors: Sequence[Mapping[str, Any]], keys: Sequence[str], meaning: str | None, show: bool
 ) -> Iterator[str]:
+    # A pattern says little to who has not made it: what the value is for says more.
+    patterns = {
+        error["ctx"]["pattern"]: f"it must match the regular expression {error['ctx']['pattern']} ({meaning})"
+        for error in errors
+        if meaning and error["type"] == "string_pattern_mismatch"
+    }
     findings = Findings()
-    explain(errors, lambda place: keys, {}, findings, about=lambda place: meaning, show=show)
+    explain(errors, lambda place: keys, patterns, findings, about=lambda place: meaning, show=show)
     return (text for _, _, text in findings.listed)
 
 

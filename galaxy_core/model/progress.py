@@ -11,7 +11,7 @@ from typing import Any
 
 from galaxy_core.errors import ConditionError, TaskSkippedError, TransitionError, UnknownTaskError
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
-from galaxy_core.model.listener import Listener
+from galaxy_core.model.listener import Listener, Recorder
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
 
@@ -35,6 +35,7 @@ class Progress:
         "_counts",
         "_listener",
         "_ready",
+        "_recorder",
         "_tasks",
         "_updated_at",
         "_withheld",
@@ -45,6 +46,7 @@ class Progress:
         self._counts: dict[TaskStatus, int] = dict.fromkeys(TaskStatus, 0)
         self._ready: dict[TaskStar, None] = {}
         self._listener: Listener | None = None
+        self._recorder: Recorder | None = None
         self._cancelled = False
         self._broken = 0  # tasks that are skipped because a condition could not be evaluated
         self._updated_at = now
@@ -98,6 +100,8 @@ class Progress:
         counts[status] += 1
         if old is not _RUNNING:
             self._ready.pop(task, None)
+        if self._recorder is not None:
+            self._recorder.ended(task, withhold)
         return self._settle(task, at, withhold=withhold) if task._out else (_NONE, _NONE)
 
     def judge_withheld(self, lines: Sequence[TaskStarLine], at: float) -> tuple[Sequence[TaskStar], Sequence[TaskStar]]:
@@ -109,6 +113,8 @@ class Progress:
                 continue  # a condition that was judged just now has removed it
             del self._withheld[line]
             source = line._source
+            if self._recorder is not None:
+                self._recorder.touched(line)
             if source is not None and line._open and source._status in TERMINAL:
                 freed, without = self._settle(source, at, line)
                 ready += freed
@@ -138,6 +144,8 @@ class Progress:
         for task in queue:
             before = len(ready)
             succeeded = task._status is _COMPLETED
+            if asked and self._recorder is not None:
+                self._recorder.skipped(task)
             for line in task._out if only is None or task is not ended else (only,):
                 if not line._open:
                     continue
@@ -189,6 +197,8 @@ class Progress:
                 continue
             line._open = False
             target._pending -= 1
+            if self._recorder is not None:
+                self._recorder.judged(line)
             if waits and cause is not None:
                 self._skip(target, cause, at)
                 skipped.append(target)
@@ -214,6 +224,8 @@ class Progress:
         self._counts[old] -= 1
         self._counts[new] += 1
         self._updated_at = task._updated_at
+        if self._recorder is not None:
+            self._recorder.changed_status(task)
         if new in UNSTARTED:
             self._reopen(task)
             if not task._pending:
@@ -240,6 +252,8 @@ class Progress:
             if not line._open and target.is_modifiable:
                 line._open = True
                 line._forget()
+                if self._recorder is not None:
+                    self._recorder.touched(line)
                 target._pending += 1
                 target._ticket = 0
                 self._ready.pop(target, None)

@@ -52,6 +52,9 @@ def text_of(error: BaseException | str) -> str:
 def words_of(error: BaseException) -> str:
     """The words of an error; empty when it has none, or cannot be asked for them."""
     try:
+        recorded = vars(error).get("recorded_words")  # of an error of an earlier process, whose class is gone
+        if type(recorded) is str:
+            return recorded
         return f"it called sys.exit({error.code!r})" if isinstance(error, SystemExit) else _without_groups(error)
     except BaseException as broken:  # whoever reads the message gets the class alone: even the exception is broken
         if not is_failure(broken):

@@ -15,6 +15,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from galaxy_core.errors import InputError
+from galaxy_core.model.records.unkept import first_unkept
 from galaxy_core.model.result import ExecutionResult
 from galaxy_core.model.serial import plain
 from galaxy_core.model.values import EMPTY, frozen_deep, frozen_mapping
@@ -42,10 +43,16 @@ class Reference:
 
         Raises:
             InputError: there is no result, it is not JSON, the path leads nowhere, there is no such file, or what it
-                refers to was cut.
+                refers to was cut, or was in a process that is gone.
         """
         if result is None:
             raise InputError(str(self), "that task has no result")
+        found = self._found(result)
+        if (lost := first_unkept(found)) is not None:
+            raise InputError(str(self), lost.why)
+        return found
+
+    def _found(self, result: ExecutionResult) -> Any:
         kind, _, rest = self.value.partition(".")
         if kind == "json":
             return self._json(result, rest)

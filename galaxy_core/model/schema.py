@@ -113,7 +113,7 @@ class TaskStarSchema(Schema):
 class TaskStarLineSchema(Schema):
     """A link, as `TaskStarLine.to_dict` gives it."""
 
-    RARE = frozenset({"condition_expression", "condition_lost"})
+    RARE = frozenset({"condition_expression", "condition_lost", "withheld"})
 
     line_id: Annotated[str, _or_new(_line_id)] = Field(default_factory=_line_id)
     from_task_id: str
@@ -126,6 +126,7 @@ class TaskStarLineSchema(Schema):
     is_satisfied: bool = False
     last_evaluation_result: Any = None
     last_evaluation_time: str | None = None
+    withheld: bool = Field(default=False, description="Whether it refuses its dependent, which nobody has skipped yet.")
     created_at: str | None = None
     updated_at: str | None = None
 

@@ -46,6 +46,12 @@ class _Plain:
         self.parts += 1
         if value is None or type(value) in (str, bool):
             return value
+        try:
+            return self.simple(value)
+        except Exception:  # a foreign object's own code failed, even in saying what it is: it is described instead
+            return described(value)
+
+    def simple(self, value: Any) -> Any:
         if isinstance(value, Enum):
             return self.of(value.value)
         if isinstance(value, int):
@@ -63,8 +69,6 @@ class _Plain:
         self.path.add(id(value))
         try:
             return self.followed(value)
-        except Exception:  # a foreign object's own code failed or it has no attributes: it is described instead
-            return described(value)
         finally:
             self.path.discard(id(value))
 

@@ -169,6 +169,7 @@ def test_in_toml_dotted_keys_and_lists_of_tables_have_lines_too() -> None:
         ({"run": [{"from": "prob"}]}, "tasks.it.run[0].from", "there is no task 'prob'; did you mean 'probe'?"),
         ({"run": [{"from": "probe", "valeu": "x"}]}, "tasks.it.run[0].valeu", "did you mean 'value'?; allowed are 'from', 'value'"),
         ({"run": ["x"], "env": {"T": {"env": "NAME"}}}, "tasks.it.env.T", "secrets do not stand in a plan: {env: NAME}, {file: PATH}"),
+        ({"run": ["x"], "Password": "hunter2"}, "tasks.it.Password", "'data'; secrets do not stand in a plan: {env: NAME}, {file: PATH}"),
         ({"run": ["x", {"file": "key"}]}, "tasks.it.run[1]", "belong into the inventory, in the settings of the device"),
         ({"run": ["x"], "stdin": {"keyring": "a/b"}}, "tasks.it.stdin", "secrets do not stand in a plan"),
         ({"run": [{"value": "stdout"}]}, "tasks.it.run[0]", "'from' is missing"),

@@ -1,0 +1,1 @@
+"""Records of runs: what a journal keeps, written and read by the kernel alone."""

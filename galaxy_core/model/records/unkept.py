@@ -1,0 +1,227 @@
+"""Values in records: kept as JSON holds them, and what it cannot hold said to be so.
+
+Three markers stand for what is not itself JSON. Each is a dictionary of one key: ``{"$unkept": {type, text, plain?}}`` is a
+value that JSON cannot hold, ``{"$text": {head, length, file?, sha256?}}`` a text of more than `MAX_TEXT` characters, and
+``{"$dict": {...}}`` a dictionary that looks like a marker.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, Final
+
+from attrs import frozen
+
+from galaxy_core.model.serial import MAX_PARTS, MOST_BITS, described, plain
+
+#: Characters of a text that a record holds; what is longer goes to a file of the run, or is cut.
+MAX_TEXT: Final = 1 << 20
+#: Characters that are kept of a text in the record itself when the rest is in a file.
+HEAD: Final = 4096
+#: Deeper than this, values are not kept.
+MAX_DEPTH: Final = 200
+UNKEPT, TEXT, DICT = "$unkept", "$text", "$dict"
+_MARKERS: Final = frozenset({UNKEPT, TEXT, DICT})
+_ATOMS: Final = frozenset({str, int, float, bool, type(None)})
+
+#: Keeps a long text in a file of the run: the name of the file and the SHA-256 of its UTF-8 text ("surrogatepass"), or None
+#: when it cannot.
+Spill = Callable[[str], tuple[str, str] | None]
+
+
+class Unkept:
+    """Stands for a value that its record could not hold: `type_name` is what it was, `text` how it looked.
+
+    A reference that reads it is refused. Where plans and results are written out, it is written as the value was.
+    """
+
+    __slots__ = ("plain", "text", "type_name")
+
+    def __init__(self, type_name: str, text: str, plain: Any = None) -> None:
+        self.type_name, self.text = type_name, text
+        self.plain = text if plain is None else plain
+
+    def to_dict(self) -> Any:
+        """As `serial.plain` wrote the value."""
+        return self.plain
+
+    @property
+    def why(self) -> str:
+        """Why there is nothing to be read, and what to do."""
+        return (
+            f"it was a {self.type_name} ({self.text[:100]}), which no record of a run can hold, and the process that had "
+            "it is gone: run that task again, or have it return text, numbers, lists and dictionaries"
+        )
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Unkept):
+            return NotImplemented
+        return (self.type_name, self.text, self.plain) == (other.type_name, other.text, other.plain)
+
+    def __hash__(self) -> int:
+        return hash((self.type_name, self.text))
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@frozen
+class LongText:
+    """A text of `length` characters that is not in its record: `head` is, and `file` has it all, if there is one."""
+
+    head: str
+    length: int
+    file: str | None
+    sha256: str | None
+
+
+def first_unkept(value: Any) -> Unkept | None:
+    """Something in a restored value that was not kept; None when all of it was."""
+    stack, seen = [value], set()  # a payload that never was in a record may stand inside itself
+    while stack:
+        found = stack.pop()
+        if type(found) is Unkept:
+            return found
+        if isinstance(found, (dict, list)) and id(found) not in seen:
+            seen.add(id(found))
+            stack.extend(found.values() if isinstance(found, dict) else found)
+    return None
+
+
+class Keeper:
+    """Makes values fit for records, for one run. Never raises.
+
+    `spill` keeps long texts. `lost` is called with a description of each value that is not kept.
+    """
+
+    __slots__ = ("_parts", "_path", "lost", "spill")
+
+    def __init__(self, spill: Spill | None = None, lost: Callable[[str], None] | None = None) -> None:
+        self.spill, self.lost = spill, lost
+        self._path: set[int] = set()
+        self._parts = 0
+
+    def keep(self, value: Any) -> Any:
+        """`value`, or what stands for it in a record."""
+        if value is None or type(value) is bool:
+            return value
+        if type(value) is str:
+            return value if len(value) <= MAX_TEXT else self._long(value)
+        self._path, self._parts = set(), 0
+        try:
+            return self._of(value)
+        except RecursionError:
+            return self._unkept(value)
+
+    def text(self, value: Any) -> Any:
+        """A text, whole or by a marker; anything else as `keep`."""
+        return self.keep(value)
+
+    def _of(self, value: Any) -> Any:
+        kind = type(value)
+        self._parts += 1
+        if kind is str:
+            return value if len(value) <= MAX_TEXT else self._long(value)
+        if kind is bool or value is None:
+            return value
+        if kind is int:
+            return value if value.bit_length() <= MOST_BITS else self._unkept(value)
+        if kind is float:
+            return value if math.isfinite(value) else self._unkept(value)
+        if kind is Unkept:
+            return _marker(value)
+        if not issubclass(kind, (dict, list, tuple)):
+            return self._foreign(value)
+        if id(value) in self._path or len(self._path) >= MAX_DEPTH or self._parts > MAX_PARTS:
+            return self._unkept(value, described(value))
+        self._path.add(id(value))
+        try:
+            return self._followed(value, issubclass(kind, dict))
+        except Exception:  # a subclass whose own code failed: whoever reads the record is told that it was not kept
+            return self._unkept(value)
+        finally:
+            self._path.discard(id(value))
+
+    def _followed(self, value: Any, is_dict: bool) -> Any:
+        if not is_dict:
+            return [self._of(item) for item in value]
+        if not all(type(key) is str for key in value):
+            return self._unkept(value)
+        kept = {key: self._of(item) for key, item in value.items()}
+        return {DICT: kept} if len(kept) == 1 and not _MARKERS.isdisjoint(kept) else kept
+
+    def _foreign(self, value: Any) -> Any:
+        """Of a subclass of a plain type the plain value, as everywhere else."""
+        kind = type(value)
+        try:
+            if issubclass(kind, str):
+                return self._of(str(value.value if issubclass(kind, Enum) else value))
+            if issubclass(kind, int):
+                return self._of(int(value))
+            if issubclass(kind, float):
+                return self._of(float(value))
+        except Exception:  # as above
+            return self._unkept(value)
+        return self._unkept(value)
+
+    def _unkept(self, value: Any, shape: Any = None) -> dict[str, Any]:
+        kind = type(value)
+        name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        text = described(value)
+        shape = plain(value) if shape is None else shape
+        if isinstance(shape, str) and len(shape) > MAX_TEXT:
+            shape = shape[:MAX_TEXT]
+        if self.lost is not None:
+            self.lost(f"a {name}: {text}")
+        return _marker(Unkept(name, text, shape))
+
+    def _long(self, text: str) -> dict[str, Any]:
+        kept = self.spill(text) if self.spill is not None else None
+        if kept is None:
+            if self.lost is not None:
+                self.lost(f"a text of {len(text)} characters")
+            return {TEXT: {"head": text[:MAX_TEXT], "length": len(text)}}
+        file, sha256 = kept
+        return {TEXT: {"head": text[:HEAD], "length": len(text), "file": file, "sha256": sha256}}
+
+
+def _marker(value: Unkept) -> dict[str, Any]:
+    told = {"type": value.type_name, "text": value.text}
+    if value.plain != value.text:
+        told["plain"] = value.plain
+    return {UNKEPT: told}
+
+
+def restored(value: Any, long: Callable[[LongText], Any]) -> Any:
+    """The inverse of `Keeper.keep`; `long` says what to put in the place of a text that is not in the record.
+
+    Raises:
+        ValueError: a marker is not as it has to be.
+    """
+    if type(value) in _ATOMS:
+        return value
+    if type(value) is list:
+        return [restored(item, long) for item in value]
+    if len(value) == 1:
+        ((key, told),) = value.items()
+        if key in _MARKERS:
+            return _restored_marker(key, told, long)
+    return {key: restored(item, long) for key, item in value.items()}
+
+
+def _restored_marker(key: str, told: Any, long: Callable[[LongText], Any]) -> Any:
+    if not isinstance(told, dict):
+        raise ValueError(f"a marker {key!r} without its parts")
+    if key == DICT:
+        return {name: restored(item, long) for name, item in told.items()}
+    if key == UNKEPT:
+        name, text = told.get("type"), told.get("text")
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise ValueError(f"a marker {key!r} without type and text")
+        return Unkept(name, text, told.get("plain"))
+    head, length, file, sha256 = (told.get(part) for part in ("head", "length", "file", "sha256"))
+    if not isinstance(head, str) or not isinstance(length, int):
+        raise ValueError(f"a marker {key!r} without head and length")
+    return long(LongText(head, length, file, sha256))
