@@ -8,7 +8,6 @@ of their own, and are to be imported from here, too.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from attrs import define, field, frozen
@@ -23,10 +22,12 @@ from galaxy_core.extension.attempts import (
     Refused,
     Unknown,
 )
+from galaxy_core.extension.journals import Durability, Journal, JournalWriter
 from galaxy_core.extension.transports import (
     FEATURES,
     FEATURES_OF_COMMANDS,
     Session,
+    SessionThatSettles,
     SessionThatWatches,
     SessionWithFacts,
     Sighting,
@@ -53,6 +54,7 @@ __all__ = [
     "Attempt",
     "Completed",
     "DeviceLoad",
+    "Durability",
     "EndedTasks",
     "IEventObserver",
     "Journal",
@@ -65,6 +67,7 @@ __all__ = [
     "Refused",
     "RunInfo",
     "Session",
+    "SessionThatSettles",
     "SessionThatWatches",
     "SessionWithFacts",
     "Sighting",
@@ -164,32 +167,6 @@ class IEventObserver(Protocol):
 
     async def on_event(self, event: Event) -> None:
         """Called once for each event, one at a time, in order."""
-        ...
-
-
-# ---------------------------------------------------------------------------------------------------------- journal
-
-
-@runtime_checkable
-class Journal(Protocol):
-    """Keeps what happened. A run that has a journal opens it at the start and writes to it before it goes on."""
-
-    name: str
-
-    def open(self, run: RunInfo, /) -> AbstractAsyncContextManager[JournalWriter]:
-        """A writer for one run. Entering may raise to refuse the run; leaving makes what was written durable."""
-        ...
-
-
-@runtime_checkable
-class JournalWriter(Protocol):
-    """Writes one run's events."""
-
-    async def write(self, events: Sequence[Event], /) -> None:
-        """Keep `events`: each event of the run once, in order, in batches, a little after it happened.
-
-        Raising cancels the run, which then raises RunError with that error as its cause.
-        """
         ...
 
 
