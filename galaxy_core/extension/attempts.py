@@ -7,12 +7,14 @@ nor into a plain failure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from attrs import define
+
+from galaxy_core.model.policy import Effect
 
 if TYPE_CHECKING:
     from galaxy_core.model.request import Request
@@ -69,14 +71,20 @@ class Attempt:
     attempt, or None; the kernel enforces it by cancelling `execute`, so a session needs it only for its far side.
     A session that is cancelled may leave in `partial` what the attempt had said until then; it stands in the result. If it
     could not make sure that the work has stopped, it leaves `Unknown` there, with what was said in `said`.
+
+    `leaves_marker` asks a session that settles for a marker on the far side, see `SessionThatSettles`: the run is journalled,
+    or its kernel wants to ask, and the task may run once only. `on_progress` is called with the attempt at each change of
+    `progress`; it must not wait or raise.
     """
 
     __slots__ = (
         "_artifacts",
+        "_on_progress",
         "_output",
         "_run_mark",
         "device_id",
         "lease",
+        "leaves_marker",
         "number",
         "partial",
         "progress",
@@ -98,6 +106,9 @@ class Attempt:
         output: OutputSink | None = None,
         artifacts: ArtifactFolder | None = None,
         run_mark: str = "",
+        *,
+        leaves_marker: bool = False,
+        on_progress: Callable[[Attempt], None] | None = None,
     ) -> None:
         self.run_id = run_id
         self.task = task
@@ -111,6 +122,15 @@ class Attempt:
         self._output = output
         self._artifacts = artifacts
         self._run_mark = run_mark
+        self.leaves_marker = leaves_marker
+        self._on_progress = on_progress
+
+    @classmethod
+    def restored(cls, run_id: str, task: TaskStar, device_id: str, number: int, lease: int, mark: str) -> Attempt:
+        """An attempt of a process that is no more, as `settle` and `stop` get it. `mark` is the attempt's own."""
+        attempt = cls(run_id, task, device_id, number, lease, None, None, leaves_marker=task.effect is Effect.ONCE)
+        attempt._run_mark = mark.removesuffix(f"-{lease:08x}")
+        return attempt
 
     @property
     def task_id(self) -> str:
@@ -135,10 +155,15 @@ class Attempt:
         """
         if self.progress == "new":
             self.progress = "sent"
+            if self._on_progress is not None:
+                self._on_progress(self)
 
     def acknowledged(self) -> None:
         """Say that the far side has told us that it started the work."""
-        self.progress = "acknowledged"
+        if self.progress != "acknowledged":
+            self.progress = "acknowledged"
+            if self._on_progress is not None:
+                self._on_progress(self)
 
     @property
     def wants_output(self) -> bool:

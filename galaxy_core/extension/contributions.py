@@ -101,7 +101,10 @@ def _simulator_complaint(simulator: Any) -> str | None:
 
 
 def _journal_complaint(journal: Any) -> str | None:
-    return _opening_complaint(journal, 1)
+    for method in ("open", "reopen"):
+        if (complaint := _opening_complaint(journal, 1, method)) is not None:
+            return complaint
+    return _method_complaint(journal, "read", 1) or _method_complaint(journal, "runs", 0)
 
 
 def _observer_complaint(observer: Any) -> str | None:
@@ -222,12 +225,12 @@ def _method_complaint(value: Any, method: str, arguments: int, *, waits: bool = 
     try:
         signature.bind(*[None] * arguments)
     except TypeError:
-        return f"its {method!r} cannot be called with {arguments} positional argument{'s' if arguments > 1 else ''}"
+        return f"its {method!r} cannot be called with {arguments or 'no'} positional argument{'' if arguments == 1 else 's'}"
     return None
 
 
-def _opening_complaint(value: Any, arguments: int) -> str | None:
-    complaint = _method_complaint(value, "open", arguments)
+def _opening_complaint(value: Any, arguments: int, method: str = "open") -> str | None:
+    complaint = _method_complaint(value, method, arguments)
     if complaint is not None and "async def" in complaint:
         return f"{complaint} and returns an asynchronous context manager: put @asynccontextmanager above it"
     return complaint

@@ -31,6 +31,7 @@ FEATURES: Final[Mapping[str, str]] = {
     "counts": "output is capped in memory, the rest goes to a file, and all of it is counted (metadata stdout_bytes, …)",
     "stops": "a cancelled attempt is stopped on the far side, with all that it started",
     "sends": "attempts say when they are sent and acknowledged (Attempt.sent)",
+    "settles": "a session finds out what became of an attempt of an earlier session (Session.settle, stop, release)",
     "facts": "a session knows facts of its device once it is open (Session.facts)",
     "watches": "a session says by itself that its link is gone (Session.until_lost)",
     "returns": "the transport says when a device is worth another try (Transport.until_back)",
@@ -87,6 +88,46 @@ class SessionThatWatches(Session, Protocol):
 
     async def until_lost(self) -> str:
         """Wait until the link is gone, and return why. Cancelled when the session is closed."""
+        ...
+
+
+class SessionThatSettles(Session, Protocol):
+    """A session of a transport that declares `settles`.
+
+    For an attempt whose `leaves_marker` is set, `execute` leaves something on the far side that outlives the session, under
+    the attempt's `mark`: that the attempt is about to start, *before* anything of it starts and in a way that cannot
+    succeed twice (such as making a folder), and how it ended, as soon as it has. A second start under a mark that is
+    there is `Refused`. Such an attempt goes on to its end when its session is lost, if the far side lets it.
+
+    The attempts given to `settle` and `stop` may be of a process that has died since: `mark`, `lease`, `number`, `task_id`
+    and `leaves_marker` are as they were, while `request` may be None or hold references that nobody has replaced.
+
+    Optionally it has ``async def expect(self, run_mark: str, /) -> None``, called before the start of any attempt whose mark
+    begins with `run_mark` is recorded, as far as the session is there by then: what it leaves on the far side shows later
+    that markers of this run would be there, had there been any, so that a missing one means that nothing has started.
+    """
+
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        """Find out what became of an attempt of an earlier session, and wait for its end while it still runs.
+
+        `Completed`: it has ended, and how is certain; output only if it was kept, and `metadata["settled"]` is True.
+        `Refused`: it has not started, and never will: from now on nothing can start under this mark. `Unknown`: anything
+        else, such as an attempt that left no marker. May be asked again, with the same answer. Once cancelled, it has
+        stopped the work, or has left `Unknown` in `attempt.partial`; as with `execute`. When its link is lost it
+        raises `DeviceLostError`, is asked again in another session, and the work goes on meanwhile.
+        """
+        ...
+
+    async def stop(self, attempt: Attempt, /) -> None:
+        """End whatever still runs of an attempt of an earlier session, marker or not; one with a marker is kept from starting.
+
+        Leaves `Unknown` in `attempt.partial`, with the reason, if that cannot be made sure. Of what was
+        stopped in its middle `settle` says `Unknown`, or the exit status that being stopped gave it.
+        """
+        ...
+
+    def release(self, mark: str, /) -> None:
+        """What became of the attempt with this `mark` is known for good: its marker may go, soon. Never waits or raises."""
         ...
 
 

@@ -25,6 +25,7 @@ from galaxy_core.extension.interfaces import (
     Session,
     Sighting,
     SightingSink,
+    Unknown,
 )
 from galaxy_core.model.device import Device
 from galaxy_core.model.events import Event, EventType, TaskEvent
@@ -68,6 +69,9 @@ class FakeDevice:
     `plugged` says whether it can be reached; `connect_s` how many seconds connecting takes; `refusals_left` how many
     more tries to connect fail; `probe_error` is raised by probes, and `frozen` has probes and attempts hang. `started`,
     `cancelled` and `ended` list task ids; `most_running` is the largest number of attempts that ran at once.
+
+    `markers` are what attempts that leave one have left, by mark: how they ended, None as long as they have not. `stopped`
+    and `asked` list the ids of tasks of which an earlier attempt was stopped, or asked about; `released` lists marks.
     """
 
     def __init__(self, device_id: str) -> None:
@@ -87,6 +91,10 @@ class FakeDevice:
         self.cancelled: list[str] = []
         self.running: list[str] = []
         self.most_running = 0
+        self.markers: dict[str, Outcome | None] = {}
+        self.stopped: list[str] = []
+        self.asked: list[str] = []
+        self.released: list[str] = []
         self._links: set[anyio.CancelScope] = set()
 
     def unplug(self) -> None:
@@ -126,6 +134,10 @@ class FakeDevice:
         """Play one attempt; the connection may break meanwhile."""
         self._need_plug()
         task_id = attempt.task_id
+        if attempt.leaves_marker:
+            if attempt.mark in self.markers:
+                return Refused("an attempt with this mark was there before")
+            self.markers[attempt.mark] = None
         self.attempts.append(attempt)
         self.started.append(task_id)
         self.running.append(task_id)
@@ -135,6 +147,8 @@ class FakeDevice:
                 self._links.add(link)
                 outcome: Outcome = await _played(hang if self.frozen else step, attempt)
                 self.ended.append(task_id)
+                if attempt.leaves_marker and isinstance(outcome, Completed):
+                    self.markers[attempt.mark] = outcome
                 return outcome
         except anyio.get_cancelled_exc_class():
             self.cancelled.append(task_id)
@@ -142,6 +156,26 @@ class FakeDevice:
         finally:
             self._links.discard(link)
             self.running.remove(task_id)
+        raise DeviceLostError(self.device_id, "it was unplugged")
+
+    async def settle(self, attempt: Attempt, step: Step | None) -> Outcome:
+        """See `SessionThatSettles.settle`; `step` is what is said in place of what the markers say."""
+        self._need_plug()
+        self.asked.append(attempt.task_id)
+        try:
+            with anyio.CancelScope() as link:
+                self._links.add(link)
+                if step is not None:
+                    outcome: Outcome = await _played(step, attempt)
+                    return outcome
+                if attempt.mark not in self.markers:
+                    self.markers[attempt.mark] = Refused("it never started")
+                return self.markers[attempt.mark] or Unknown("it has ended without saying how")
+        except anyio.get_cancelled_exc_class():
+            self.cancelled.append(attempt.task_id)
+            raise
+        finally:
+            self._links.discard(link)
         raise DeviceLostError(self.device_id, "it was unplugged")
 
     def _need_plug(self) -> None:
@@ -163,6 +197,19 @@ class FakeSession:
     async def probe(self) -> Mapping[str, str]:
         """Ask the device."""
         return await self._device.probe()
+
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        """What the script says, see `FakeTransport.became`; without one, what the markers say."""
+        return await self._device.settle(attempt, self._transport.next_word(attempt))
+
+    async def stop(self, attempt: Attempt, /) -> None:
+        """Note that it was stopped."""
+        self._device.stopped.append(attempt.task_id)
+
+    def release(self, mark: str, /) -> None:
+        """Drop the marker."""
+        self._device.released.append(mark)
+        self._device.markers.pop(mark, None)
 
 
 class FakeTransport:
@@ -201,6 +248,7 @@ class FakeTransport:
         self.default: Step = _called
         self._devices: dict[str, FakeDevice] = {}
         self._scripts: dict[str, list[Step]] = {}
+        self._words: dict[str, list[Step]] = {}
         self._debts: dict[str, list[str]] = {}
 
     def device(self, device_id: str) -> FakeDevice:
@@ -210,6 +258,15 @@ class FakeTransport:
     def script(self, task_id: str, *steps: Step) -> None:
         """What the attempts at a task come to, on whatever device, in order; the last one is repeated."""
         self._scripts[task_id] = list(steps)
+
+    def became(self, task_id: str, *steps: Step) -> None:
+        """What a device says when it is asked what became of attempts at a task (feature "settles"); the last is repeated."""
+        self._words[task_id] = list(steps)
+
+    def next_word(self, attempt: Attempt) -> Step | None:
+        """What is said of this attempt, None when no script says anything."""
+        steps = self._words.get(attempt.task_id)
+        return None if not steps else steps.pop(0) if len(steps) > 1 else steps[0]
 
     def next_step(self, attempt: Attempt) -> Step:
         """What this attempt comes to."""

@@ -54,7 +54,10 @@ async def far_session(
             raise DeviceLostError(device.device_id, f"it answers {word!r} in place of its facts")
         session = make(far, device, settings, link, facts, debts)
         await session.pay()
-        yield session
+        try:
+            yield session
+        finally:
+            await session.leave()
     finally:
         if link is not None:
             link.leave()
@@ -78,6 +81,7 @@ class FarSession:
         self.link = link
         self.facts = facts
         self.debts = debts
+        self.released: list[str] = []
 
     # --------------------------------------------------------------------------------------------- health
     async def probe(self) -> Mapping[str, str]:
@@ -116,6 +120,7 @@ class FarSession:
         if (why := self.put(attempt, request)) is not None:
             return Refused(why)
         await self.pay()
+        await self.forget()
         try:
             link = await self.far.connect()
         except LinkLostError as error:
@@ -144,10 +149,11 @@ class FarSession:
             await self.ask(link, attempt, command)
             outcome = await self.converse(attempt, link, streams)
         except (LinkLostError, GarbageError) as error:
-            self.debts.append(attempt.mark)
+            if not attempt.leaves_marker:  # else it goes on, and somebody asks what became of it
+                self.debts.append(attempt.mark)
             return Unknown(str(error), self.said(streams, None))
         except anyio.get_cancelled_exc_class():
-            await self.stop(attempt, streams)
+            await self.break_off(attempt, streams)
             raise
         finally:
             for output in streams.values():
@@ -159,7 +165,7 @@ class FarSession:
 
     async def ask(self, link: Link, attempt: Attempt, command: Command) -> None:
         """Send the request."""
-        await link.send("run", attempt.mark, command)
+        await link.send("run", attempt.mark, command, attempt.leaves_marker)
 
     async def converse(self, attempt: Attempt, link: Link, streams: Mapping[str, Output]) -> Outcome:
         """Read until the far side says how it ended.
@@ -218,7 +224,7 @@ class FarSession:
         )
 
     # --------------------------------------------------------------------------------------------- ends
-    async def stop(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
+    async def break_off(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
         """The attempt was cancelled: make sure that its work is gone, or say that nobody knows."""
         said = self.said(streams, None)
         attempt.partial = Unknown("the far side does not say whether it has stopped", said)
@@ -253,6 +259,71 @@ class FarSession:
         finally:
             link.leave()
         return word == wanted
+
+    # --------------------------------------------------------------------------------------------- settling
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        """See `SessionThatSettles.settle`."""
+        if not attempt.leaves_marker:
+            return Unknown("it has left no marker")
+        try:
+            said = await self.became(attempt)
+        except LinkLostError as error:
+            raise DeviceLostError(self.device.device_id, str(error)) from error
+        except anyio.get_cancelled_exc_class():
+            await self.stop(attempt)
+            raise
+        if said == "refused":
+            return Refused("it never started")
+        if isinstance(said, int):
+            return Completed(exit_code=said, metadata={"settled": True})
+        return Unknown("it has ended without saying how")
+
+    async def became(self, attempt: Attempt) -> Any:
+        """Ask the far side about it: an exit code, "refused", or None."""
+        return await self.told("settled", "settle", attempt.mark)
+
+    async def told(self, wanted: str, *message: Any) -> Any:
+        """What the far side answers to a question.
+
+        Raises:
+            LinkLostError: it does not.
+        """
+        link = await self.far.connect()
+        try:
+            await link.send(*message)
+            word, about = await link.receive()
+        finally:
+            link.leave()
+        if word != wanted:
+            raise LinkLostError(f"it said {word!r} in place of {wanted!r}")
+        return about
+
+    async def stop(self, attempt: Attempt, /) -> None:
+        """See `SessionThatSettles.stop`."""
+        attempt.partial = Unknown("the far side does not say whether it has stopped")
+        with anyio.CancelScope(shield=True), anyio.move_on_after(CLEAN_UP_S):
+            if await self.fence(attempt) and await self.kill(attempt.mark):
+                attempt.partial = None
+
+    async def fence(self, attempt: Attempt) -> bool:
+        """Keep an attempt that leaves a marker from starting from now on."""
+        return not attempt.leaves_marker or await self.asked("fenced", "fence", attempt.mark)
+
+    def release(self, mark: str, /) -> None:
+        """See `SessionThatSettles.release`."""
+        self.released.append(mark)
+
+    async def forget(self) -> None:
+        """Drop the markers that nobody needs any more."""
+        if self.released:
+            marks, self.released = self.released, []
+            if not await self.asked("released", "release", marks):
+                self.released += marks
+
+    async def leave(self) -> None:
+        """The session ends."""
+        with anyio.CancelScope(shield=True), anyio.move_on_after(FORGET_S):
+            await self.forget()
 
     # --------------------------------------------------------------------------------------------- files
     def put(self, attempt: Attempt, command: Command) -> str | None:

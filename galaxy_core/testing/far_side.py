@@ -61,6 +61,7 @@ class FakeFarSide:
         self.links: set[Link] = set()
         self.processes: dict[str, Process] = {}
         self.records: set[str] = set()
+        self.markers: dict[str, int | str | None] = {}  # by mark: an exit code, "refused", or None: no end is known
         self.changed = anyio.Event()
         self._fault: Fault | None = None
         self._phase: Phase | None = None
@@ -105,7 +106,8 @@ class FakeFarSide:
         """See `FarSide.remains`."""
         running = [f"process of {mark}" for mark, process in self.processes.items() if process.is_running]
         links = [f"{len(self.links)} open links"] if self.links else []
-        return [*running, *links, *(f"record of {mark}" for mark in sorted(self.records))]
+        markers = [f"marker of {mark}" for mark in sorted(self.markers)]
+        return [*running, *links, *(f"record of {mark}" for mark in sorted(self.records)), *markers]
 
     async def fill_disk(self) -> None:
         """See `FarSideThatFills.fill_disk`."""
@@ -218,7 +220,7 @@ class FakeFarSide:
         await self._awake()
         await link.answer("facts", dict(self.facts))
 
-    async def _on_run(self, link: Link, mark: str, command: Command) -> None:
+    async def _on_run(self, link: Link, mark: str, command: Command, marked: bool = False) -> None:
         if command.cwd is not None and command.cwd != ROOT:
             await link.answer("denied", f"there is no folder {command.cwd!r}")
             return
@@ -228,13 +230,22 @@ class FakeFarSide:
             if not await self._struck(link, "start"):
                 self.records.discard(mark)
                 return
+            if marked and mark in self.markers:
+                self.records.discard(mark)
+                await link.answer("denied", "an attempt with this mark was there before")
+                return
+            if marked:
+                self.markers[mark] = None
             process.starts += 1
             process.is_alive, process.exit_code = True, None
             try:
                 await link.answer("started")
                 process.exit_code = await self._work(link, process, command)
+                if marked:
+                    self.markers[mark] = process.exit_code
             finally:
                 process.is_alive = False
+                self._tell()
             await self._struck(link, "exit")
             await link.answer("exit", process.exit_code)
 
@@ -248,6 +259,31 @@ class FakeFarSide:
             await anyio.lowlevel.checkpoint()
         self.records.discard(mark)
         await link.answer("gone")
+
+    async def _on_fence(self, link: Link, mark: str) -> None:
+        """From now on nothing starts under this mark."""
+        await self._awake()
+        self.markers.setdefault(mark, "refused")
+        await link.answer("fenced")
+
+    async def _on_settle(self, link: Link, mark: str, fences: bool = True) -> None:
+        """Says what became of a mark, once it has ended."""
+        await self._awake()
+        if mark not in self.markers:
+            if fences:
+                self.markers[mark] = "refused"
+            await link.answer("settled", "refused")
+            return
+        while (process := self.processes.get(mark)) is not None and process.is_alive:
+            await self.changed.wait()
+        self.records.discard(mark)
+        await link.answer("settled", self.markers.get(mark))
+
+    async def _on_release(self, link: Link, marks: Sequence[str]) -> None:
+        await self._awake()
+        for mark in marks:
+            self.markers.pop(mark, None)
+        await link.answer("released")
 
     async def _on_kill_leader(self, link: Link, mark: str) -> None:
         """What a careless transport would ask for."""
@@ -298,6 +334,9 @@ class FakeFarSide:
         match verb:
             case "say":
                 out, err = words[0].encode(), words[1].encode() if len(words) > 1 else b""
+            case "wait":
+                await self._say(link, "stdout", words[0].encode() + b"\n")
+                await anyio.sleep(float(words[1]))
             case "end":
                 code = int(words[0])
             case "stay":

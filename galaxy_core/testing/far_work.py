@@ -21,6 +21,9 @@ class FarWork(Work):
     def end(self, code: int) -> Request | None:
         return Command(["end", str(code)])
 
+    def wait(self, text: str, seconds: float) -> Request | None:
+        return Command(["wait", text, f"{seconds:g}"])
+
     def forever(self, text: str) -> Request | None:
         return Command(["stay", text, "0"])
 

@@ -6,17 +6,20 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 from anyio.lowlevel import checkpoint
+from attrs import evolve
 
 from galaxy_core import TaskConstellation
-from galaxy_core.extension.interfaces import DeviceLoad, Placement, RunInfo, TaskToPlace
+from galaxy_core.errors import JournalError
+from galaxy_core.extension.interfaces import DeviceLoad, JournalWriter, Placement, RunInfo, TaskToPlace
 from galaxy_core.model.events import Event, EventType, TaskEvent
 from galaxy_core.testing.contract import Archive, Audience
 from galaxy_core.testing.fakes import FirstFit, Recorder
-from galaxy_core.testing.journals import MemoryJournal, MemoryWriter, line_of
+from galaxy_core.testing.journals import KeptRun, MemoryJournal, MemoryWriter
 
 #: For each contract: the name of a clause, and what makes the subject that breaks it.
 STRATEGIES: dict[str, Callable[[], Any]] = {}
@@ -198,7 +201,10 @@ class KeepsItsLock(Teller):
 
 
 def archive(made: MemoryJournal) -> Archive:
-    return Archive(made, made.read, line_of)
+    def breaks(writer: JournalWriter) -> None:
+        made.broken = JournalError("no space left")
+
+    return Archive(made, lambda: made, breaks)
 
 
 @journal("test_it_is_a_journal_with_a_name")
@@ -210,17 +216,17 @@ class NamedForPeopleToo(MemoryJournal):
 class WritingJournal(MemoryJournal):
     """A journal with a writer of its own."""
 
-    writer: Callable[[list[Event]], MemoryWriter]
+    writer: Callable[[MemoryJournal, KeptRun], MemoryWriter]
 
     @asynccontextmanager
-    async def open(self, run: RunInfo, /) -> AsyncIterator[MemoryWriter]:
-        async with super().open(run):
-            yield type(self).writer(self.runs[run.constellation_id])
+    async def reopen(self, run_id: str, /) -> AsyncIterator[MemoryWriter]:
+        async with super().reopen(run_id):
+            yield type(self).writer(self, self.kept[run_id])
 
 
 class ForgetsLongBatches(MemoryWriter):
-    async def write(self, events: Sequence[Event], /) -> None:
-        await super().write(events[:10])
+    async def write(self, records: Sequence[str], /) -> None:
+        await super().write(records[:10])
 
 
 @journal("test_what_was_written_is_read_back_in_order")
@@ -228,41 +234,152 @@ class Forgetful(WritingJournal):
     writer = ForgetsLongBatches
 
 
-@journal("test_a_second_writer_of_the_same_run_is_refused")
-class TakesAnybody(MemoryJournal):
+class WritesTheDayAfter(MemoryWriter):
+    """Keeps a batch with the next one, or when it is closed."""
+
+    def __init__(self, journal: MemoryJournal, run: KeptRun) -> None:
+        super().__init__(journal, run)
+        self._late: list[str] = []
+
+    async def write(self, records: Sequence[str], /) -> None:
+        await super().write(self._late)
+        self._late = list(records)
+
+    def flush(self) -> None:
+        self._run.records += self._late
+
+
+@journal("test_what_write_has_returned_for_is_there_at_once")
+class Buffered(MemoryJournal):
+    @asynccontextmanager
+    async def reopen(self, run_id: str, /) -> AsyncIterator[MemoryWriter]:
+        async with super().reopen(run_id):
+            writer = WritesTheDayAfter(self, self.kept[run_id])
+            try:
+                yield writer
+            finally:
+                writer.flush()
+
+
+@journal("test_a_record_comes_back_as_it_was")
+class SplitsLines(MemoryJournal):
+    def read(self, run_id: str, /) -> Sequence[str]:
+        return "\n".join(super().read(run_id)).splitlines()
+
+
+@journal("test_a_run_that_is_there_is_not_begun_anew")
+class BeginsAnew(MemoryJournal):
     @asynccontextmanager
     async def open(self, run: RunInfo, /) -> AsyncIterator[MemoryWriter]:
-        self._open.clear()
+        if (there := self.kept.get(run.constellation_id)) is not None and not there.is_open:
+            del self.kept[run.constellation_id]
         async with super().open(run) as writer:
             yield writer
+
+
+@journal("test_a_second_writer_of_a_run_is_refused")
+class TakesAnybody(MemoryJournal):
+    @asynccontextmanager
+    async def reopen(self, run_id: str, /) -> AsyncIterator[MemoryWriter]:
+        self._run(run_id).is_open = False
+        async with super().reopen(run_id) as writer:
+            yield writer
+
+
+@journal("test_a_run_is_gone_on_with")
+class EachIsTheFirst(MemoryJournal):
+    @asynccontextmanager
+    async def reopen(self, run_id: str, /) -> AsyncIterator[MemoryWriter]:
+        async with super().reopen(run_id) as writer:
+            writer.epoch = 1
+            yield writer
+
+
+@journal("test_a_run_that_is_not_there_is_unknown")
+class MakesWhatItIsAskedFor(MemoryJournal):
+    def read(self, run_id: str, /) -> Sequence[str]:
+        return list(self.kept[run_id].records) if run_id in self.kept else []
+
+
+@journal("test_runs_are_listed_the_newest_first")
+class Sorts(MemoryJournal):
+    def runs(self) -> Sequence[str]:
+        return sorted(self.kept)
+
+
+@journal("test_every_id_is_a_run_of_its_own")
+class AsOnWindows(MemoryJournal):
+    """Takes ids for names of files that do not tell capitals from small letters."""
+
+    @asynccontextmanager
+    async def open(self, run: RunInfo, /) -> AsyncIterator[MemoryWriter]:
+        folded = evolve(run, constellation_id=run.constellation_id.casefold())
+        async with super().open(folded) as writer:
+            yield writer
+
+
+@journal("test_runs_beside_each_other_do_not_mix")
+class OneBufferForAll(WritingJournal):
+    @asynccontextmanager
+    async def reopen(self, run_id: str, /) -> AsyncIterator[MemoryWriter]:
+        async with super().reopen(run_id):
+            first = next(run for run in self.kept.values() if run.is_open)
+            yield MemoryWriter(self, first)
+
+    writer = MemoryWriter
 
 
 @journal("test_after_an_error_what_was_written_is_whole")
 class RollsBack(MemoryJournal):
     @asynccontextmanager
-    async def open(self, run: RunInfo, /) -> AsyncIterator[MemoryWriter]:
-        async with super().open(run) as writer:
+    async def reopen(self, run_id: str, /) -> AsyncIterator[MemoryWriter]:
+        async with super().reopen(run_id) as writer:
             try:
                 yield writer
             except Exception:
-                self.runs[run.constellation_id].clear()
+                self.kept[run_id].records.clear()
                 raise
 
 
-@journal("test_runs_beside_each_other_do_not_mix")
-class OneBufferForAll(MemoryJournal):
-    @asynccontextmanager
-    async def open(self, run: RunInfo, /) -> AsyncIterator[MemoryWriter]:
-        async with super().open(run):
-            yield MemoryWriter(self.runs[min(self._open)])
+class FromTheEnd(MemoryWriter):
+    """Writes one by one, and the last first."""
+
+    async def write(self, records: Sequence[str], /) -> None:
+        at = len(self._run.records)
+        await checkpoint()
+        if self._journal.broken is not None:
+            raise self._journal.broken
+        for number, record in enumerate(reversed(records)):
+            self._run.records.insert(at, record)
+            if number < 5:
+                await checkpoint()
 
 
-class OneByOne(MemoryWriter):
-    async def write(self, events: Sequence[Event], /) -> None:
-        for event in events:
-            await super().write([event])
-
-
-@journal("test_a_cancelled_write_leaves_the_events_before_it_whole")
+@journal("test_of_a_cancelled_write_a_beginning_is_kept")
 class HalfABatch(WritingJournal):
-    writer = OneByOne
+    writer = FromTheEnd
+
+
+class TriesAgain(MemoryWriter):
+    """Loses what a failure met, and goes on behind it."""
+
+    async def write(self, records: Sequence[str], /) -> None:
+        await checkpoint()
+        broken, self._journal.broken = self._journal.broken, None
+        if broken is not None:
+            raise broken
+        self._run.records += records
+
+
+@journal("test_after_a_failed_write_nothing_is_written")
+class Tireless(WritingJournal):
+    writer = TriesAgain
+
+
+@journal("test_its_folder_keeps_the_files_of_one_run")
+class OneFolderForAll(MemoryJournal):
+    @asynccontextmanager
+    async def reopen(self, run_id: str, /) -> AsyncIterator[MemoryWriter]:
+        async with super().reopen(run_id) as writer:
+            writer.folder = Path.cwd()
+            yield writer

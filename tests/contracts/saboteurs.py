@@ -380,14 +380,20 @@ class RefusesWhatIsNotFound(FarSession):
 
 @breaks("test_a_cancelled_attempt_leaves_nothing_running")
 class KillsTheLeader(FarSession):
+    is_cancelled = False
+
+    async def break_off(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
+        self.is_cancelled = True
+        await super().break_off(attempt, streams)
+
     async def kill(self, mark: str) -> bool:
-        return await self.asked("gone", "kill_leader", mark)
+        return await self.asked("gone", "kill_leader" if self.is_cancelled else "kill", mark)
 
 
 @breaks("test_a_cancelled_attempt_is_over_within_a_second")
 class TakesItsTime(FarSession):
-    async def stop(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
-        await super().stop(attempt, streams)
+    async def break_off(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
+        await super().break_off(attempt, streams)
         if isinstance(attempt.request, Command) and (attempt.request.argv or ())[0] == "stay":
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(3)
@@ -407,8 +413,8 @@ class HasAGap(FarSession):
 
 @breaks("test_what_was_said_before_the_end_is_kept")
 class ForgetsWhatWasSaid(FarSession):
-    async def stop(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
-        await super().stop(attempt, streams)
+    async def break_off(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
+        await super().break_off(attempt, streams)
         attempt.partial = Unknown(attempt.partial.reason) if isinstance(attempt.partial, Unknown) else None
 
 
@@ -416,8 +422,8 @@ class ForgetsWhatWasSaid(FarSession):
 class HearsTheDead(FarSession):
     is_disturbed = False
 
-    async def stop(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
-        await super().stop(attempt, streams)
+    async def break_off(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
+        await super().break_off(attempt, streams)
         self.is_disturbed = True
 
     async def run(self, attempt: Attempt, link: Link, command: Command) -> Outcome:
@@ -530,7 +536,8 @@ class Liar(FarSession):
     cell: ClassVar[Cell]
 
     async def execute(self, attempt: Attempt, /) -> Outcome:
-        is_struck = struck(self.far) == (self.cell.fault, self.cell.phase)
+        # Not of transfers, which have clauses of their own.
+        is_struck = struck(self.far) == (self.cell.fault, self.cell.phase) and isinstance(attempt.request, Command)
         try:
             outcome = await super().execute(attempt)
         except anyio.get_cancelled_exc_class():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import nullcontext
 
 import anyio
@@ -15,6 +16,7 @@ from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.interfaces import Outcome
 from galaxy_core.model.request import Command
 from galaxy_core.testing.contract import POSIX, Bench, Clause, NotAskedError, TransportContract, clauses_of
+from galaxy_core.testing.contract.clause import as_context
 from galaxy_core.testing.contract.verdicts import CELLS
 from galaxy_core.testing.fakes import FakeTransport
 from galaxy_core.testing.far_session import FarSession
@@ -204,3 +206,11 @@ async def test_no_kind_of_request_may_be_refused_after_it_was_said_to_be_sent() 
         bench = bench_of(far, fake_transport(far, SendsLines))
         with pytest.raises(AssertionError, match="was refused, and says that it was sent"):
             await CLAUSES["test_an_attempt_says_when_it_is_sent"].check(bench=bench)
+
+
+def test_an_open_without_its_decorator_is_told_what_it_lacks() -> None:
+    async def opened() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(AssertionError, match="`open` returned async_generator, "):
+        as_context(opened())  # type: ignore[arg-type]

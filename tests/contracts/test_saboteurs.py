@@ -13,13 +13,14 @@ from galaxy_core.testing.contract import Clause, NotAskedError, TransportContrac
 from galaxy_core.testing.far_side import FakeFarSide
 from galaxy_core.testing.virtual_time import virtual_backend
 
-from . import trouble_saboteurs  # noqa: F401  registers its own
+from . import settling_saboteurs, trouble_saboteurs  # noqa: F401  they register their own
 from .benches import bench_of, fake_transport
 from .saboteurs import SABOTEURS, Saboteur
 
 CLAUSES = clauses_of(TransportContract)
 CELLS = [clause for clause in CLAUSES if clause.given]
 PLAIN = [clause for clause in CLAUSES if not clause.given]
+TROUBLED = [clause for clause in PLAIN if "faults" in clause.needs]
 BACKENDS = ("asyncio", "trio")
 #: Of the many cells, each saboteur is asked these beside its own; all of them together are asked all of them.
 SAMPLE = 5
@@ -71,5 +72,6 @@ def test_a_saboteur_breaks_its_clause_and_no_other(number: int, saboteur: Sabote
     if not own[0].given:
         asked |= {clause.name: clause for clause in PLAIN}
     else:
-        asked |= {clause.name: clause for clause in some(number, PLAIN)}
+        # Faults strike outside of the cells, too, and to lie about one there is for another saboteur.
+        asked |= {clause.name: clause for clause in [*some(number, PLAIN), *TROUBLED]}
     assert broken(saboteur, asked.values(), backend) == {saboteur.breaks}

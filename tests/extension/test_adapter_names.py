@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_core.extension.adapter.names import plain_names, remote_path, windows_path
+from galaxy_core.extension.adapter.names import no_way_up, plain_names, quoted, remote_path, windows_path
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,20 @@ def test_a_posix_path_below_the_root() -> None:
     assert remote_path("/base/", "a b/c;d") == "/base/a b/c;d"
     assert remote_path("/base", "/base/a") == "/base/a"
     assert remote_path("/base", "/sdcard/x", allow_any=True) == "/sdcard/x"
+
+
+def test_models_of_requests_refuse_a_way_up_before_anything_runs() -> None:
+    for name in ("..", "../a", r"..\a", "a/../b", r"a\.."):
+        with pytest.raises(ValueError, match=r"without '\.\.'"):
+            no_way_up(name)
+    for name in ("a", "/a/b", "..a", "a..", "a/...", r"C:\a"):
+        assert no_way_up(name) == name
+
+
+def test_people_see_paths_of_windows_as_plans_have_them() -> None:
+    assert quoted(r"C:\a b") == r"'C:\a b'"
+    with pytest.raises(ValueError, match=re.escape(r"'C:\Windows\x' is not below the device's root folder 'C:\r'")):
+        windows_path(r"C:\r", r"C:\Windows\x")
 
 
 def test_no_permission_makes_dots_safe() -> None:

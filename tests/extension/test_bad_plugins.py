@@ -55,6 +55,15 @@ class Journal:
     def open(self, run: Any) -> Any:
         raise OSError
 
+    def reopen(self, run_id: str) -> Any:
+        raise OSError
+
+    def read(self, run_id: str) -> Any:
+        raise OSError
+
+    def runs(self) -> Any:
+        return []
+
 
 class Observer:
     async def on_event(self, event: Any) -> None:
@@ -411,7 +420,7 @@ def test_an_observer_must_take_one_argument(method: str) -> None:
 # ----------------------------------------------------------------------------------------------------- plain objects
 
 
-@pytest.mark.parametrize("nothing", [None, 3, "galaxy_core_local", Path("plugin.py"), object(), []], ids=repr)
+@pytest.mark.parametrize("nothing", [None, 3, "galaxy_core_local", Path("plugin.py"), object(), []])
 def test_what_is_no_plugin_at_all_is_refused(nothing: Any) -> None:
     error = refused(nothing)
     assert isinstance(error, PluginLoadError)
@@ -468,6 +477,13 @@ def test_two_plugins_of_one_name_are_an_error() -> None:
     with pytest.raises(PluginConflictError, match="plugin name 'mine' is claimed"):
         registry.register(Strategy("b"), "mine")
     assert list(registry.strategies) == ["a"]
+
+
+@pytest.mark.parametrize("method", ["open", "reopen", "read", "runs"])
+def test_a_journal_that_lacks_a_method_is_refused_and_the_method_named(method: str) -> None:
+    journal = Journal()
+    setattr(journal, method, None)
+    assert f"it has no method {method!r}" in str(refused(journal))
 
 
 @pytest.mark.parametrize("make", [Strategy, Transport, Journal])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import ModuleType
 from typing import Any
@@ -44,6 +44,15 @@ class Diary:
 
     def open(self, run: RunInfo) -> AbstractAsyncContextManager[JournalWriter]:
         raise OSError("disk full")
+
+    def reopen(self, run_id: str) -> AbstractAsyncContextManager[JournalWriter]:
+        raise OSError("disk full")
+
+    def read(self, run_id: str) -> Sequence[str]:
+        return []
+
+    def runs(self) -> Sequence[str]:
+        return []
 
 
 class Ear:

@@ -56,6 +56,7 @@ class Everything(Strict):
     path: Path = Path()
     code: str = Field(default="abc", min_length=3, max_length=4)
     shape: str = Field(default="a", pattern="^a")
+    told: str = Field(default="a", pattern="^a", description="Begins with an a.")
     aliased: int = Field(default=1, alias="an-alias")
     pair: tuple[int, str] = (1, "a")
     odd: int = 1
@@ -115,6 +116,7 @@ def problems(values: Any, *, show: bool = True) -> list[tuple[str, str]]:
         ({"code": "b"}, "code", "found the text 'b'; it must have at least 3 characters"),
         ({"code": "bbbbb"}, "code", "found the text 'bbbbb'; it must have at most 4 characters"),
         ({"shape": "b"}, "shape", "found the text 'b': it must match the regular expression ^a"),
+        ({"told": "b"}, "told", "found the text 'b': it must match the regular expression ^a (Begins with an a)"),
         ({"an-alias": "x"}, "an-alias", "found the text 'x'; a whole number is wanted here"),
         ({"pair": [1]}, "pair", "entry 2 is missing"),
         ({"odd": 2}, "odd", "found the number 2; an odd number is wanted"),

@@ -15,6 +15,22 @@ _DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|c
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 
 
+def no_way_up(name: str) -> str:
+    r"""The same name, for models of requests: what no far side takes is refused before anything runs.
+
+    Raises:
+        ValueError: one of its parts, which '/' and '\' part, is ``..``.
+    """
+    if ".." in re.split(r"[/\\]", name):
+        raise ValueError("give a path without '..'")
+    return name
+
+
+def quoted(name: str) -> str:
+    r"""A name for people, as `repr` has it, but with each '\' of Windows once, as it has to be written in a plan."""
+    return repr(name[:200]).replace("\\\\", "\\")
+
+
 def far_parts(name: str) -> tuple[str, ...]:
     """The components of a name below a folder of a far side, which '/' parts.
 
@@ -44,7 +60,7 @@ def remote_path(root: str, name: str, *, allow_any: bool = False) -> str:
         if allow_any or path.startswith(root.rstrip("/") + "/"):
             return path
         raise ValueError(
-            f"{name[:200]!r} is not below the device's root folder {root!r}: give a path below it, or allow others in the inventory"
+            f"{name[:200]!r} is not below the device's root folder {root!r}: give a path below it, or allow others by the setting 'allow_any_path'"
         )
     return "/".join([root.rstrip("/"), *far_parts(name)])
 
@@ -70,7 +86,7 @@ def windows_path(root: str, name: str, *, allow_any: bool = False) -> str:
     if allow_any or path.casefold().startswith(root.replace("/", "\\").rstrip("\\").casefold() + "\\"):
         return path
     raise ValueError(
-        f"{name[:200]!r} is not below the device's root folder {root!r}: give a path below it, or allow others in the inventory"
+        f"{quoted(name)} is not below the device's root folder {quoted(root)}: give a path below it, or allow others by the setting 'allow_any_path'"
     )
 
 
@@ -82,10 +98,10 @@ def _windows_part(name: str, part: str) -> None:
     elif part[-1] in ". ":
         why = "Windows drops dots and blanks at the end of a name"
     elif _DEVICES.fullmatch(part):
-        why = f"{part!r} is a device of Windows"
+        why = f"{quoted(part)} is a device of Windows"
     else:
         return
-    raise ValueError(f"{name[:200]!r} is not the name of a file below the device's root folder: {why}")
+    raise ValueError(f"{quoted(name)} is not the name of a file below the device's root folder: {why}")
 
 
 def plain_names(names: Iterable[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -147,9 +148,17 @@ class Output:
         return self._redaction.feed(self._decoder.decode(chunk, final), final=final)
 
     def _give_up(self, error: OSError) -> None:
+        """Go on without a file; what is there of it misleads, and takes what is left of a full disk."""
         self.spill_error = error.strerror or str(error)
-        self._path = None
+        path, file, self._path, self._file = self._path, self._file, None, None
         self._due.clear()
+        if file is None or path is None:
+            return
+        with suppress(OSError):
+            file.close()  # tries once more to write what is left
+        with suppress(OSError):
+            if path.is_file():  # no device
+                path.unlink()
 
 
 def _glimpse(dropped: str) -> str:

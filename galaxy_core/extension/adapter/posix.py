@@ -8,7 +8,7 @@ does not show it in ``/proc/PID/environ``, which holds what a process was *start
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from galaxy_core.model.request import Command
@@ -43,11 +43,12 @@ def wrap(
     env: Mapping[str, str] | None = None,
     root: str | None = None,
     shell: str = "/bin/sh",
+    leading: Sequence[str] = (),
 ) -> str:
     """The text that runs `command` in a shell, with `mark` in the environment of all that it starts.
 
     Its folder is `command.cwd` below `root`, or `root`, or wherever the shell starts; `env` is what every command gets,
-    over which the command's own variables win.
+    over which the command's own variables win. `leading` are words of a program that runs it (`marks.leading`).
 
     Raises:
         ValueError: an argument, path or variable cannot be passed on.
@@ -60,10 +61,8 @@ def wrap(
         steps.append(
             f"cd -- {place} 2>/dev/null || {{ echo {quote(NO_SUCH_FOLDER + folder)} >&2; exit {NOT_STARTED}; }}"
         )
-    if command.argv is not None:
-        steps.append("exec " + " ".join(quote(str(word)) for word in command.argv))
-    else:
-        steps.append(f"exec {shell} -c {quote(str(command.shell))}")
+    words = [shell, "-c", command.shell] if command.argv is None else command.argv
+    steps.append("exec " + " ".join(quote(str(word)) for word in (*leading, *words)))
     return "; ".join(steps)
 
 

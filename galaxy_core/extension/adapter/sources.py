@@ -40,9 +40,11 @@ class Sources:
             if root is None:
                 raise ValueError(f"{path!r} is relative, and there is no root folder that it could be below")
             return root, source.as_posix()
-        bases = [] if root is None else [root, root.resolve()]
+        bases: list[Path] = []
         with suppress(ValueError):  # an attempt that keeps no files has none of other tasks, either
+            # Before the root: as it is written, it may lead through that and out again (--artifacts ../kept).
             bases.append(self._attempt.artifact_path(STREAM_FILES[0]).parent.parent)
+        bases += [] if root is None else [root, root.resolve()]
         for base in bases:
             if source.is_relative_to(base):
                 return base, source.relative_to(base).as_posix()

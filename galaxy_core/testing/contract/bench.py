@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Final
 
 import anyio
@@ -29,7 +30,7 @@ from galaxy_core.model.device import Device
 from galaxy_core.model.policy import Effect
 from galaxy_core.model.request import Request
 from galaxy_core.model.task import TaskStar
-from galaxy_core.testing.contract.clause import NotAskedError
+from galaxy_core.testing.contract.clause import NotAskedError, as_context
 from galaxy_core.testing.contract.faults import FarSide, Truth
 from galaxy_core.testing.contract.leftovers import Leftovers, PrivateTemporaryFolder
 from galaxy_core.testing.contract.work import POSIX, Work
@@ -101,6 +102,7 @@ class Bench:
     _leases: Any = field(factory=lambda: count(1), init=False)
     _heard: dict[int, list[tuple[str, str]]] = field(factory=dict, init=False)
     _folder: Path | None = field(default=None, init=False)
+    _run_mark: str = field(factory=lambda: token_hex(8), init=False)
 
     # --------------------------------------------------------------------------------------------- what it has
     @property
@@ -182,7 +184,7 @@ class Bench:
         try:
             async with AsyncExitStack() as stack:
                 with self.busy("opening a session"):
-                    session = await stack.enter_async_context(self.transport.open(self.device(told), read))
+                    session = await stack.enter_async_context(as_context(self.transport.open(self.device(told), read)))
                 try:
                     yield session
                 finally:
@@ -228,11 +230,31 @@ class Bench:
         assert not remains, f"left on the far side: {', '.join(remains)}"
 
     # --------------------------------------------------------------------------------------------- attempts
-    def attempt(self, request: Request | None, *, timeout_s: float | None = None, effect: str = "once") -> Attempt:
+    def attempt(
+        self,
+        request: Request | None,
+        *,
+        timeout_s: float | None = None,
+        effect: str = "once",
+        leaves_marker: bool = False,
+    ) -> Attempt:
         """An attempt whose output is heard, and which may keep files."""
         task = TaskStar("task", request=request, effect=Effect(effect))
         lease = next(self._leases)
-        return Attempt("bench", task, self.device_id, 1, lease, request, timeout_s, self._hear, self._keep)
+        run_mark = self._run_mark if leaves_marker else ""
+        place = (self._hear, self._keep, run_mark)
+        return Attempt("bench", task, self.device_id, 1, lease, request, timeout_s, *place, leaves_marker=leaves_marker)
+
+    def same_mark(self, attempt: Attempt) -> Attempt:
+        """Another attempt under the mark of one that leaves a marker."""
+        task, request, place = attempt.task, attempt.request, (self._hear, self._keep, self._run_mark)
+        return Attempt("bench", task, self.device_id, 1, attempt.lease, request, None, *place, leaves_marker=True)
+
+    def restored(self, attempt: Attempt) -> Attempt:
+        """The attempt as a process has it that is to settle it: without a request, and heard by nobody."""
+        restored = Attempt.restored("bench", attempt.task, self.device_id, 1, attempt.lease, attempt.mark)
+        restored.leaves_marker = attempt.leaves_marker
+        return restored
 
     def heard(self, attempt: Attempt, stream: str = "stdout") -> str:
         """What an attempt has said until now."""

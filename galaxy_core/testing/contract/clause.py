@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Final, TypeVar, cast
 
@@ -15,12 +15,20 @@ from attrs import frozen
 from galaxy_core.testing.contract import hanging
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 Asked = Callable[..., Any]
 _MARK: Final = "__clause__"
 
 
 class NotAskedError(Exception):
     """A clause cannot be asked of what stands here; the message says why, such as "declares no 'stops'"."""
+
+
+def as_context(opened: AbstractAsyncContextManager[T]) -> AbstractAsyncContextManager[T]:
+    """What `open` returned, if it can be entered."""
+    told = f"`open` returned {type(opened).__name__}, which cannot be entered; put @asynccontextmanager above it"
+    assert isinstance(opened, AbstractAsyncContextManager), told
+    return opened
 
 
 @frozen

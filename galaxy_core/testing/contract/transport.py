@@ -16,6 +16,7 @@ from galaxy_core.testing.contract.transport_files import FileClauses
 from galaxy_core.testing.contract.transport_health import HealthClauses
 from galaxy_core.testing.contract.transport_life import LifeClauses
 from galaxy_core.testing.contract.transport_running import RunningClauses, StreamingClauses
+from galaxy_core.testing.contract.transport_settling import SettlingClauses
 from galaxy_core.testing.contract.transport_shape import ShapeClauses
 from galaxy_core.testing.contract.transport_trouble import TroubleClauses
 
@@ -24,6 +25,7 @@ from galaxy_core.testing.contract.transport_trouble import TroubleClauses
 class TransportContract(
     FaultClauses,
     DiscoveryClauses,
+    SettlingClauses,
     TroubleClauses,
     FileClauses,
     HealthClauses,

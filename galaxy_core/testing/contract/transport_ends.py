@@ -40,11 +40,12 @@ class EndsClauses:
         needs=["sends"],
     )
     async def test_work_that_was_sent_and_has_ended_is_not_refused(self, bench: Bench) -> None:
-        bench.can(bench.work.end(0), "end")
+        bench.can(bench.work.fail(), "fail")
+        requests = [bench.work.fail(), *(bench.work.end(code) for code in (2, 126, 127))]
         async with bench.opened() as session:
-            for code in (2, 126, 127):
-                ended = await bench.ended(session, bench.work.end(code))
-                told = f"it was sent, and ended with {code}, and was told as {ended.outcome!r}"
+            for request in (one for one in requests if one is not None):
+                ended = await bench.ended(session, request)
+                told = f"{request!r} was sent, and failed, and was told as {ended.outcome!r}"
                 assert not isinstance(ended.outcome, Refused), told
 
     @clause(

@@ -31,6 +31,14 @@ class Work:
         """Ends with that exit code."""
         return None
 
+    def fail(self) -> Request | None:
+        """Starts, and fails."""
+        return self.end(1)
+
+    def wait(self, text: str, seconds: float) -> Request | None:
+        """Prints `text` and a line end, and ends with success after so many seconds."""
+        return None
+
     def forever(self, text: str) -> Request | None:
         """Prints `text` and a line end, and then stays until it is stopped."""
         return None
@@ -97,6 +105,9 @@ class Posix(Work):
 
     def end(self, code: int) -> Request | None:
         return _sh('exit "$1"', str(code))
+
+    def wait(self, text: str, seconds: float) -> Request | None:
+        return _sh('printf "%s\\n" "$1"; exec sleep "$2"', text, f"{seconds:g}")
 
     def forever(self, text: str) -> Request | None:
         return _sh('printf "%s\\n" "$1"; exec sleep 1000', text)
@@ -184,6 +195,9 @@ class Calls(Work):
     def say(self, text: str) -> Request | None:
         return Call(_returned, (text,))
 
+    def fail(self) -> Request | None:
+        return Call(_failed)
+
     def forever(self, text: str) -> Request | None:
         return Call(_stay)
 
@@ -191,6 +205,11 @@ class Calls(Work):
 async def _returned(text: str) -> str:
     await anyio.lowlevel.checkpoint()
     return text
+
+
+async def _failed() -> None:
+    await anyio.lowlevel.checkpoint()
+    raise RuntimeError("it was to fail")
 
 
 async def _stay() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from galaxy_core import Command
+from galaxy_core.extension.adapter import marks
 from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.adapter.posix import NO_SUCH_FOLDER, NOT_STARTED, below, quote, wrap
 from galaxy_core.extension.adapter.sources import Sources
@@ -32,8 +33,12 @@ async def run_command(session: AdbSession, attempt: Attempt, command: Command) -
     sources = Sources(attempt, session.files_root)
     try:
         secret, header = _secrets(session)
-        script = secret + wrap(command, attempt.mark, root=settings.root, shell="sh")  # noqa: S604  it is the name of a program
-        stdin = header + str(command.stdin or "").encode()
+        data = str(command.stdin or "").encode()
+        leading = session.leading(attempt, len(data) if data else None)
+        script = secret + wrap(command, attempt.mark, root=settings.root, shell="sh", leading=leading)  # noqa: S604  a program
+        if leading:
+            script = session.released.first() + script
+        stdin = header + data
         script.encode()
         exchange = Exchange(session, attempt, command, sources)
     except UnicodeEncodeError:
@@ -57,6 +62,8 @@ async def run_command(session: AdbSession, attempt: Attempt, command: Command) -
             said = _completed(None, stdout.output, stderr.output)
             attempt.partial = said if run.doubt is None else Unknown(run.doubt, said)
         raise
+    if leading and (why := marks.why_unmarked(exit_code, stderr.output.text)) is not None:
+        return Refused(why)
     if exit_code == NOT_STARTED and not stdout.output.size and _NO_FOLDER.fullmatch(stderr.output.text):
         folder = below(settings.root, command.cwd)
         return Refused(f"its working folder {folder!r} is not there on the device; make it first, or leave out 'cwd'")

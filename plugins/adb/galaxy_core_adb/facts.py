@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from galaxy_core.extension.adapter.marks import sweep_script
 from galaxy_core.extension.adapter.posix import quote
 from galaxy_core_adb.texts import one_line
 
@@ -33,10 +34,11 @@ def opening_script(root: str) -> str:
     return f"cd -- {quote(root)} && echo '{_READY}'\ngetprop\nwm size\nwm density\nexit 0"
 
 
-def making_script(root: str) -> str:
-    """Makes the working folder, and removes what died in it days ago."""
+def making_script(root: str, marks_folder: str) -> str:
+    """Makes the working folder, and removes what died in it days ago, and markers that are old."""
     folder = quote(root)
     old = f"find {folder} -maxdepth 1 -name '.galaxy-*' -mtime +1 -exec rm -rf {{}} + 2>/dev/null"
+    old += f"\n{sweep_script(marks_folder)}"
     return f"mkdir -p {folder} && cd {folder} && echo '{_READY}' || exit 1\n{old}\nexit 0"
 
 

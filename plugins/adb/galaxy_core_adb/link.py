@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from anyio import CancelScope, Lock, fail_after, move_on_after
 from attrs import frozen
 
+from galaxy_core.extension.adapter.marks import fence_script
 from galaxy_core_adb.debts import Debts, tidy_script
 from galaxy_core_adb.failures import AdbFailureError, GarbledError
 from galaxy_core_adb.packets import CLOSE_STDIN, EXIT, STDOUT, Packets, packet
@@ -105,14 +106,16 @@ class Link:
                     if len(kept[kind]) > _MOST_BYTES:
                         raise GarbledError("the device says more than it was asked for")
 
-    async def end(self, mark: str, paths: Iterable[str] = ()) -> str | None:
+    async def end(self, mark: str, paths: Iterable[str] = (), folder: str | None = None) -> str | None:
         """End what has `mark` and remove `paths`, within `STOP_S`. None when that is confirmed, else why it is not.
+
+        `folder`: that of the markers, if an attempt which has left none yet is to be kept from starting.
 
         Stops for no cancellation. What is not confirmed is owed.
         """
         files = tuple(paths)
         with CancelScope(shield=True), move_on_after(STOP_S):
-            why = await self._tidy(mark, files)
+            why = await self._tidy(mark, files, folder)
             if why is not None:
                 self.debts.add(mark, files)
             return why
@@ -143,9 +146,10 @@ class Link:
                     )
                 self.debts.paid(mark)
 
-    async def _tidy(self, mark: str, paths: tuple[str, ...]) -> str | None:
+    async def _tidy(self, mark: str, paths: tuple[str, ...], folder: str | None) -> str | None:
         try:
-            said = await self.run(tidy_script(mark, paths, self._grace_s))
+            fence = "" if folder is None else fence_script(folder, mark)
+            said = await self.run(fence + tidy_script(mark, paths, self._grace_s))
         except AdbFailureError as error:
             return f"the device could not be asked to end its processes: {error}"
         if said.exit_code == 0:

@@ -18,7 +18,7 @@ from galaxy_core_adb.failures import AdbFailureError
 from galaxy_core_adb.link import Link
 from galaxy_core_adb.listing import OFFLINE
 from galaxy_core_adb.server import Server, server_at
-from galaxy_core_adb.session import AdbSession, Place
+from galaxy_core_adb.session import AdbSession, Place, marks_folder
 from galaxy_core_adb.settings import AdbSettings
 from galaxy_core_adb.texts import name_of_state
 from galaxy_core_adb.tracker import Seen
@@ -53,7 +53,7 @@ async def opened(device: Device, settings: AdbSettings) -> AsyncIterator[AdbSess
 async def _connect(server: Server, device: Device, settings: AdbSettings) -> AdbSession:
     limit_s, serial = settings.connect_timeout_s, settings.serial
     adb = None if settings.adb is None else _seen_from(device, settings.adb)
-    doing = "the adb server"
+    doing = ""
     try:
         with fail_after(limit_s):
             is_new = await server.ensure(adb, start=settings.start_server)
@@ -61,7 +61,7 @@ async def _connect(server: Server, device: Device, settings: AdbSettings) -> Adb
             if settings.connect:
                 await _connect_network(server, serial)
             seen = await _ready(server, settings, is_new=is_new)
-            doing = "its answer to a first command"
+            doing = "its answer to a first command: if it does not react, restart it, or plug it in again"
             link = Link(server, serial, settings.kill_grace_s)
             features = await link.host("features")
             if NEEDED not in features.split(","):
@@ -70,14 +70,14 @@ async def _connect(server: Server, device: Device, settings: AdbSettings) -> Adb
                 )
             said = await link.run(facts.opening_script(settings.root))
             if not facts.was_made(said.text) or serial not in server.tidied:
-                made = await link.run(facts.making_script(settings.root))
+                made = await link.run(facts.making_script(settings.root, marks_folder(settings.root)))
                 if not facts.was_made(made.text):
                     raise AdbFailureError(f"its working folder {settings.root!r} cannot be made: {made.complaint}")
                 server.tidied.add(serial)
             await link.pay()
     except TimeoutError:
         server.stale.add(serial)
-        raise AdbFailureError(f"waited {limit_s:g} s in vain for {doing}") from None
+        raise AdbFailureError(f"waited {limit_s:g} s in vain for {doing or server.awaited}") from None
     server.stale.discard(serial)
     known = facts.parse(said.text, features)
     root = files_root(device.folder, settings.files_root)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from galaxy_core.extension.adapter.names import no_way_up
 
 Pixel = Annotated[int, Field(ge=0, le=100_000)]
 Path = Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+#: A file of the device.
+FarPath = Annotated[Path, AfterValidator(no_way_up)]
 #: One plain path component, as a run's files are called.
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}$")]
 Package = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]\w*(\.[A-Za-z]\w*)+$", max_length=255)]
@@ -31,7 +35,7 @@ class Push(Arguments):
     source: Path = Field(
         description="File of this machine: below `files_root`, or one that a task of the run has left."
     )
-    target: Path = Field(description="Where it goes, below `root`; folders on the way are made.")
+    target: FarPath = Field(description="Where it goes, below `root`; folders on the way are made.")
     mode: Annotated[str, StringConstraints(pattern=r"^0?[0-7]{3}$")] = Field(
         default="0644", description="Its permissions, in octal."
     )
@@ -40,7 +44,7 @@ class Push(Arguments):
 class Pull(Arguments):
     """Take a file from the device."""
 
-    path: Path = Field(description="Which file, below `root`.")
+    path: FarPath = Field(description="Which file, below `root`.")
     name: FileName = Field(description="What it is called among the files of the result.")
 
 

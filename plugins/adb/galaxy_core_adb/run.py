@@ -5,6 +5,7 @@ from __future__ import annotations
 from anyio import create_task_group
 from attrs import define, field
 
+from galaxy_core.extension.adapter.marks import is_marked
 from galaxy_core.extension.adapter.posix import MARK, quote
 from galaxy_core.extension.interfaces import Attempt
 from galaxy_core_adb.failures import AdbFailureError, ServerSaysNoError
@@ -67,7 +68,8 @@ class Run:
             if attempt.progress == "new":
                 self.link.owe(mark, self.paths) if self.paths else None
                 raise
-            self.link.owe(mark, self.paths)
+            if not is_marked(attempt):  # else it goes on, and somebody asks what became of it
+                self.link.owe(mark, self.paths)
             raise UncertainError(f"the way to the device broke off: {error}") from error
         except BaseException:  # goes on to the kernel
             if attempt.progress != "new" or self.paths:

@@ -58,6 +58,8 @@ class Server:
         self.tidied: set[str] = set()
         #: How each device was listed when somebody last tried to use it.
         self.tried: dict[str, tuple[int, int] | None] = {}
+        #: What `ensure` is waiting for, in words, with what to do when it waits in vain.
+        self.awaited = ""
         self._sessions: Counter[str] = Counter()
         self._starting = Lock()
         self._connecting = Lock()
@@ -69,6 +71,10 @@ class Server:
             AdbFailureError: there is none.
         """
         async with self._starting:
+            self.awaited = (
+                f"an answer from what listens on port {self.port}: if that is an adb server, "
+                f"'adb -P {self.port} kill-server' ends it; else choose another server_port"
+            )
             try:
                 self._check(await self._version())
             except ServerGoneError as error:
@@ -78,12 +84,17 @@ class Server:
             else:
                 return False
             path = await to_thread.run_sync(binary.find, adb)
+            self.awaited = (
+                f"an answer on port {self.port}, where {str(path)!r} was started as adb server: "
+                f"'{path} -P {self.port} start-server' says what is wrong; if something else uses that port, choose another "
+                "server_port"
+            )
             _log.info("starting the adb server on port %d with %s", self.port, path)
             await to_thread.run_sync(binary.start, path, self.port)
-            self._check(await self._until_ready(path))
+            self._check(await self._until_ready())
             return True
 
-    async def _until_ready(self, path: Path) -> int:
+    async def _until_ready(self) -> int:
         try:
             with fail_after(_READY_S):
                 while True:
@@ -92,19 +103,19 @@ class Server:
                     except ServerGoneError:
                         await sleep(_ASK_AGAIN_S)
         except TimeoutError:
-            raise ServerGoneError(
-                f"{str(path)!r} was started as adb server on port {self.port} and does not answer; "
-                f"'{path} -P {self.port} start-server' says why"
-            ) from None
+            raise ServerGoneError(f"waited {_READY_S:g} s in vain for {self.awaited}") from None
 
     async def _version(self) -> int:
-        async with self.conversation() as talk:
-            await talk.ask("host:version")
-            said = await talk.text()
         try:
+            async with self.conversation() as talk:
+                await talk.ask("host:version")
+                said = await talk.text()
             return int(said, 16)
-        except ValueError:
-            raise GarbledError(f"what answers on port {self.port} is no adb server: its version is {said!r}") from None
+        except (ServerSaysNoError, GarbledError, ValueError) as error:
+            why = f"its version is {said!r}" if isinstance(error, ValueError) else str(error)
+            raise GarbledError(
+                f"what answers on port {self.port} is no adb server that Galaxy knows: {why}; choose another server_port"
+            ) from error
 
     def _check(self, version: int) -> None:
         if version < OLDEST_VERSION:

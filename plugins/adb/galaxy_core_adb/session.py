@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from anyio import CapacityLimiter, Event
+from anyio import CancelScope, CapacityLimiter, Event, move_on_after
 from attrs import define, field
 
 from galaxy_core import Action, Command, Device
 from galaxy_core.errors import DeviceLostError
-from galaxy_core.extension.interfaces import Attempt, Outcome, Refused
+from galaxy_core.extension.adapter import marks
+from galaxy_core.extension.interfaces import Attempt, Outcome, Refused, Unknown
 from galaxy_core_adb.actions import perform
 from galaxy_core_adb.commands import run_command
 from galaxy_core_adb.failures import AdbFailureError, ServerGoneError
@@ -23,6 +24,8 @@ from galaxy_core_adb.tracker import Seen
 
 #: Worker threads of one session: for files.
 THREADS = 4
+#: How long removing markers may take at the end of a session; what stays is removed by its age.
+TIDY_S = 1.0
 
 
 @define
@@ -69,6 +72,18 @@ class AdbSession:
     masked: tuple[str, ...] = ()
     forwards: list[tuple[int, int]] = field(factory=list)
     threads: CapacityLimiter = field(factory=lambda: CapacityLimiter(THREADS))
+    released: marks.Released = field(init=False)
+
+    @released.default
+    def _nothing_released(self) -> marks.Released:
+        return marks.Released(marks_folder(self.settings.root))
+
+    def leading(self, attempt: Attempt, stdin_bytes: int | None) -> list[str]:
+        """The words that have a command leave its marker; none, if it leaves none."""
+        if not marks.is_marked(attempt):
+            return []
+        self.released.used(attempt.mark)
+        return marks.leading(marks.marker(self.released.folder, attempt.mark), stdin_bytes, "sh")
 
     async def execute(self, attempt: Attempt, /) -> Outcome:
         request = attempt.request
@@ -86,6 +101,37 @@ class AdbSession:
                 if not self.place.absences:
                     raise DeviceLostError(self.device.device_id, str(error)) from error
         return Refused(f"transport 'adb' takes commands and actions, not {type(request).__name__}")
+
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        """See `SessionThatSettles.settle`."""
+        if not marks.is_marked(attempt):
+            return Unknown("it has left no marker on the device: only commands do")
+        script = marks.settle_script(self.released.folder, attempt.mark)
+        self.released.used(attempt.mark)
+        while True:
+            await self.place.until_present()
+            try:
+                said = await self.link.run(script)
+            except AdbFailureError as error:
+                if not self.place.absences:
+                    raise DeviceLostError(self.device.device_id, str(error)) from error
+                continue
+            except BaseException:
+                await self.stop(attempt)
+                raise
+            outcome = marks.settled(said.text)
+            if outcome is not None:
+                return marks.without_outputs(attempt, outcome)
+
+    async def stop(self, attempt: Attempt, /) -> None:
+        """See `SessionThatSettles.stop`."""
+        folder = self.released.folder if marks.is_marked(attempt) else None
+        why = await self.link.end(attempt.mark, folder=folder)
+        attempt.partial = None if why is None else Unknown(why)
+
+    def release(self, mark: str, /) -> None:
+        """See `SessionThatSettles.release`."""
+        self.released.add(mark)
 
     async def probe(self) -> Mapping[str, str]:
         """Has the device run something: its server lists it even when it is frozen."""
@@ -121,6 +167,14 @@ class AdbSession:
             return str(error)
 
     async def aclose(self) -> None:
-        """Take back forwarded ports, if the server can still be asked."""
+        """Take back forwarded ports and remove markers, if the device can still be asked."""
         if self.forwards:
             await take_back(self)
+        if script := self.released.last():
+            with CancelScope(shield=True), move_on_after(TIDY_S), suppress(AdbFailureError):
+                await self.link.run(script)
+
+
+def marks_folder(root: str) -> str:
+    """Where attempts leave their markers on a device."""
+    return f"{root.rstrip('/')}/{marks.FOLDER}"

@@ -59,7 +59,7 @@ class Conversation:
         if said == b"FAIL":
             raise ServerSaysNoError(await self.text())
         if said != b"OKAY":
-            raise GarbledError(f"the adb server on port {self._port} says {said!r}, which no adb server does")
+            raise GarbledError(f"the adb server on port {self._port} says {_shown(said)}, which no adb server does")
 
     async def text(self) -> str:
         """An answer with its length before it. Nothing is lost when it is cancelled: it may be asked for again."""
@@ -68,7 +68,7 @@ class Conversation:
             size = int(bytes(self._buffer[:4]), 16)
         except ValueError:
             said = bytes(self._buffer[:4])
-            raise GarbledError(f"the adb server on port {self._port} says {said!r} for a length") from None
+            raise GarbledError(f"the adb server on port {self._port} says {_shown(said)} for a length") from None
         await self._fill(4 + size)
         return (await self.exactly(4 + size))[4:].decode(errors="replace")
 
@@ -123,6 +123,10 @@ class Conversation:
 
     def _gone(self) -> ServerGoneError:
         return ServerGoneError(f"the adb server on port {self._port} has closed the conversation")
+
+
+def _shown(said: bytes) -> str:
+    return repr(said.decode("ascii", "backslashreplace"))
 
 
 async def begin(port: int) -> Conversation:

@@ -47,6 +47,7 @@ class AdbTransport:
             "counts",
             "stops",
             "sends",
+            "settles",
             "facts",
             "watches",
             "returns",

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from anyio import CancelScope, create_task_group, fail_after, sleep
 from anyio.abc import TaskGroup
 
+from galaxy_core.errors import GalaxyError
 from galaxy_core.extension.interfaces import Sighting, SightingSink
 from galaxy_core_adb import facts
 from galaxy_core_adb.failures import AdbFailureError
@@ -46,30 +47,34 @@ async def until_back(settings: AdbSettings) -> None:
             await server.tracker.until(back, serial)
         except AdbFailureError:
             await sleep(AGAIN_S)
-            await _ensured(server, settings)
-            if settings.connect:
+            if await _ensured(server, settings) and settings.connect:
                 return
         else:
             return
 
 
-async def _ensured(server: Server, settings: AdbSettings | AdbDiscovery) -> None:
+async def _ensured(server: Server, settings: AdbSettings | AdbDiscovery) -> bool:
     try:
         await server.ensure(settings.adb, start=settings.start_server)
     except AdbFailureError as error:
         _log.debug("%s", error)
+        return False
+    return True
 
 
 async def discover(settings: AdbDiscovery, seen: SightingSink) -> None:
     """Tell of every device of a server, of each change of it, and of its going; until cancelled.
 
     Raises:
-        AdbFailureError: there is no server, and none can be started.
+        GalaxyError: there is no server, and none can be started.
     """
     server = server_at(settings.server_port)
     told: dict[str, Seen] = {}
     while True:
-        await server.ensure(settings.adb, start=settings.start_server)
+        try:
+            await server.ensure(settings.adb, start=settings.start_server)
+        except AdbFailureError as error:
+            raise GalaxyError(str(error)) from error
         try:
             async with create_task_group() as tasks:
                 await _Discovery(server, settings, seen, told, tasks).follow()

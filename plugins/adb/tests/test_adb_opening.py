@@ -13,12 +13,14 @@ import pytest
 from anyio.abc import SocketStream
 
 from galaxy_core import Command
-from galaxy_core.errors import DeviceLostError
+from galaxy_core.errors import DeviceLostError, GalaxyError
 from galaxy_core.extension.interfaces import Completed
 from galaxy_core_adb import binary, server
 from galaxy_core_adb.server import server_at
+from galaxy_core_adb.settings import AdbDiscovery
 from galaxy_core_adb.simulate.rig import phones
 from galaxy_core_adb.simulate.server import bundled_adb, free_port
+from galaxy_core_adb.watching import discover
 
 from .adb_bench import Bench, port_of
 
@@ -184,12 +186,14 @@ async def test_a_program_that_is_no_adb_is_said(bench: Bench, tmp_path: Path) ->
 async def test_a_program_that_starts_no_server_is_said(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "_READY_S", 0.2)
-    program = tmp_path / "adb"
+    program, port = tmp_path / "adb", free_port()
     program.write_text("#!/bin/sh\nexit 1\n")
     program.chmod(0o755)
-    why = await why_not(bench, adb=program, server_port=free_port(), start_server=True)
-    assert "start-server' says why" in why
+    settings: dict[str, Any] = {"adb": program, "server_port": port, "start_server": True}
+    told = f"'{program} -P {port} start-server' says what is wrong"
+    assert told in await why_not(bench, connect_timeout_s=0.2, **settings)
+    monkeypatch.setattr(server, "_READY_S", 0.1)  # of whoever has no time limit
+    assert told in await why_not(bench, **settings)
 
 
 @asynccontextmanager
@@ -211,16 +215,33 @@ async def stub(answer: Callable[[bytes], bytes]) -> AsyncIterator[int]:
     ("said", "why"),
     [
         (b"OKAY00040020", "of version 32, and Galaxy wants 41"),
-        (b"OKAY0004zzzz", "no adb server"),
-        (b"HTTP/1.1 400 Bad Request\r\n", "which no adb server does"),
-        (b"FAIL0004nope", "nope"),
+        (b"OKAY0004zzzz", "no adb server that Galaxy knows: its version is 'zzzz'; choose another server_port"),
+        (b"HTTP/1.1 400 Bad Request\r\n", "says 'HTTP', which no adb server does; choose another server_port"),
+        (b"FAIL0004nope", "no adb server that Galaxy knows: nope; choose another server_port"),
         (b"OKAY00", "closed the conversation"),
-        (b"OKAYxxxx", "for a length"),
+        (b"OKAYxxxx", "says 'xxxx' for a length; choose another server_port"),
     ],
 )
 async def test_a_server_of_another_kind_is_told_from_ours_and_left_alone(bench: Bench, said: bytes, why: str) -> None:
     async with stub(lambda _: said) as port:
-        assert why in await why_not(bench, server_port=port)
+        told = await why_not(bench, server_port=port)
+    assert why in told
+    assert f"port {port}" in told
+
+
+async def test_what_listens_and_says_nothing_is_named_with_what_to_do(bench: Bench) -> None:
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1")
+    async with listener:
+        port = port_of(listener)
+        why = await why_not(bench, server_port=port, connect_timeout_s=0.1)
+    assert f"waited 0.1 s in vain for an answer from what listens on port {port}" in why
+    assert "choose another server_port" in why
+
+
+async def test_a_search_says_what_is_wrong_with_its_server_without_a_class_of_python(bench: Bench) -> None:
+    async with stub(lambda _: b"OKAY00040020") as port:
+        with pytest.raises(GalaxyError, match="of version 32, and Galaxy wants 41"), anyio.fail_after(10):
+            await discover(AdbDiscovery(server_port=port), lambda _: None)
 
 
 def test_adb_is_looked_for_in_a_fixed_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from galaxy_core_adb.simulate.keys import PublicKey
+from galaxy_core_adb.simulate.services import serve_reboot
 from galaxy_core_adb.simulate.stream import HungUpError, Stream
 from galaxy_core_adb.simulate.wire import CNXN, HEADER, MAX_PAYLOAD, OKAY, WRTE, Message, NotAdbError, Reader
 
@@ -110,6 +111,37 @@ async def test_a_piece_of_the_host_is_acknowledged_when_it_is_taken(anyio_backen
     assert await stream.receive() == b""
     with pytest.raises(HungUpError):
         await stream.send(b"more")
+
+
+class Restarting(Outbox):
+    """A link, and its phone, whose answers never leave."""
+
+    online = True
+    restarted = False
+
+    async def flushed(self) -> None:
+        await anyio.sleep_forever()
+
+    def reboot(self) -> None:
+        self.restarted = True
+
+
+@pytest.mark.anyio
+async def test_a_host_that_hangs_up_at_once_has_still_asked_for_the_restart(anyio_backend: object) -> None:
+    link = Restarting()
+    stream = Stream(link, 1, 2, "reboot:")
+
+    async def serve() -> None:
+        with stream.scope:
+            await serve_reboot(link, link, stream, None)  # type: ignore[arg-type]
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(serve)
+        await anyio.wait_all_tasks_blocked()
+        assert link.sent == [(OKAY, b"")]
+        assert not link.restarted
+        stream.hung_up()
+    assert link.restarted
 
 
 @pytest.fixture(scope="module")

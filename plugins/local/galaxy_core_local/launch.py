@@ -10,10 +10,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from galaxy_core import Command
 from galaxy_core.errors import nearest
+from galaxy_core.extension.adapter.marks import leading
 from galaxy_core.extension.adapter.posix import MARK
 from galaxy_core_local.settings import LocalSettings
 
@@ -28,8 +29,8 @@ class Launch:
     stdin: bytes | None
 
 
-def prepare(command: Command, settings: LocalSettings, root: Path, mark: str) -> Launch:
-    """Check a command whose references are resolved, and complete it.
+def prepare(command: Command, settings: LocalSettings, root: Path, mark: str, marker: str | None = None) -> Launch:
+    """Check a command whose references are resolved, and complete it. It leaves its marker at `marker`, if that is given.
 
     Raises:
         ValueError: something in it cannot be handed to any program, or its working folder is not there.
@@ -44,7 +45,15 @@ def prepare(command: Command, settings: LocalSettings, root: Path, mark: str) ->
         data = None if stdin is None else stdin.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
         raise ValueError(f"standard input cannot be written as UTF-8: {error.reason}") from None
-    return Launch(_words(command, settings), cwd, _environment(command, settings, mark), data)
+    launch = Launch(_words(command, settings), cwd, _environment(command, settings, mark), data)
+    if marker is None:
+        return launch
+    is_shown = "PATH" not in {name.upper() for name in settings.env}  # what stands there may be a secret
+    if (
+        missing := missing_program(launch, is_shown)
+    ) is not None:  # the shell that leaves the marker would start, and fail
+        raise ValueError(missing)
+    return evolve(launch, command=[*leading(marker, None if not data else len(data)), *launch.command])
 
 
 def _words(command: Command, settings: LocalSettings) -> list[str] | str:
@@ -103,6 +112,17 @@ def why_not_started(error: OSError, launch: Launch, secrets: Collection[str] = (
 
 def _program(launch: Launch) -> str:
     return launch.command if isinstance(launch.command, str) else launch.command[0]
+
+
+def missing_program(launch: Launch, show_path: bool = True) -> str | None:
+    """Why its program cannot be started, if it is plainly not there."""
+    program = _program(launch)
+    folders = [""] if os.path.dirname(program) else os.get_exec_path(launch.env)
+    for folder in folders:
+        path = launch.cwd / folder / program
+        if path.is_file() and os.access(path, os.X_OK):
+            return None
+    return _not_found(program, launch, show_path)
 
 
 def _not_found(program: str, launch: Launch, show_path: bool) -> str:

@@ -67,7 +67,7 @@ def _in_cancelled_scope() -> bool:
 class Run:
     """A started process and what reads its output. `background` says that something outlived it, None when not.
 
-    `was_cut_short` says that a cancellation came when the command itself had ended, and was not passed on.
+    `is_marked` says that a shell leaves a marker of it, `was_cut_short` that a cancellation came when the command itself had ended, and was not passed on.
     """
 
     process: Process
@@ -77,6 +77,7 @@ class Run:
     settings: LocalSettings
     background: str | None = None
     was_cut_short: bool = False
+    is_marked: bool = False
 
     async def to_its_end(self, stdin: bytes | None) -> int:
         """The exit code. When cancelled, ends the process and all its descendants first.

@@ -6,6 +6,7 @@ import os
 import platform
 import signal
 import socket
+import sys
 from collections.abc import Collection, Mapping
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from galaxy_core import Command
+from galaxy_core.extension.adapter.marks import is_marked, why_unmarked
 from galaxy_core.extension.adapter.output import Output
-from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_local.exchange import Exchange
 from galaxy_core_local.launch import prepare, why_not_started
+from galaxy_core_local.markers import Markers, default_folder
 from galaxy_core_local.run import Run, start
 from galaxy_core_local.settings import LocalSettings
 from galaxy_core_local.streams import Capture
@@ -35,14 +38,17 @@ class LocalSession:
         self._root = root
         self._masked = masked
         self._threads = CapacityLimiter(THREADS)
+        folder = default_folder(root) if settings.marks is None else Path(root, settings.marks)
+        self.markers = Markers(folder, settings.kill_grace_s, self._threads)
 
     async def execute(self, attempt: Attempt, /) -> Outcome:
         command = attempt.request
         if not isinstance(command, Command):
             return Refused(f"transport 'local' takes commands, not {type(command).__name__}")
         mark = attempt.mark
+        marker = self.markers.place(mark) if is_marked(attempt) and sys.platform != "win32" else None
         try:
-            launch = prepare(command, self._settings, self._root, mark)
+            launch = prepare(command, self._settings, self._root, mark, marker)
             exchange = Exchange(attempt, command, self._root, launch.cwd, self._threads)
             await exchange.put()
         except ValueError as error:
@@ -57,18 +63,39 @@ class LocalSession:
         attempt.acknowledged()
         tree = Tree(process, mark, self._threads)
         stdout, stderr = (self._capture(attempt, exchange, stream) for stream in ("stdout", "stderr"))
-        run = Run(process, tree, stdout, stderr, self._settings)
+        run = Run(process, tree, stdout, stderr, self._settings, is_marked=marker is not None)
         try:
             exit_code = await run.to_its_end(launch.stdin)
         except BaseException:
             attempt.partial = _outcome(run, process.returncode or 0, exchange)
             raise
+        if marker is not None and (why := why_unmarked(exit_code, run.stderr.output.text)) is not None:
+            return Refused(why)
         with CancelScope(shield=True):  # what the command has left is part of what it has done
             await exchange.collect()
         outcome = _outcome(run, exit_code, exchange)
         if run.was_cut_short:  # then the outcome of a command that failed does not count, but what it said does
             attempt.partial = outcome
         return outcome
+
+    async def expect(self, run_mark: str, /) -> None:
+        """See `SessionThatSettles`."""
+        if sys.platform != "win32":
+            await self.markers.expect(run_mark)
+
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        """See `SessionThatSettles.settle`."""
+        if not is_marked(attempt):
+            return Unknown("it has left no marker on this machine")
+        return await self.markers.settle(attempt)
+
+    async def stop(self, attempt: Attempt, /) -> None:
+        """See `SessionThatSettles.stop`."""
+        await self.markers.stop(attempt)
+
+    def release(self, mark: str, /) -> None:
+        """See `SessionThatSettles.release`."""
+        self.markers.release(mark)
 
     @cached_property
     def facts(self) -> Mapping[str, str]:
@@ -114,14 +141,26 @@ def _outcome(run: Run, exit_code: int, exchange: Exchange) -> Completed:
         exit_code=exit_code,
         stdout=run.stdout.output.text,
         stderr=run.stderr.output.text,
-        error=_signal_text(exit_code) if exit_code < 0 else exchange.complaint() if exit_code == 0 else None,
+        error=_signal_text(exit_code)
+        if exit_code < 0 or (run.is_marked and exit_code > 128)
+        else exchange.complaint()
+        if exit_code == 0
+        else None,
         files=files or None,
         metadata=metadata,
         truncated=run.stdout.output.is_cut or run.stderr.output.is_cut,
     )
 
 
-def _signal_text(exit_code: int) -> str:
+def _signal_text(exit_code: int) -> str | None:
+    if (
+        exit_code > 128
+    ):  # of a shell, which says so of a program that a signal has ended; but so may a program by itself
+        try:
+            name = signal.Signals(exit_code - 128).name
+        except ValueError:
+            return None
+        return f"exit code {exit_code}: killed by {name}, unless it chose that number itself"
     try:
         return f"killed by {signal.Signals(-exit_code).name}"
     except ValueError:  # a real-time signal has no name

@@ -39,6 +39,11 @@ class LocalSettings(BaseModel):
         default=1.0,
         description="How long background processes may hold the output open after the command itself has ended.",
     )
+    marks: Path | None = Field(
+        default=None,
+        description="Folder of the markers that tasks which may run only once leave in journalled runs; "
+        "default: galaxy/marks below $XDG_STATE_HOME or ~/.local/state.",
+    )
     shell: str | None = Field(
         default=None,
         description="Program that runs shell texts, called with -c; default: /bin/sh, on Windows %ComSpec% /c.",

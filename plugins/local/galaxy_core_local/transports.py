@@ -41,6 +41,8 @@ class LocalTransport:
         self.name = "local"
         self.requests = frozenset({"run", "shell"})
         self.features = FEATURES_OF_COMMANDS | {"streams", "counts", "stops", "sends", "facts"}
+        if sys.platform != "win32":  # there is no shell there that could leave a marker
+            self.features |= {"settles"}
         self.actions: Mapping[str, Any] = {}
         self.device_type = DEVICE_TYPES.get(sys.platform)
 
@@ -64,7 +66,12 @@ class LocalTransport:
                 device.device_id,
                 f"its working folder {str(root)!r} is no folder; make it, or change its setting 'root'",
             )
-        yield LocalSession(settings, root, _secrets(device, settings))
+        session = LocalSession(settings, root, _secrets(device, settings))
+        await session.markers.sweep()
+        try:
+            yield session
+        finally:
+            await session.markers.aclose()
 
 
 def _absolute(device: Device, root: Path | None) -> Path:

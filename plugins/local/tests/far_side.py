@@ -77,7 +77,8 @@ class Processes:
 
     def _remains(self) -> list[str]:
         marks = [path.name for path in self._folder.iterdir() if path.name != "fault"]
-        return [f"process {pid} of {mark}" for mark in marks for pid in _processes(mark)]
+        markers = [f"marker {path.name}" for path in (self._folder.parent / "marks").glob("*/*") if path.is_dir()]
+        return [f"process {pid} of {mark}" for mark in marks for pid in _processes(mark)] + markers
 
 
 def _processes(mark: str) -> Iterator[str]:
@@ -101,6 +102,9 @@ class RecordedWork(Posix):
 
     def end(self, code: int) -> Request | None:
         return self._recorded(super().end(code))
+
+    def wait(self, text: str, seconds: float) -> Request | None:
+        return self._recorded(super().wait(text, seconds))
 
     def forever(self, text: str) -> Request | None:
         return self._recorded(super().forever(text))

@@ -19,7 +19,7 @@ class TestLocal(TransportContract):
     def bench(self, tmp_path: Path) -> Bench:
         root, truth = tmp_path / "root", tmp_path / "truth"
         root.mkdir()
-        settings = {"root": str(root), "kill_grace_s": 0.2}
+        settings = {"root": str(root), "kill_grace_s": 0.2, "marks": str(tmp_path / "marks")}
         nowhere = {"root": str(tmp_path / "nowhere")}
         return Bench(LocalTransport(), settings, RecordedWork(truth), Processes(truth), nowhere)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 import tracemalloc
@@ -30,6 +32,19 @@ def write(data: bytes) -> Command:
 def content(outcome: Any) -> str:
     """What the file holds that standard output was spilled to."""
     return Path(outcome.files["stdout.txt"]).read_text()
+
+
+def files_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+class Full(io.FileIO):
+    """A file on a disk that has room for a thousand bytes."""
+
+    def write(self, data: Any) -> int:
+        if self.tell() + len(data) > 1000:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
 
 
 @pytest.fixture
@@ -151,6 +166,17 @@ async def test_a_full_disk_costs_the_file_and_not_the_command(execute: Execute) 
     outcome = await execute(write(b"x" * 100_000), output_cap_bytes=10, keep=Path("/dev/full"))
     assert (outcome.exit_code, outcome.error, outcome.truncated, outcome.files) == (0, None, True, None)
     assert outcome.metadata["stdout_file_error"] == "No space left on device"
+
+
+async def test_what_a_full_disk_took_of_the_file_is_removed(
+    execute: Execute, artifacts: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("galaxy_core.extension.adapter.output.create", lambda path: Full(path, "w"))
+    outcome = await execute(write(b"x" * 100_000), output_cap_bytes=10)
+    assert (outcome.exit_code, outcome.files) == (0, None)
+    assert outcome.metadata["stdout_file_error"] == "No space left on device"
+    assert "stdout_file_bytes" not in outcome.metadata
+    assert files_below(artifacts) == []
 
 
 async def test_a_link_in_the_place_of_the_file_is_not_followed(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from galaxy_core.extension.adapter.names import no_way_up
 
 Path = Annotated[str, Field(min_length=1, max_length=4096)]
+#: A file of the host.
+FarPath = Annotated[Path, AfterValidator(no_way_up)]
 
 
 class Push(BaseModel):
@@ -17,7 +21,7 @@ class Push(BaseModel):
     source: Path = Field(
         description="The file: one that a task has left, by reference, or a path below the inventory's folder (setting `files_root`)."
     )
-    target: Path = Field(description="Where it goes: a path below the setting `root`. Folders on the way are made.")
+    target: FarPath = Field(description="Where it goes: a path below the setting `root`. Folders on the way are made.")
     mode: str = Field(default="0644", pattern="^0?[0-7]{3}$", description="Its permissions, in octal digits.")
 
 
@@ -26,7 +30,7 @@ class Pull(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: Path = Field(description="The file: a path below the setting `root`.")
+    path: FarPath = Field(description="The file: a path below the setting `root`.")
     name: str = Field(
         pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}$", description="What the run calls it: `file.NAME` refers to it."
     )

@@ -25,6 +25,18 @@ class SshSession:
     async def execute(self, attempt: Attempt, /) -> Outcome:
         return await self._bridge.run(self._host.execute, attempt)
 
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        """See `SessionThatSettles.settle`."""
+        return await self._bridge.run(self._host.settle, attempt)
+
+    async def stop(self, attempt: Attempt, /) -> None:
+        """See `SessionThatSettles.stop`."""
+        await self._bridge.run(self._host.stop, attempt)
+
+    def release(self, mark: str, /) -> None:
+        """See `SessionThatSettles.release`."""
+        self._host.released.add(mark)
+
     async def probe(self) -> Mapping[str, str]:
         return await self._bridge.run(self._host.probe)
 

@@ -13,7 +13,7 @@ from galaxy_core.extension.interfaces import FEATURES_OF_COMMANDS, Session
 if TYPE_CHECKING:
     from galaxy_core_ssh.settings import SshSettings
 
-FEATURES = FEATURES_OF_COMMANDS | {"streams", "counts", "stops", "sends", "facts", "watches"}
+FEATURES = FEATURES_OF_COMMANDS | {"streams", "counts", "stops", "sends", "facts", "watches", "settles"}
 
 
 def _settings(_transport: object) -> type[SshSettings]:

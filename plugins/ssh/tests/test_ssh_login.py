@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from galaxy_core import Command, Device
 from galaxy_core.errors import DeviceLostError
 from galaxy_core.extension.interfaces import Completed
+from galaxy_core_ssh.remote.faults import explain
 from galaxy_core_ssh.settings import SshSettings
 from galaxy_core_ssh.simulate.daemon import Daemon, find_program, make_key
 from galaxy_core_ssh.simulate.simulator import device_of
@@ -257,7 +258,14 @@ async def test_a_name_that_cannot_be_resolved_and_a_port_without_anybody_are_tol
     lab: Lab, daemon: Daemon
 ) -> None:
     assert "cannot be resolved" in await why_not(lab, daemon, host="no-such-host.invalid")
-    assert "nothing listens there" in await why_not(lab, daemon, port=1)
+    assert (await why_not(lab, daemon, port=1)).endswith("nothing listens there (Connection refused)")
+
+
+def test_a_port_without_anybody_at_several_addresses_is_told_as_at_one() -> None:
+    each = ["[Errno 111] Connect call failed ('::1', 1, 0, 0)", "[Errno 111] Connect call failed ('127.0.0.1', 1)"]
+    several = OSError(f"Multiple exceptions: {', '.join(each)}")
+    assert explain(several) == explain(ConnectionRefusedError(111, "Connection refused"))
+    assert explain(OSError(113, "No route to host")) == "No route to host"
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, StringConstraints, field_validator
+
+from galaxy_core.extension.adapter.names import no_way_up
 
 #: Names of PowerShell parameters that need no escaping anywhere.
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+#: A file of the host.
+FarPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(no_way_up)]
 
 
 class PowerShell(BaseModel):
@@ -38,7 +44,7 @@ class Push(BaseModel):
     source: str = Field(
         min_length=1, description="A file below the setting `files_root`, or one that a task of this run has left."
     )
-    target: str = Field(min_length=1, description="Its name below the device's root folder.")
+    target: FarPath = Field(description="Its name below the device's root folder.")
     mode: str | None = Field(
         default=None,
         pattern=r"^0?[0-7]{3}$",
@@ -51,7 +57,7 @@ class Pull(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    path: str = Field(min_length=1, description="Its name below the device's root folder.")
+    path: FarPath = Field(description="Its name below the device's root folder.")
     name: str = Field(
         min_length=1,
         max_length=200,

@@ -15,6 +15,8 @@ means what.
 
 from __future__ import annotations
 
+import re
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -47,6 +49,15 @@ TOO_MANY_OPERATIONS: Final = 2150859174
 TOO_MANY_PROCESSES: Final = 2150859241
 #: A new shell may help against these.
 WORN_OUT: Final = frozenset({TOO_MANY_OPERATIONS, TOO_MANY_PROCESSES, NO_SUCH_SHELL})
+
+_PLACE_IN_OPENSSL: Final = re.compile(r"^\[[^]]*\] | \(_ssl\.c:\d+\)$")
+_TRUST: Final = (
+    "if it is right, let 'ca_file' of the settings name it, or the authority that has signed it, as a PEM file"
+)
+_NAMED: Final = "let 'endpoint' of the settings name the host as its certificate does"
+_TIMES: Final = "give the host a new one, or set the clock of this machine, whichever is wrong"
+#: By OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, …_CERT_HAS_EXPIRED, …_HOSTNAME_MISMATCH and …_IP_ADDRESS_MISMATCH.
+_CERTIFICATE_REMEDIES: Final = {9: _TIMES, 10: _TIMES, 62: _NAMED, 64: _NAMED}
 
 
 class HostError(Exception):
@@ -153,7 +164,7 @@ def _of_status(code: int) -> HostError:
 def _of_requests(error: BaseException) -> HostError | None:
     match error:
         case requests.exceptions.SSLError():
-            return NotSentError(f"its certificate is not to be trusted, or TLS failed: {shown(_innermost(error))}")
+            return NotSentError(_of_tls(_innermost(error)))
         case requests.exceptions.ProxyError() | requests.exceptions.ConnectTimeout():
             return NotSentError(_unreached(error))
         case requests.exceptions.TooManyRedirects():
@@ -175,6 +186,17 @@ def _of_requests(error: BaseException) -> HostError | None:
         ):
             return NotSentError(shown(error))
     return None
+
+
+def _of_tls(error: BaseException) -> str:
+    """Why there is no TLS, and what to do; without where in OpenSSL's own code that was seen."""
+    why = _PLACE_IN_OPENSSL.sub("", shown(error)).rstrip(" .")
+    if isinstance(error, ssl.SSLError) and error.reason == "NO_CERTIFICATE_OR_CRL_FOUND":
+        return "the file that its setting 'ca_file' names holds no certificate in PEM (-----BEGIN CERTIFICATE-----)"
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS failed: {why}; check that the setting 'endpoint' has the port at which the host speaks https"
+    why = why.removeprefix("certificate verify failed: ")
+    return f"its certificate is not to be trusted: {why}; {_CERTIFICATE_REMEDIES.get(error.verify_code, _TRUST)}"
 
 
 def _of_the_rest(error: BaseException) -> HostError | None:

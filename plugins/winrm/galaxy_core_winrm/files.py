@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 
 from galaxy_core.errors import TransferError
 from galaxy_core.extension.adapter.folder import create, explain
-from galaxy_core.extension.adapter.names import windows_path
+from galaxy_core.extension.adapter.names import quoted, windows_path
 from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_winrm import clixml, powershell, quoting
@@ -86,7 +86,7 @@ class Files:
             source = await Source.of(sources, asked.source, self.threads)
         except (OSError, ValueError) as error:
             return Refused(
-                f"{asked.source!r} cannot be pushed to {asked.target!r}: {sources.why_not(asked.source, error)}"
+                f"{asked.source!r} cannot be pushed to {quoted(asked.target)}: {sources.why_not(asked.source, error)}"
             )
         try:
             return await self._push(attempt, asked, path, source)
@@ -109,7 +109,7 @@ class Files:
             if reading.error is not None:
                 why = f"it could not be read to its end: {explain(reading.error)}"
                 return Completed(error=TransferError(attempt.device_id, asked.source, why))
-            return Unknown(f"file {asked.target!r} may be there: {error}")
+            return Unknown(f"file {quoted(asked.target)} may be there: {error}")
         except BaseException:
             self.host.shells.debts.parts.add(temporary)
             if run.left is not None:
@@ -132,7 +132,7 @@ class Files:
             with CancelScope(shield=True):
                 writing = await to_thread.run_sync(_Writing.to, target, attempt.mark, limiter=self.threads)
         except (OSError, ValueError) as error:
-            return Refused(f"{asked.path!r} cannot be pulled to {asked.name!r}: {explain(error)}")
+            return Refused(f"{quoted(asked.path)} cannot be pulled to {asked.name!r}: {_why_not_here(error)}")
         try:
             return await self._pull(attempt, asked, path, writing)
         finally:
@@ -155,9 +155,9 @@ class Files:
         except NotStartedError as error:
             return refusal(attempt, error)
         except LostError as error:
-            return Unknown(f"file {asked.path!r} was not pulled: {error}")
+            return Unknown(f"file {quoted(asked.path)} was not pulled: {error}")
         except (OSError, ValueError) as error:  # of this machine, or lines that are none of our script's
-            return Completed(error=TransferError(attempt.device_id, asked.path, explain(error)))
+            return Completed(error=TransferError(attempt.device_id, asked.path, _why_not_here(error)))
         except BaseException:
             if run.left is not None:
                 attempt.partial = Unknown(run.left)
@@ -289,6 +289,11 @@ class _Answer:
             return f"the host says: {shown(self.document['error'])}"
         said = shown(clixml.decode(bytes(self._stderr).decode("utf-8", "replace")).text)
         return f"its PowerShell did not do what it was told (exit code {exit_code}){': ' if said else ''}{said}"
+
+
+def _why_not_here(error: OSError | ValueError) -> str:
+    """Of which side it is has to be said: "No space left on device" sounds like the host."""
+    return explain(error) if isinstance(error, ValueError) else f"it cannot be written here: {explain(error)}"
 
 
 def _hashed(file: BinaryIO, digest: Any) -> int:

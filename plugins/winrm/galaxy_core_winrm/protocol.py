@@ -289,7 +289,8 @@ class WinrmProtocol:
                     self._protocol = _Wire(self._access, self._line)
                     self._protocol.transport.build_session()
             except (NoAnswerError, NothingYetError) as error:  # to the first message, which asks for nothing
-                raise NotSentError(f"it cannot be connected to: {error}") from error
+                hint = "" if self._access.endpoint.startswith("https:") else "; does the host speak https at this port?"
+                raise NotSentError(f"it cannot be connected to: {error}{hint}") from error
         return self._protocol
 
     def renew(self) -> None:

@@ -7,11 +7,12 @@ import re
 from collections.abc import Mapping
 
 from anyio import CapacityLimiter
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from galaxy_core import Action, Command, Device, DeviceLostError
 from galaxy_core.extension.adapter.sources import Sources, files_root
 from galaxy_core.extension.interfaces import Attempt, Outcome, Refused
+from galaxy_core.extension.models import validated, with_paths
 from galaxy_core.extension.redaction import secrets_in
 from galaxy_core_winrm import powershell, quoting
 from galaxy_core_winrm.actions import PowerShell, Pull, Push
@@ -151,10 +152,9 @@ class WinrmSession:
         model = models.get(action.name)
         if model is None:
             return Refused(f"transport 'winrm' has no action {action.name!r}; there are: {', '.join(models)}")
-        try:
-            asked = model.model_validate(_thawed(action.arguments))
-        except ValidationError as error:
-            each = "; ".join(f"{'.'.join(map(str, told['loc']))}: {told['msg']}" for told in error.errors())
+        asked, problems = validated(model, _thawed(action.arguments))
+        if problems:
+            each = "; ".join(f"{path}: {text}" if path else text for path, text in with_paths(problems))
             return Refused(f"action {action.name!r}: {each}")
         if isinstance(asked, PowerShell):
             return await self._script(attempt, asked)

@@ -97,7 +97,7 @@ FAULT = winrm.exceptions.WSManFaultError(500, "", "", "no\x1b[31m more", "s:Rece
         (winrm.exceptions.WinRMTransportError("http", 503, ""), NoAnswerError, "HTTP 503"),
         (requests.exceptions.ReadTimeout(), NoAnswerError, "did not answer in time"),
         (requests.exceptions.ConnectTimeout(), NotSentError, "cannot be reached"),
-        (requests.exceptions.SSLError("expired"), NotSentError, "certificate"),
+        (requests.exceptions.SSLError("expired"), NotSentError, "TLS failed"),
         (requests.exceptions.TooManyRedirects(), RefusedByHostError, "redirects"),
         (requests.exceptions.ConnectionError(), NoAnswerError, "broke"),
         (requests.exceptions.ChunkedEncodingError(), NoAnswerError, "broke"),

@@ -94,7 +94,7 @@ async def test_a_full_disk_here_is_told_and_leaves_nothing(
         monkeypatch.setattr(files._Writing, "write", full)
         outcome = await desk.run(session, _pull("file"))
         assert isinstance(outcome.error, TransferError)
-        assert "No space left" in str(outcome.error)
+        assert "it cannot be written here: No space left" in str(outcome.error)
     assert [path for path in (desk.folder / "kept").rglob("*") if path.is_file()] == []
 
 

@@ -29,13 +29,35 @@ async def test_messages_may_be_sealed_over_https_too(desk: Desk, https_host: Win
         assert (await desk.run(session, Command(["echo", "hi"]))).stdout.strip() == "hi"
 
 
-@pytest.mark.parametrize("certificate", ["expired", "self-signed", "wrong-name"])
-async def test_a_host_whose_certificate_is_not_right_is_not_talked_to(desk: Desk, certificate: Any) -> None:
+@pytest.mark.parametrize(
+    ("certificate", "why", "remedy"),
+    [
+        ("expired", "trusted: certificate has expired; ", "give the host a new one, or set the clock"),
+        ("self-signed", "trusted: self-signed certificate; ", "'ca_file' of the settings"),
+        ("wrong-name", "not valid for '127.0.0.1'; ", "'endpoint' of the settings"),
+    ],
+)
+async def test_a_host_whose_certificate_is_not_right_is_not_talked_to(
+    desk: Desk, certificate: Any, why: str, remedy: str
+) -> None:
     async with windows_host(certificate=certificate) as host:
-        with pytest.raises(DeviceLostError, match="certificate is not to be trusted"):
+        with pytest.raises(DeviceLostError, match="certificate is not to be trusted") as caught:
             async with desk.open(host):
                 pass
         assert host.shells == []
+    assert why in str(caught.value)
+    assert remedy in str(caught.value)
+    assert "ssl" not in str(caught.value).casefold()  # OpenSSL's own code is nobody's remedy
+
+
+async def test_http_and_https_that_are_mixed_up_are_told_as_such(
+    desk: Desk, host: WindowsHost, https_host: WindowsHost
+) -> None:
+    for asked, hint in ((host, "port at which the host speaks https"), (https_host, "does the host speak https")):
+        scheme, _, rest = asked.endpoint.partition(":")
+        with pytest.raises(DeviceLostError, match=hint):
+            async with desk.open(asked, endpoint=f"{'http' if scheme == 'https' else 'https'}:{rest}"):
+                pass
 
 
 async def test_a_self_signed_host_is_used_when_its_very_certificate_is_trusted(desk: Desk) -> None:
@@ -96,6 +118,16 @@ async def test_a_host_of_an_unknown_name_is_told_as_such(desk: Desk, host: Windo
 async def test_a_certificate_file_that_is_not_there_is_told_as_such(desk: Desk, host: WindowsHost) -> None:
     with pytest.raises(DeviceLostError, match=r"'ca_file' names .* which is no file"):
         async with desk.open(host, ca_file=Path("nowhere.pem")):
+            pass
+
+
+async def test_a_certificate_file_without_a_certificate_is_told_as_such(
+    desk: Desk, https_host: WindowsHost, tmp_path: Path
+) -> None:
+    other = tmp_path / "key.pem"
+    other.write_text("no certificate", encoding="ascii")
+    with pytest.raises(DeviceLostError, match="'ca_file' names holds no certificate"):
+        async with desk.open(https_host, ca_file=other):
             pass
 
 

@@ -391,7 +391,11 @@ class Phone:
         """See `FarSide`: processes, streams, and files that look unfinished or like notes (".x", "x.part", "x.sh")."""
         found = [f"process {number}: {words}" for number, words in processes_with(self._variable)]
         found += [f"stream {stream.name!r}" for link in self.links for stream in link.streams.values()]
-        found += [f"file {path}" for path in sorted(self.disk.temporary.rglob("*")) if _UNFINISHED.search(path.name)]
+        for path in sorted(self.disk.temporary.rglob("*")):
+            if path.parent.parent.name == "marks":
+                found.append(f"marker {path}")
+            elif _UNFINISHED.search(path.name) and path.name != ".galaxy":
+                found.append(f"file {path}")
         return found
 
 

@@ -130,8 +130,11 @@ async def _lead_back(link: Link, listener: Listener[SocketStream], target: str, 
 async def serve_reboot(phone: Phone, link: Link, stream: Stream, strike: Strike | None) -> None:
     """`reboot:[MODE]`: the link drops, and comes back after `boot_s`."""
     stream.accept()
-    await link.flushed()
-    phone.reboot()
+    try:
+        await link.flushed()
+    finally:
+        if link.online:  # a host that has its OKAY hangs up, which is no change of its mind
+            phone.reboot()
 
 
 SERVICES: Final[dict[str, ServiceOfPhone]] = {

@@ -10,7 +10,7 @@ import anyio
 from galaxy_core_adb.simulate.answer import Answer
 from galaxy_core_adb.simulate.builtins import Interpreter, Simple, parse
 from galaxy_core_adb.simulate.stream import HungUpError
-from galaxy_core_adb.simulate.truth import mark_of
+from galaxy_core_adb.simulate.truth import mark_of, was_refused
 
 if TYPE_CHECKING:
     from galaxy_core_adb.simulate.faults import Strike
@@ -76,6 +76,8 @@ async def _run(phone: Phone, answer: Answer, kind: str, script: str, mark: str |
         code = await _converse(process, answer)
     finally:
         phone.attempts.ended(mark, code)
+        if was_refused(script, code):
+            phone.attempts.refused(mark)
         # As adbd does (AOSP: shell_service.cpp): the shell alone is told, and only where adbd keeps an eye on the host;
         # behind a terminal, the system tells the whole group.
         process.hang_up(None if kind == "exec" else signal.SIGHUP)

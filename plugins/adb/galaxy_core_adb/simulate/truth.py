@@ -11,6 +11,8 @@ from typing import Final
 
 from attrs import define, evolve, field
 
+from galaxy_core.extension.adapter.marks import TAKEN
+from galaxy_core.extension.adapter.posix import NOT_STARTED
 from galaxy_core.testing.contract.faults import Truth
 from galaxy_core_adb.simulate.builtins import unquoted
 from galaxy_core_adb.simulate.disk import Disk
@@ -76,6 +78,11 @@ def kill(number: int) -> None:
         os.kill(number, signal.SIGKILL)
 
 
+def was_refused(script: str, code: int | None) -> bool:
+    """Whether a script that leaves a marker has ended before it began with the work."""
+    return code == NOT_STARTED and TAKEN in script
+
+
 @define
 class Attempts:
     """The truth about each mark."""
@@ -89,6 +96,12 @@ class Attempts:
             self._known[mark] = Truth(starts=self._known.get(mark, Truth()).starts + 1, running=True)
             if leader is not None:
                 self._sessions.setdefault(mark, set()).add(leader)
+
+    def refused(self, mark: str | None) -> None:
+        """The script has ended without beginning with the work, because the attempt's marker was there."""
+        if mark is not None:
+            known = self._known[mark]
+            self._known[mark] = evolve(known, starts=known.starts - 1)
 
     def ended(self, mark: str | None, exit_code: int | None) -> None:
         """Its last start has ended; None: by force."""

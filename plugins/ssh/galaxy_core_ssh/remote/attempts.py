@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from galaxy_core import Command
 from galaxy_core.errors import TransferError
+from galaxy_core.extension.adapter import marks
 from galaxy_core.extension.adapter.names import far_parts, plain_names, remote_path
 from galaxy_core.extension.adapter.posix import below, kill_script, wrap
 from galaxy_core.extension.adapter.sources import Sources, files_root
@@ -64,7 +65,7 @@ class CommandAttempt:
         except LinkLostError as error:
             if attempt.progress == "new":
                 raise
-            self._owe()
+            self._owe_unless_marked()
             return Unknown(str(error), said=running.said(with_end=False))
         except BaseException:
             if attempt.progress != "new":
@@ -77,7 +78,7 @@ class CommandAttempt:
             finally:  # a cancellation that comes now leaves what the command has said, and what there is of its files
                 outcome = attempt.partial = self._with_files(outcome, targets)
         elif isinstance(outcome, Unknown):
-            self._owe()
+            self._owe_unless_marked()
         return outcome
 
     def _prepared(self) -> tuple[str, bytes, bool]:
@@ -88,16 +89,19 @@ class CommandAttempt:
         """
         host, command = self._host, self._command
         env = {name: value.get_secret_value() for name, value in host.settings.env.items()}
-        text = wrap(command, self._attempt.mark, env=env, root=host.root)
         stdin = command.stdin
         if stdin is not None and not isinstance(stdin, str):
             raise ValueError(f"standard input is {type(stdin).__name__}, not text")
         for name in (*command.files, *command.outputs):
             far_parts(name)
         try:
+            data = b"" if stdin is None else stdin.encode("utf-8", "surrogateescape")
+            leading = host.leading(self._attempt, len(data) if data else None)
+            text = wrap(command, self._attempt.mark, env=env, root=host.root, leading=leading)
+            if leading:
+                text = host.released.first() + text
             size = len(text.encode("utf-8", "surrogateescape"))
             is_plain = text.isascii() or not any("\ud800" <= one <= "\udfff" for one in text)
-            data = b"" if stdin is None else stdin.encode("utf-8", "surrogateescape")
         except UnicodeEncodeError as error:
             raise ValueError(f"the command cannot be written as UTF-8: {error.reason}") from None
         covered = bool(env or command.env) or not host.is_posix or size > scripts.LONGEST or not is_plain
@@ -157,6 +161,11 @@ class CommandAttempt:
         else:
             self._owe()
             self._attempt.partial = Unknown(why, said=running.said(with_end=False))
+
+    def _owe_unless_marked(self) -> None:
+        """What leaves a marker goes on, and somebody asks what became of it."""
+        if not marks.is_marked(self._attempt):
+            self._owe()
 
     def _owe(self) -> None:
         mark = self._attempt.mark

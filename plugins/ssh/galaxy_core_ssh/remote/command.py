@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from anyio import CancelScope, create_task_group, current_time, move_on_after, to_thread
 
+from galaxy_core.extension.adapter.marks import is_marked, why_unmarked
 from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.adapter.posix import NO_SUCH_FOLDER, NOT_STARTED, kill_script
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
@@ -162,6 +163,8 @@ class Running:
             stderr = (said.stderr or "").rstrip("\n")  # before which a host may greet
             if said.exit_code == NOT_STARTED and not said.stdout and stderr.endswith(NO_SUCH_FOLDER + self._folder):
                 return Refused(f"its working folder does not exist on the host: {clean(self._folder)}")
+            if is_marked(self._attempt) and (why := why_unmarked(said.exit_code, stderr)) is not None:
+                return Refused(why)
             return said
         how = self._link.why_lost or (explain(channel.why_gone) if channel.why_gone else "the host closed the channel")
         if channel.has_exited:

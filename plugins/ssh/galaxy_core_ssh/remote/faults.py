@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import re
 import socket
 from collections.abc import Mapping
 from typing import Final
@@ -11,6 +13,10 @@ import asyncssh
 
 #: Longest text of a host that is shown.
 LONGEST: Final = 300
+
+
+#: In an error of asyncio for one address, or in that for several.
+_UNCONNECTED: Final = re.compile(r"\[Errno (\d+)\] Connect call failed \(")
 
 
 class LinkLostError(Exception):
@@ -79,10 +85,18 @@ def clean(text: str) -> str:
     return short if len(short) <= LONGEST else short[:LONGEST] + "…"
 
 
+def _plain(error: OSError) -> OSError:
+    """Without the addresses that asyncio tells in place of what the system says, as Python writes tuples."""
+    numbers = {int(number) for number in _UNCONNECTED.findall(str(error))}
+    return OSError(number, os.strerror(number)) if len(numbers) == 1 and (number := numbers.pop()) else error
+
+
 def explain(error: BaseException) -> str:
     """Why it did not work, as the end of a sentence about the host or the file."""
     if isinstance(error, LinkLostError):
         return str(error)
+    if isinstance(error, OSError):
+        error = _plain(error)
     words = next((text for kind, text in WORDS.items() if isinstance(error, kind)), None)
     if isinstance(error, OSError):
         if words is None and error.errno == errno.ENOSPC:

@@ -11,11 +11,15 @@ from anyio import CancelScope, Event, Lock, move_on_after
 
 from galaxy_core import Action, Command, Device
 from galaxy_core.errors import DeviceLostError
+from galaxy_core.extension.adapter import marks
+from galaxy_core.extension.adapter.posix import kill_script
 from galaxy_core.extension.interfaces import Attempt, Outcome, Refused, Unknown
+from galaxy_core.extension.models import validated, with_paths
 from galaxy_core.extension.redaction import secrets_in
 from galaxy_core_ssh.bridge import Bridge
 from galaxy_core_ssh.remote.attempts import CommandAttempt, pull, push
 from galaxy_core_ssh.remote.channel import ChannelRefusedError
+from galaxy_core_ssh.remote.command import STOP_S
 from galaxy_core_ssh.remote.faults import LinkLostError
 from galaxy_core_ssh.remote.helper import facts_of
 from galaxy_core_ssh.remote.link import Link
@@ -26,6 +30,8 @@ from galaxy_core_ssh.settings import SshSettings
 ANSWER_S = 5.0
 #: The same, when the session is closed anyway.
 LAST_S = 1.0
+#: Devices of which old markers were removed by this process.
+_SWEPT: set[str] = set()
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +49,7 @@ class Host:
         self.facts: dict[str, str] = {}
         self.root = settings.root
         self.is_posix = False
+        self.released = marks.Released(marks.FOLDER)
         self._links: list[Link] = []
         self._dead: list[Link] = []  # lost, and not yet closed
         self._dialing = Lock()
@@ -63,6 +70,10 @@ class Host:
             why = f"its working folder {self.settings.root!r} can neither be made nor entered by user {said.get('user')!r}"
             raise DeviceLostError(self.device.device_id, f"{why}; change its setting 'root'")
         self.root, self.is_posix = said["root"], link.is_posix
+        self.released = marks.Released(f"{self.root.rstrip('/')}/{marks.FOLDER}")
+        if self.device.device_id not in _SWEPT:
+            _SWEPT.add(self.device.device_id)
+            await link.answer(marks.sweep_script(self.released.folder), ANSWER_S)
         self.facts = facts_of(said, link.version)
         try:
             await self._pay(link)
@@ -77,6 +88,8 @@ class Host:
                 # What cannot be paid now stays known, for the next session.
                 with move_on_after(LAST_S), suppress(LinkLostError):
                     await self._pay(self._links[0])
+            if self._links and (script := self.released.last()):
+                await self._links[0].answer(script, LAST_S)
             links, self._links = self._links, []
             for link in links:
                 await link.close()
@@ -119,14 +132,63 @@ class Host:
                 return Refused(str(error))
             return Unknown(str(error))
 
+    # ------------------------------------------------------------------------------------------- settling
+    def leading(self, attempt: Attempt, stdin_bytes: int | None) -> list[str]:
+        """The words that have a command leave its marker; none, if it leaves none."""
+        if not marks.is_marked(attempt):
+            return []
+        self.released.used(attempt.mark)
+        return marks.leading(marks.marker(self.released.folder, attempt.mark), stdin_bytes)
+
+    async def settle(self, attempt: Attempt) -> Outcome:
+        """See `SessionThatSettles.settle`."""
+        if not marks.is_marked(attempt):
+            return Unknown("it has left no marker on the host: only commands do")
+        script = marks.settle_script(self.released.folder, attempt.mark)
+        self.released.used(attempt.mark)
+        try:
+            async with self.borrowed() as link:
+                while True:
+                    _, said = await link.helper.run(script)
+                    outcome = marks.settled(said)
+                    if outcome is not None:
+                        return marks.without_outputs(attempt, outcome)
+        except LinkLostError as error:
+            raise DeviceLostError(self.device.device_id, str(error)) from error
+        except DeviceLostError:
+            raise
+        except BaseException:  # goes on to the kernel
+            await self.stop(attempt)
+            raise
+
+    async def stop(self, attempt: Attempt) -> None:
+        """See `SessionThatSettles.stop`."""
+        mark, why = attempt.mark, f"the host did not confirm within {STOP_S:g} s that its processes have ended"
+        fence = marks.fence_script(self.released.folder, mark) if marks.is_marked(attempt) else ""
+        text = fence + kill_script(mark, self.settings.kill_grace_s)
+        with CancelScope(shield=True), move_on_after(STOP_S):
+            try:
+                async with self.borrowed() as link:
+                    code, said = await link.helper.run(text)
+                if code == 0:
+                    attempt.partial = None
+                    return
+                why = f"processes {said} could not be ended" if code == 1 else "its processes could not be looked for"
+            except (LinkLostError, DeviceLostError) as error:
+                why = str(error)
+        self.debts[mark] = kill_script(mark, self.settings.kill_grace_s)
+        attempt.partial = Unknown(why)
+
     async def _run(self, attempt: Attempt, link: Link) -> Outcome:
         request = attempt.request
         if isinstance(request, Command):
             return await CommandAttempt(self, link, attempt, request).run()
-        if isinstance(request, Action) and request.name == "push":
-            return await push(self, link, attempt, Push.model_validate(dict(request.arguments)))
-        if isinstance(request, Action) and request.name == "pull":
-            return await pull(self, link, attempt, Pull.model_validate(dict(request.arguments)))
+        if isinstance(request, Action) and request.name in ("push", "pull"):
+            asked, problems = validated(Push if request.name == "push" else Pull, dict(request.arguments))
+            if problems:
+                each = "; ".join(f"{path}: {text}" if path else text for path, text in with_paths(problems))
+                return Refused(f"action {request.name!r}: {each}")
+            return await (push if request.name == "push" else pull)(self, link, attempt, asked)
         what = f"action {request.name!r}" if isinstance(request, Action) else type(request).__name__
         return Refused(f"transport 'ssh' takes commands, 'push' and 'pull', not {what}")
 

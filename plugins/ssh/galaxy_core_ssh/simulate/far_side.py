@@ -180,6 +180,7 @@ class SshFarSide:
         found = {f"process {pid} of an attempt: {name}" for pid, name in processes_with(home, f"{MARK}=")}
         if not self.proxy.connections:
             found |= {f"process {pid}: {name}" for pid, name in processes_with(home)}
+        found |= {f"marker {path}" for path in self.daemon.home.glob("**/.galaxy/marks/*/*") if path.is_dir()}
         found |= {f"part of a file {path.name!r}" for path in self.daemon.home.rglob("*.galaxy-part")}
         return sorted(found)
 

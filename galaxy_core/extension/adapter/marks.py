@@ -1,0 +1,225 @@
+"""Markers of attempts on a POSIX far side: what says, after a lost link or a crash, whether an attempt has started and how it
+ended. See `SessionThatSettles`, and docs/decisions/0031-markers.md for the reasons.
+
+Below the folder of the markers there is a folder for each run (the first part of a mark), and in that one for each attempt:
+``boot`` (of a run: since when the machine is up), ``pid`` (of the shell that watches over the command) and ``end``: one
+line, ``exit N``, or ``direct N`` if the command wrote into the link itself, or ``refused WHY``. A line without its line
+break does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from attrs import define, field
+
+from galaxy_core.extension.adapter.posix import quote
+from galaxy_core.extension.attempts import Attempt, Completed, Outcome, Refused, Unknown
+from galaxy_core.model.request import Command
+
+#: Below the working folder of a device.
+FOLDER: Final = ".galaxy/marks"
+#: Markers of runs in which nothing has happened for so many days are removed when a session is opened.
+KEPT_DAYS: Final = 7
+#: What a command says that was not started, with exit code 126.
+TAKEN: Final = "galaxy: an attempt with this mark was there before"
+NO_MARKER: Final = "galaxy: no marker can be made: "
+NO_INPUT: Final = "galaxy: its input did not arrive whole"
+_BOOT: Final = "b() { cat /proc/sys/kernel/random/boot_id || sysctl -n kern.bootsessionuuid; } 2>/dev/null"
+_SAID: Final = re.compile(r"^galaxy-settled (\S+) ?(\S*)\s*$", re.MULTILINE)
+
+
+def is_marked(attempt: Attempt) -> bool:
+    """Whether an attempt leaves a marker: only commands do."""
+    request = attempt.request if attempt.request is not None else attempt.task.request
+    return attempt.leaves_marker and isinstance(request, Command)
+
+
+def marker(folder: str, mark: str) -> str:
+    """Where the marker of an attempt is, below the folder of all."""
+    run, _, attempt = mark.rpartition("-")
+    return f"{folder.rstrip('/')}/{run or 'none'}/{attempt}"
+
+
+def leading(place: str, stdin_bytes: int | None = None, shell: str = "/bin/sh") -> list[str]:
+    """The words that, before those of a command, have it leave a marker at `place`; see `posix.wrap`.
+
+    `stdin_bytes`: how much its standard input has to hold, None when it has none.
+    """
+    return [shell, "-c", _MARKED, "galaxy", place, "" if stdin_bytes is None else str(stdin_bytes)]
+
+
+def why_unmarked(exit_code: int | None, stderr: str) -> str | None:
+    """Why a marked command was not started, if that is what it has said."""
+    if exit_code == 126:
+        for text in (TAKEN, NO_MARKER, NO_INPUT):
+            if stderr.startswith(text):
+                return stderr.strip().removeprefix("galaxy: ")
+    return None
+
+
+# The marker comes first of all, made by `mkdir`, which succeeds once. The command writes into FIFOs from which `tee` passes
+# its output on, and goes on reading when it cannot: so a lost link does not end the command by SIGPIPE in its middle; where FIFOs cannot be made,
+# it writes into the link. Its input is taken whole before it starts, because a lost link looks like the end of the input.
+# `: HUP`, because adbd hangs up on the shell when it loses the link; what is trapped, not ignored, the command does not
+# inherit. The braces keep the shell's own words on a signal's victim ("Killed") out of the output; `c=$?` stands inside
+# them, because dash 0.5.12 forgets the redirections of a subshell that is alone in braces with redirections.
+_MARKED: Final = rf"""m=$1 n=$2; shift 2; e=${{m%/*}}
+t() {{ echo "$*" >&2; exit 126; }}
+{_BOOT}
+if ! mkdir -- "$m" 2>/dev/null; then
+[ -d "$m" ] && t '{TAKEN}'
+(umask 077; mkdir -p -- "$e" && {{ [ -s "$e/boot" ] || b >"$e/boot"; }}) 2>/dev/null
+mkdir -- "$m" 2>/dev/null || {{ [ -d "$m" ] && t '{TAKEN}'; t "{NO_MARKER}$m"; }}
+fi
+echo $$ 2>/dev/null >"$m/pid" || t "{NO_MARKER}$m"
+trap : HUP
+if [ -n "$n" ]; then
+cat >"$m/in"
+[ "$(wc -c <"$m/in")" -eq "$n" ] || {{ echo 'refused input' >"$m/end"; t '{NO_INPUT}'; }}
+exec <"$m/in"; rm -f -- "$m/in"
+fi
+if mkfifo "$m/o" "$m/r" 2>/dev/null; then
+(trap '' PIPE; exec tee /dev/null) <"$m/o" 2>/dev/null &
+(trap '' PIPE; exec tee /dev/null) <"$m/r" >&2 2>/dev/null &
+w=exit; {{ (exec "$@") >"$m/o" 2>"$m/r"; c=$?; }} 2>/dev/null
+else
+w=direct; {{ (exec "$@" 2>&4 4>&-); c=$?; }} 4>&2 2>/dev/null
+fi
+echo "$w $c" >"$m/end"; exit $c"""
+
+
+def expect_script(folder: str, run_mark: str) -> str:
+    """Text for a shell that notes that attempts of a run are to leave markers: what is missing then has not started."""
+    place = marker(folder, f"{run_mark}-0").rpartition("/")[0]
+    return f"e={quote(place)}\n{_EXPECT}"
+
+
+_EXPECT: Final = rf"""{_BOOT}
+(umask 077; mkdir -p -- "$e" && {{ [ -s "$e/boot" ] || b >"$e/boot"; }}) 2>/dev/null
+"""
+
+
+def settle_script(folder: str, mark: str) -> str:
+    """Text for a shell that says what became of an attempt, for `settled`; about 20 s while it still runs.
+
+    Without a marker, nothing of it has started: if its run has left markers there, in this life of the machine. Then the
+    script makes the marker, and nothing can start any more.
+    """
+    return f"m={quote(marker(folder, mark))}\n{_SETTLE}"
+
+
+_SETTLE: Final = rf"""e=${{m%/*}}
+{_BOOT}
+say() {{ echo "galaxy-settled $*"; exit 0; }}
+t() {{ [ -f "$m/end" ] || return 1; w=; c=; read -r w c <"$m/end" && say "$w" "$c"; }}
+a() {{
+  if [ -r /proc/self/cmdline ]; then grep -qsF -- "$m" "/proc/$1/cmdline"
+  else ps -ww -p "$1" -o args= 2>/dev/null | grep -qF -- "$m"; fi
+}}
+if [ ! -d "$m" ]; then
+  k=$(b)
+  if [ -n "$k" ] && [ "$(cat "$e/boot" 2>/dev/null)" = "$k" ] && mkdir -- "$m" 2>/dev/null; then
+    echo 'refused asked' >"$m/end"; say refused asked
+  fi
+  [ -d "$m" ] || say unknown absent
+fi
+n=0
+while [ $n -lt 90 ]; do
+  t
+  p=; [ -f "$m/pid" ] && read -r p <"$m/pid"
+  if [ -z "$p" ]; then [ $n -lt 4 ] || say unknown began
+  elif ! a "$p"; then t; say unknown ended; fi
+  n=$((n + 1))
+  if [ $n -lt 12 ]; then sleep 0.05 2>/dev/null || sleep 1; else sleep 0.25 2>/dev/null || sleep 1; fi
+done
+say running
+"""
+
+_WHY: Final = {
+    "absent": "its marker is not there, and nor is any of its run since the machine was started: it may have been removed",
+    "began": "it was cut off in the moment in which it began",
+    "ended": "it has ended without saying how, such as by the machine's restart or by being killed",
+}
+
+
+def settled(text: str) -> Outcome | None:
+    """What a `settle_script` has said; None: it still runs."""
+    found = _SAID.findall(text)
+    word, about = found[-1] if found else ("unknown", "")
+    if word == "running":
+        return None
+    if word == "refused":
+        return Refused("it never started" + (": its input did not arrive whole" if about == "input" else ""))
+    if word in ("exit", "direct") and about.isdecimal():
+        ended = Completed(exit_code=int(about), metadata={"settled": True})
+        if word == "direct" and ended.exit_code:
+            why = f"it ended with exit code {about}, which may be for want of somebody to read its output"
+            return Unknown(why, ended)
+        return ended
+    return Unknown(_WHY.get(about, f"its marker says nothing that can be understood: {text[-200:].strip()!r}"))
+
+
+def without_outputs(attempt: Attempt, outcome: Outcome) -> Outcome:
+    """For a session that fetches no files afterwards: a success that should have left some is no success for those who wait."""
+    request = attempt.request if attempt.request is not None else attempt.task.request
+    if (
+        not isinstance(outcome, Completed)
+        or outcome.exit_code
+        or not isinstance(request, Command)
+        or not request.outputs
+    ):
+        return outcome
+    names = ", ".join(map(repr, list(request.outputs)[:5]))
+    return Unknown(f"it ended well, but what it left ({names}) was not collected", outcome)
+
+
+def fence_script(folder: str, mark: str) -> str:
+    """Text that sees to it that an attempt which has not made its marker never will."""
+    place = quote(marker(folder, mark))
+    return f"mkdir -- {place} 2>/dev/null && echo 'refused asked' >{place}/end\n"
+
+
+def sweep_script(folder: str) -> str:
+    """Removes the markers of runs in which nothing has happened for `KEPT_DAYS`. Whoever asks for one is told `Unknown`."""
+    return (
+        f"[ -d {quote(folder)} ] && find {quote(folder)} -mindepth 1 -maxdepth 1 -type d -mtime +{KEPT_DAYS} "
+        "-exec rm -rf {} + 2>/dev/null"
+    )
+
+
+@define
+class Released:
+    """Marks of a session that nobody needs any more, and the runs that it has left markers of."""
+
+    folder: str
+    _marks: list[str] = field(factory=list)
+    _runs: dict[str, None] = field(factory=dict)
+
+    def used(self, mark: str) -> None:
+        """An attempt leaves a marker."""
+        self._runs[marker(self.folder, mark).rpartition("/")[0]] = None
+
+    def add(self, mark: str) -> None:
+        """Its marker may go."""
+        self.used(mark)
+        self._marks.append(mark)
+
+    def first(self) -> str:
+        """Text that goes before that of a command: removes what may go, beside it. Empty: nothing may."""
+        if not self._marks:
+            return ""
+        return f"({self._removal()}) </dev/null >/dev/null 2>&1 &\n"
+
+    def last(self) -> str:
+        """For the end of the session: removes what may go, and what is empty then. Empty: nothing is there."""
+        if not self._runs:
+            return ""
+        rest = "".join(f'set -- {quote(run)}/*/; [ -d "$1" ] || rm -rf -- {quote(run)}\n' for run in self._runs)
+        self._runs.clear()
+        return f"{self._removal()}\n{rest}" if self._marks else rest
+
+    def _removal(self) -> str:
+        marks, self._marks = self._marks, []
+        return "rm -rf -- " + " ".join(quote(marker(self.folder, mark)) for mark in marks)

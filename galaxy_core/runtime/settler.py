@@ -1,0 +1,372 @@
+"""Settler: finds out what became of attempts whose outcome nobody knows, beside everything else that a run does.
+
+Such an attempt is of this run, and its device went or did not answer; or it is of an earlier process, which recorded its start
+and not its end. Its task stays running meanwhile, and keeps its slot if there was one: the device may be at it. What the
+device then says ends the task as if the attempt itself had said it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+from attrs import define, field
+
+from galaxy_core.errors import DeviceLostError, OutcomeUnknownError, TaskRefusedError, TaskTimeoutError
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
+from galaxy_core.extension.transports import features_of
+from galaxy_core.model.policy import Effect
+from galaxy_core.model.reasons import message_of, text_of
+from galaxy_core.model.records import encode
+from galaxy_core.model.records.replay import InFlight
+from galaxy_core.model.result import TaskStatus
+from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.answers import loss_in, sound
+from galaxy_core.runtime.blaming import blamed
+from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
+from galaxy_core.runtime.lanes import Lane
+
+if TYPE_CHECKING:
+    from galaxy_core.runtime.settling import Settling
+
+#: Seconds that a device has to come back, beyond what the task's deadline leaves.
+SETTLE_S: Final = 60.0
+#: Seconds that a device has for an answer when the deadline of the task is over, and for stopping what is to be stopped.
+ANSWER_S: Final = 10.0
+TASK_CANCELLED: Final = "it was cancelled"
+
+#: What the embedding program says of an attempt of which nobody knows: "completed", "failed" or "retry"; None: no more.
+OnUnknown = Callable[[InFlight], "str | Awaitable[str | None] | None"]
+
+_CANCELLED, _UNKNOWN = TaskStatus.CANCELLED, TaskStatus.UNKNOWN
+
+
+@define(eq=False)
+class Case:
+    """An attempt to settle. `reason` says why its outcome is unknown; `is_late` that its deadline is over.
+
+    `doing` is what is being waited for, in words; `was_asked` that the device may have begun to stop it.
+    """
+
+    task: TaskStar
+    lane: Lane
+    attempt: Attempt
+    in_flight: InFlight
+    reason: str
+    said: Completed | None = None
+    is_late: bool = False
+    has_slot: bool = False
+    doing: str = ""
+    was_asked: bool = False
+    timed_out: bool = False
+    answer: str | None = None
+    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
+    stirred: anyio.Event = field(factory=anyio.Event)
+
+    def interrupt(self) -> None:
+        """The task is cancelled, or has been ended by hand."""
+        self.scope.cancel()
+
+    def stir(self) -> None:
+        """Its device came, went or was given up."""
+        self.stirred.set()
+
+    @property
+    def doubt(self) -> str | None:
+        """Why it may still run, after it was to be stopped."""
+        partial = self.attempt.partial
+        return partial.reason if isinstance(partial, Unknown) else None
+
+
+class Settler:
+    """Settles the attempts of one run."""
+
+    def __init__(self, run: Settling, on_unknown: OnUnknown | None = None) -> None:
+        self._run = run
+        self.on_unknown = on_unknown
+        self._due: list[tuple[int, Any, str, str]] = []  # after which record which session may drop which mark
+        self._is_due = anyio.Event()
+        self._releases = False
+
+    # ------------------------------------------------------------------------------------------- what comes
+    def take(self, task: TaskStar, in_flight: InFlight) -> None:
+        """An attempt of an earlier process, of a task that is running. To be called when the run has begun."""
+        run = self._run
+        lane = run.book.lane(in_flight.device_id)
+        attempt = Attempt.restored(
+            run.constellation._id, task, in_flight.device_id, in_flight.attempt, in_flight.lease, in_flight.mark
+        )
+        if run.recorder is not None:
+            run.recorder.restored(task, in_flight.lease)
+        why = "the process that ran it ended before it did"
+        case = Case(task, lane, attempt, in_flight, why)
+        if lane.free > 0:
+            lane.free -= 1
+            case.has_slot = True
+        self._begin(case)
+
+    def take_up(self, task: TaskStar, lane: Lane, attempt: Attempt, outcome: Unknown, *, is_late: bool) -> bool:
+        """An attempt of this run, which holds a slot; False when there is nobody to ask."""
+        run = self._run
+        if run._group is None or "settles" not in features_of(lane.transport):
+            return False
+        started = task._started_at if task._started_at is not None else run.wall()
+        in_flight = InFlight(
+            task._task_id, attempt.number, attempt.lease, run.mark, lane.device_id, started, attempt.progress
+        )
+        attempt.partial = None
+        case = Case(task, lane, attempt, in_flight, outcome.reason, outcome.said, is_late, has_slot=True)
+        self._begin(case)
+        return True
+
+    def _begin(self, case: Case) -> None:
+        run = self._run
+        case.doing = f"asks device {case.lane.device_id!r} what became of it"
+        run.settling[case.task] = case
+        assert run._group is not None, "a run settles while it runs"
+        run._group.start_soon(self._settle, case)
+
+    # ------------------------------------------------------------------------------------------- finding out
+    async def _settle(self, case: Case) -> None:
+        outcome: Outcome | None = None
+        try:
+            with case.scope:
+                outcome = await self._found_out(case)
+                if isinstance(outcome, Unknown):
+                    case.answer = await self._host_says(case)
+        finally:
+            self._run.settling.pop(case.task, None)
+            if not self._run.is_over:
+                self._conclude(case, outcome)
+                self._run._check_complete()
+            elif case.has_slot:
+                case.lane.release()
+
+    async def _found_out(self, case: Case) -> Outcome:
+        left_s = self._left_s(case)
+        patience_s = float("inf") if left_s is None else SETTLE_S + left_s
+        give_up_at = anyio.current_time() + patience_s
+        while True:
+            session = await self._session(case, give_up_at)
+            if session is None:
+                return Unknown(f"{case.reason}; and its device could not be asked: {self._why_gone(case)}", case.said)
+            if "settles" not in features_of(case.lane.transport):
+                return Unknown(f"{case.reason}; and its transport cannot say what became of it", case.said)
+            try:
+                return await self._ask(case, session)
+            except BaseException as error:  # the task receives it, or the next session is asked
+                failure, loss = blamed(error, "transport", case.lane.device.transport), loss_in(error)
+                if loss is None:
+                    return Unknown(f"{case.reason}; and asking the device failed: {text_of(failure)}", case.said)
+                if case.lane.session is session:
+                    case.lane.lost(loss)
+                case.reason = case.reason or message_of(loss)
+
+    async def _session(self, case: Case, give_up_at: float) -> Any:
+        """A session to ask; None when the device is gone for good, or for too long."""
+        lane = case.lane
+        case.doing = f"waits for device {lane.device_id!r}, which knows what became of it"
+        with anyio.CancelScope(deadline=give_up_at):
+            while lane.session is None and not lane.gone:
+                case.stirred = anyio.Event()
+                await case.stirred.wait()
+        return lane.session
+
+    def _why_gone(self, case: Case) -> str:
+        error = case.lane.error
+        if isinstance(error, DeviceLostError):
+            return message_of(error)
+        return f"device {case.lane.device_id!r} is {case.lane.status.value}" + (
+            f" ({message_of(error)})" if error else ""
+        )
+
+    async def _ask(self, case: Case, session: Any) -> Outcome:
+        attempt, task = case.attempt, case.task
+        case.was_asked = True
+        if task._effect is not Effect.ONCE:
+            case.doing = f"has device {case.lane.device_id!r} stop what an earlier process has begun"
+            await self._stop(case, session)
+            return Refused(case.reason)  # it may run again, whatever it did
+        case.doing = f"asks device {case.lane.device_id!r} what became of it, and waits for its end while it runs"
+        if case.is_late:
+            await self._stop(case, session)
+        left_s = self._left_s(case)
+        with anyio.move_on_after(None if left_s is None else max(left_s, ANSWER_S)):
+            answer = await session.settle(attempt)
+            outcome = sound(answer, case.lane.device.transport)
+            if not case.is_late or (isinstance(outcome, Completed) and _is_success(outcome)):
+                return outcome
+            case.timed_out = case.doubt is None
+            return outcome if case.timed_out else Unknown(case.reason, case.said)
+        case.timed_out = case.doubt is None
+        return Unknown(f"its deadline came while it was found out what became of it: {case.doubt or 'it was stopped'}")
+
+    async def _stop(self, case: Case, session: Any) -> None:
+        with anyio.move_on_after(ANSWER_S) as waiting:
+            await session.stop(case.attempt)
+        if waiting.cancelled_caught:
+            case.attempt.partial = Unknown(f"the device did not confirm within {ANSWER_S:g} s that it has stopped")
+
+    def _left_s(self, case: Case) -> float | None:
+        """What is left of the attempt's deadline."""
+        timeout_s = case.task._timeout
+        return None if timeout_s is None else max(0.0, timeout_s - max(0.0, self._run.wall() - case.in_flight.at))
+
+    async def _host_says(self, case: Case) -> str | None:
+        """What the embedding program says, if it was given a word in it; the log receives what it raises."""
+        if self.on_unknown is None or case.timed_out or self._run.cancelled:
+            return None
+        case.doing = "waits for the program to say what became of it (on_unknown)"
+        try:
+            answer = self.on_unknown(case.in_flight)
+            said = await answer if isawaitable(answer) else answer
+        except Exception as error:  # the log receives it: the task then ends unknown, as without an answer
+            self._run._logger.warning("on_unknown failed for task %r: %s", case.task._task_id, text_of(error))
+            return None
+        if said is not None and said not in ("completed", "failed", "retry"):
+            self._run._logger.warning(
+                "on_unknown said %r of task %r; allowed are 'completed', 'failed', 'retry' and None",
+                said,
+                case.task._task_id,
+            )
+            return None
+        return said
+
+    # ------------------------------------------------------------------------------------------- what follows
+    def _conclude(self, case: Case, outcome: Outcome | None) -> None:
+        """End the task as the device says, or as is right when nobody knows. What gives its slot back needs one."""
+        run, task, lane = self._run, case.task, case.lane
+        if not case.has_slot:
+            lane.free -= 1
+        if task._status is not TaskStatus.RUNNING or task._attempts != case.attempt.number:
+            run.given_up(task, lane)  # somebody has ended it by hand meanwhile
+            return
+        if run.ledger is not None and outcome is not None:
+            run.ledger.note(encode.settled, task._task_id, case.attempt.lease, type(outcome).__name__, _words(outcome))
+        if outcome is None:
+            self._interrupted(case)
+        elif case.timed_out:
+            assert task._timeout is not None
+            run._settle_failure(task, lane, "timeout", TaskTimeoutError(task._task_id, task._timeout), case.said)
+        elif isinstance(outcome, Completed) and _is_success(outcome):
+            run._succeeded(task, lane, outcome)
+        elif isinstance(outcome, Completed):
+            run._failed(task, lane, outcome)
+        elif task._effect is not Effect.ONCE:
+            error = OutcomeUnknownError(task._task_id, f"task {task._task_id!r} runs again: {outcome.reason}")
+            run._again(task, lane, "lost", error)
+        elif isinstance(outcome, Refused):
+            why = f"task {task._task_id!r} was not started: {outcome.reason}"
+            run._again(task, lane, "refused", TaskRefusedError(task._task_id, why))
+        else:
+            self._unknown(case, outcome)
+        if isinstance(outcome, Completed | Refused) or (case.was_asked and outcome is None and case.doubt is None):
+            self.release(lane, case.attempt.mark)
+
+    def _interrupted(self, case: Case) -> None:
+        """It was cancelled: before anybody was asked, nobody knows what it did; afterwards it is stopped, or in doubt."""
+        run, task, lane = self._run, case.task, case.lane
+        if not case.was_asked and task._effect is Effect.ONCE:
+            self._unknown(
+                case, Unknown(f"{case.reason}; and it was cancelled before its device could be asked", case.said)
+            )
+            return
+        cancelled = cancellation(task, RUN_CANCELLED if run.cancelled else TASK_CANCELLED)
+        result = run._result(task, lane, _CANCELLED, cancelled, case.said)
+        if case.doubt is not None:
+            result.metadata["may_still_run"] = case.doubt
+        run._end(task, _CANCELLED, cancelled, run.wall(), result)
+        lane.release()
+
+    def _unknown(self, case: Case, outcome: Unknown) -> None:
+        run, task, lane = self._run, case.task, case.lane
+        why = f"nobody knows how task {task._task_id!r} ended: {outcome.reason}"
+        if run.ledger is not None:
+            why += f". Look, and say it: galaxy resolve {run.constellation._id} {task._task_id} --as completed|failed|retry"
+        error = OutcomeUnknownError(task._task_id, why)
+        result = run._result(task, lane, _UNKNOWN, error, outcome.said or case.said)
+        run._end(task, _UNKNOWN, error, run.wall(), result)
+        lane.release()
+        if case.answer is not None:
+            run.constellation.resolve(task._task_id, case.answer, by="on_unknown")
+
+    # ------------------------------------------------------------------------------------------- markers
+    async def expect(self) -> None:
+        """Before anything starts: have devices note that markers of this run are to come."""
+        run = self._run
+        if run.recorder is None:
+            return
+        lanes = [lane for lane in run.book.lanes.values() if _can_expect(lane)]
+        if lanes:
+            async with anyio.create_task_group() as group:
+                for lane in lanes:
+                    group.start_soon(self._expect, lane)
+
+    def came(self, lane: Lane) -> None:
+        """A device has come while the run is under way."""
+        run = self._run
+        if run.recorder is not None and run._group is not None and _can_expect(lane):
+            run._group.start_soon(self._expect, lane)
+
+    async def _expect(self, lane: Lane) -> None:
+        session: Any = lane.session
+        try:
+            with anyio.move_on_after(ANSWER_S):
+                await session.expect(self._run.mark)
+        except BaseException as error:  # the log receives it: what is missing on the device is then unknown
+            failure, loss = blamed(error, "transport", lane.device.transport), loss_in(error)
+            if loss is not None and lane.session is session:
+                lane.lost(loss)
+            self._run._logger.warning("device %r keeps no markers: %s", lane.device_id, text_of(failure))
+
+    def release(self, lane: Lane, mark: str) -> None:
+        """What became of an attempt has been noted: have its marker dropped as soon as that is kept."""
+        ledger, session, group = self._run.ledger, lane.session, self._run._group
+        if session is None or ledger is None or group is None or "settles" not in features_of(lane.transport):
+            return
+        self._due.append((ledger.count, session, lane.device.transport, mark))
+        self._is_due.set()
+        if not self._releases:
+            self._releases = True
+            group.start_soon(self._releasing)
+
+    async def _releasing(self) -> None:
+        """Until the run is over; what is kept by then is still released."""
+        assert self._run.ledger is not None
+        try:
+            while True:
+                await self._is_due.wait()
+                self._is_due = anyio.Event()
+                await self._run.ledger.settle()
+                self._release_kept()
+        finally:
+            self._release_kept()
+
+    def _release_kept(self) -> None:
+        ledger = self._run.ledger
+        assert ledger is not None
+        due, self._due = self._due, []
+        for count, session, transport, mark in due:
+            if ledger.kept < count:
+                self._due.append((count, session, transport, mark))
+                continue
+            try:
+                session.release(mark)
+            except BaseException as error:  # the log receives it: markers that stay are removed by age
+                self._run._logger.warning("a marker stays: %s", blamed(error, "transport", transport))
+
+
+def _can_expect(lane: Lane) -> bool:
+    return lane.session is not None and "settles" in features_of(lane.transport) and hasattr(lane.session, "expect")
+
+
+def _is_success(outcome: Completed) -> bool:
+    return outcome.error is None and not outcome.exit_code
+
+
+def _words(outcome: Outcome) -> str:
+    if not isinstance(outcome, Completed):
+        return outcome.reason
+    return f"exit code {outcome.exit_code}" if outcome.error is None else text_of(outcome.error)[:500]

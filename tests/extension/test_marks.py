@@ -1,0 +1,236 @@
+"""The texts that leave and read markers, in this machine's own shell."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from galaxy_core import Attempt, Command, Completed, Refused, TaskStar, Unknown
+from galaxy_core.extension.adapter import marks
+from galaxy_core.extension.adapter.posix import kill_script, wrap
+from galaxy_core.extension.interfaces import Outcome
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what runs is found in /proc")
+
+MARK = "0123456789abcdef-00000001"
+OTHER = "0123456789abcdef-00000002"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    return str(tmp_path / "a folder's" / "marks")
+
+
+def shell(text: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
+    return subprocess.run(["/bin/sh", "-c", text], capture_output=True, text=True, timeout=30, check=False, **given)
+
+
+def text_of(script: str) -> Command:
+    return Command(shell=script)
+
+
+def marked(folder: str, command: Command, mark: str = MARK, stdin_bytes: int | None = None) -> str:
+    return wrap(command, mark, leading=marks.leading(marks.marker(folder, mark), stdin_bytes))
+
+
+def settled(folder: str, mark: str = MARK) -> Outcome | None:
+    return marks.settled(shell(marks.settle_script(folder, mark)).stdout)
+
+
+def begun(text: str) -> subprocess.Popen[bytes]:
+    process = subprocess.Popen(
+        ["/bin/sh", "-c", text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    return process
+
+
+def test_a_command_passes_everything_on_and_leaves_its_exit_code(folder: str) -> None:
+    said = shell(marked(folder, text_of("cat; echo err >&2; exit 9"), stdin_bytes=5), "in\no\n")
+    assert (said.stdout, said.stderr, said.returncode) == ("in\no\n", "err\n", 9)
+    assert settled(folder) == Completed(exit_code=9, metadata={"settled": True})
+
+
+def test_words_arrive_as_they_are_and_are_no_words_of_the_shell(folder: str) -> None:
+    words = ["printf", "[%s]", "a b", "'", '"', "$HOME", "", "\n", "é", "*"]
+    assert shell(marked(folder, Command(words))).stdout == "".join(f"[{word}]" for word in words[2:])
+    said = shell(marked(folder, Command(["exit", "3"]), OTHER))
+    assert said.returncode == 127
+
+
+def test_under_one_mark_nothing_starts_twice(folder: str, tmp_path: Path) -> None:
+    command = text_of(f"echo x >>{tmp_path}/starts")
+    for expected in (0, 126):
+        said = shell(marked(folder, command))
+        assert said.returncode == expected
+    assert marks.why_unmarked(said.returncode, said.stderr) is not None
+    assert (tmp_path / "starts").read_text() == "x\n"
+    assert settled(folder) == Completed(exit_code=0, metadata={"settled": True})
+
+
+def test_of_many_starts_at_once_one_succeeds(folder: str, tmp_path: Path) -> None:
+    text = marked(folder, text_of(f"echo x >>{tmp_path}/starts"))
+    for process in [subprocess.Popen(["/bin/sh", "-c", text], stderr=subprocess.DEVNULL) for _ in range(12)]:
+        process.wait(30)
+    assert (tmp_path / "starts").read_text() == "x\n"
+
+
+def test_a_command_without_its_whole_input_is_not_started(folder: str, tmp_path: Path) -> None:
+    said = shell(marked(folder, text_of(f"cat >{tmp_path}/made"), stdin_bytes=10), "cut")
+    assert marks.why_unmarked(said.returncode, said.stderr) is not None
+    assert not (tmp_path / "made").exists()
+    found = settled(folder)
+    assert isinstance(found, Refused)
+    assert "input" in found.reason
+
+
+def test_what_was_not_there_is_fenced_off(folder: str, tmp_path: Path) -> None:
+    shell(marked(folder, Command(["true"]), OTHER))
+    for _ in range(2):
+        assert isinstance(settled(folder), Refused)
+    said = shell(marked(folder, Command(["touch", f"{tmp_path}/made"])))
+    assert said.returncode == 126
+    assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("harm", ["nothing was ever there", "removed", "restarted", "boot is torn"])
+def test_that_a_marker_is_not_there_proves_nothing_by_itself(folder: str, harm: str) -> None:
+    run = Path(marks.marker(folder, MARK)).parent
+    if harm != "nothing was ever there":
+        shell(marked(folder, Command(["true"]), OTHER))
+    if harm == "removed":
+        shell(f"rm -rf '{run}'".replace("a folder's", "a folder'\\''s"))
+    elif harm != "nothing was ever there":
+        (run / "boot").write_text("" if harm == "boot is torn" else "another life\n")
+    assert isinstance(settled(folder), Unknown)
+    assert isinstance(settled(folder), Unknown)
+
+
+def test_a_lost_link_does_not_end_the_command(folder: str, tmp_path: Path) -> None:
+    script = f"echo begun; read x; seq 50000; seq 50000 >&2; echo still >{tmp_path}/still; exit 4"
+    process = subprocess.Popen(
+        [
+            "/bin/sh",
+            "-c",
+            marked(folder, text_of(script.replace("read x", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done"))),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert process.stdout.readline() == b"begun\n"
+    process.stdout.close()
+    process.stderr.close()
+    os.kill(process.pid, signal.SIGHUP)  # as adbd does
+    (tmp_path / "go").touch()
+    assert settled(folder) == Completed(exit_code=4, metadata={"settled": True})
+    assert (tmp_path / "still").exists()
+    process.wait(30)
+
+
+def test_where_there_are_no_fifos_a_failure_may_be_that_of_the_link(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "_MARKED", marks._MARKED.replace("if mkfifo", "if false && mkfifo"))
+    said = shell(marked(folder, text_of("echo out; echo err >&2; exit 1")))
+    assert (said.stdout, said.stderr, said.returncode) == ("out\n", "err\n", 1)
+    assert isinstance(settled(folder), Unknown)
+    shell(marked(folder, Command(["true"]), OTHER))
+    assert settled(folder, OTHER) == Completed(exit_code=0, metadata={"settled": True})
+
+
+def test_settling_waits_while_it_runs_and_sees_when_it_was_killed(folder: str) -> None:
+    process = begun(marked(folder, text_of("echo begun; sleep 0.4; exit 2")))
+    assert settled(folder) == Completed(exit_code=2, metadata={"settled": True})
+    process.communicate(timeout=30)
+    process = begun(marked(folder, text_of("echo begun; exec sleep 1000"), OTHER))
+    stopped = shell(marks.fence_script(folder, OTHER) + kill_script(OTHER))
+    assert stopped.returncode == 0
+    assert not isinstance(settled(folder, OTHER), Refused | None)
+    process.communicate(timeout=30)
+
+
+def test_a_marker_that_was_only_begun_is_unknown(folder: str) -> None:
+    Path(marks.marker(folder, MARK)).mkdir(parents=True)
+    assert isinstance(settled(folder), Unknown)
+
+
+def test_stopping_fences_off_what_has_not_started(folder: str) -> None:
+    shell(marked(folder, Command(["true"]), OTHER))
+    shell(marks.fence_script(folder, MARK) + kill_script(MARK))
+    assert shell(marked(folder, Command(["true"]))).returncode == 126
+    assert isinstance(settled(folder), Refused)
+
+
+def test_markers_are_removed_when_they_are_released_and_their_run_with_the_last(folder: str) -> None:
+    released = marks.Released(folder)
+    for mark in (MARK, OTHER):
+        released.used(mark)
+        shell(marked(folder, Command(["true"]), mark))
+    released.add(MARK)
+    shell(released.first() + "wait")
+    assert [path.name for path in Path(folder).glob("*/*")].count("00000001") == 0
+    assert shell(marked(folder, Command(["true"]), OTHER)).returncode == 126
+    assert released.first() == ""
+    shell(released.last())
+    assert list(Path(folder).iterdir()), "one of its markers is still needed"
+    released.add(OTHER)
+    shell(released.last())
+    assert not list(Path(folder).iterdir())
+    assert released.last() == ""
+
+
+def test_markers_are_for_their_owner_alone(folder: str) -> None:
+    shell(marked(folder, Command(["true"])))
+    assert Path(marks.marker(folder, MARK)).parent.stat().st_mode & 0o077 == 0
+
+
+def test_old_runs_are_removed_whole(folder: str) -> None:
+    shell(marked(folder, Command(["true"])))
+    shell(marks.sweep_script(folder))
+    run = Path(marks.marker(folder, MARK)).parent
+    assert run.exists()
+    long_ago = time.time() - (marks.KEPT_DAYS + 2) * 86400
+    os.utime(run, (long_ago, long_ago))
+    shell(marks.sweep_script(folder))
+    assert not run.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", Unknown),
+        ("galaxy-settled running\n", type(None)),
+        ("galaxy-settled running ", type(None)),
+        ("a greeting\ngalaxy-settled exit 0\n", Completed),
+        ("galaxy-settled exit 0 ", Completed),
+        ("galaxy-settled exit\n", Unknown),
+        ("galaxy-settled exit -1\n", Unknown),
+        ("galaxy-settled exit 0 galaxy-settled exit 1\n", Unknown),
+        ("galaxy-settled refused asked\n", Refused),
+        ("galaxy-settled unknown absent\n", Unknown),
+        ("permission denied", Unknown),
+    ],
+)
+def test_what_a_far_side_says_is_read_strictly(text: str, kind: type[object]) -> None:
+    assert type(marks.settled(text)) is kind
+
+
+def test_only_commands_leave_markers() -> None:
+    make: Callable[..., Attempt] = lambda request, **more: Attempt(  # noqa: E731  short
+        "run", TaskStar("task", request=request), "here", 1, 1, request, None, **more
+    )
+    assert marks.is_marked(make(Command(["true"]), leaves_marker=True))
+    assert not marks.is_marked(make(Command(["true"])))
+    assert not marks.is_marked(make(None, leaves_marker=True))

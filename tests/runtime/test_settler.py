@@ -1,0 +1,359 @@
+"""What becomes of attempts whose outcome nobody knows, on devices that can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from galaxy_core import Attempt, Completed, Effect, Refused, TaskConstellation, TaskStatus, Unknown
+from galaxy_core.extension.interfaces import FEATURES_OF_COMMANDS, Outcome
+from galaxy_core.model.records.replay import InFlight
+from galaxy_core.runtime import preparing
+from galaxy_core.runtime.settler import Settler
+from galaxy_core.testing.fakes import hang, takes
+from galaxy_core.testing.journals import MemoryJournal
+
+from .fakes import Rig, plan, rig, until
+
+pytestmark = pytest.mark.anyio
+
+LOST = Unknown("the answer was lost")
+
+
+@asynccontextmanager
+async def settling_rig(*devices: str, settles: bool = True, **options: Any) -> AsyncIterator[Rig]:
+    async with rig(*(devices or ("d1",)), **options) as house:
+        house.transport.features = FEATURES_OF_COMMANDS | ({"settles"} if settles else set())
+        yield house
+
+
+def once(tasks: str, links: str = "", **options: Any) -> TaskConstellation:
+    return plan(tasks, links, target_device_id="d1", effect=Effect.ONCE, **options)
+
+
+async def run_and(house: Rig, constellation: TaskConstellation, happen: Callable[[], Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+
+    async def run() -> None:
+        found.update(await house.run(constellation, None))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        await happen()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "exit_code"),
+    [
+        (Completed(exit_code=0), "completed", 0),
+        (Completed(exit_code=3), "failed", 3),
+        (Unknown("its marker is gone"), "unknown", None),
+    ],
+)
+async def test_what_the_device_says_ends_the_task(word: Outcome, status: str, exit_code: int | None) -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", word)
+        found = await house.run(once("a"), None)
+        assert house.slots_are_free()
+    result = found["results"]["a"]
+    assert (result.status.value, result.exit_code, result.attempts) == (status, exit_code, 1)
+    assert house.device().started == house.device().asked == ["a"]
+
+
+async def test_what_never_started_is_started() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST, Completed("done"))
+        house.transport.became("a", Refused("it never started"))
+        found = await house.run(once("a", retry_count=0), None)
+    assert (found["results"]["a"].result, found["results"]["a"].attempts) == ("done", 2)
+
+
+async def test_a_device_that_went_is_asked_when_it_is_back() -> None:
+    async with settling_rig(reconnect_delay=1.0, max_retries=20) as house:
+        house.transport.script("a", hang)
+        house.transport.became("a", takes(5, Completed(exit_code=0)))
+        constellation = once("a b", "a>b")
+
+        async def happen() -> None:
+            await until(lambda: house.device().running)
+            house.device().unplug()
+            await until(lambda: house.orchestrator.why("a", constellation.constellation_id).kind == "settling")
+            await anyio.sleep(0.1)
+            told = str(house.orchestrator.why("a", constellation.constellation_id))
+            assert "waits for device 'd1'" in told
+            house.device().plug_in()
+            await until(lambda: house.device().asked)
+            told = str(house.orchestrator.why("a", constellation.constellation_id))
+            assert "asks device 'd1'" in told
+            assert constellation.get_task("b").status is not TaskStatus.RUNNING  # type: ignore[union-attr]
+
+        found = await run_and(house, constellation, happen)
+        assert house.slots_are_free()
+    assert found["status"] == "completed"
+    assert house.device().started == ["a", "b"]
+
+
+async def test_its_slot_stays_taken_while_the_device_may_be_at_it() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", takes(5, Completed()))
+        constellation = once("a b")
+
+        async def happen() -> None:
+            await until(lambda: house.device().asked)
+            await anyio.sleep(1)
+            assert house.device().started == ["a"]
+
+        found = await run_and(house, constellation, happen)
+    assert found["status"] == "completed"
+
+
+async def test_a_device_that_goes_while_it_is_asked_is_asked_again() -> None:
+    async with settling_rig(reconnect_delay=1.0) as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", hang, Completed(exit_code=0))
+        constellation = once("a")
+
+        async def happen() -> None:
+            await until(lambda: house.device().asked)
+            house.device().unplug()
+            await anyio.sleep(0.5)
+            house.device().plug_in()
+
+        found = await run_and(house, constellation, happen)
+    assert (found["status"], house.device().asked, house.device().started) == ("completed", ["a", "a"], ["a"])
+
+
+async def test_a_device_that_never_comes_back_leaves_the_task_unknown() -> None:
+    async with settling_rig(reconnect_delay=1.0, max_retries=2) as house:
+        house.transport.script("a", hang)
+        constellation = once("a b", "a>b")
+
+        async def happen() -> None:
+            await until(lambda: house.device().running)
+            house.device().unplug()
+
+        found = await run_and(house, constellation, happen)
+    assert found["results"]["a"].status is TaskStatus.UNKNOWN
+    assert "could not be asked" in str(found["results"]["a"].error)
+    assert found["results"]["b"].status is TaskStatus.SKIPPED
+
+
+async def test_of_a_transport_that_cannot_settle_nobody_knows() -> None:
+    async with settling_rig(settles=False) as house:
+        house.transport.script("a", LOST)
+        found = await house.run(once("a"), None)
+    assert found["results"]["a"].status is TaskStatus.UNKNOWN
+    assert not house.device().asked
+
+
+async def test_the_deadline_of_the_task_holds_while_it_is_found_out() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", hang)
+        begun = anyio.current_time()
+        found = await house.run(once("a", timeout=30), None)
+        assert 29 <= anyio.current_time() - begun <= 32
+        assert house.slots_are_free()
+    assert found["results"]["a"].status is TaskStatus.FAILED
+    assert "30" in str(found["results"]["a"].error)
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        (Completed(exit_code=0), "completed"),
+        (Completed(exit_code=143), "failed"),
+        (Unknown("it was stopped"), "failed"),
+    ],
+)
+async def test_what_could_not_be_stopped_at_its_deadline_is_stopped_first(word: Outcome, status: str) -> None:
+    async def stubborn(attempt: Attempt) -> Outcome:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            attempt.partial = Unknown("the device did not answer")
+        raise AssertionError
+
+    async with settling_rig() as house:
+        house.transport.script("a", stubborn)
+        house.transport.became("a", word)
+        found = await house.run(once("a", timeout=2), None)
+    assert found["results"]["a"].status.value == status
+    assert house.device().stopped == ["a"]
+
+
+async def test_a_run_that_is_cancelled_while_it_settles_leaves_nothing() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", hang)
+        constellation = once("a b", "a>b")
+
+        async def happen() -> None:
+            await until(lambda: house.device().asked)
+            await house.orchestrator.cancel_execution(constellation.constellation_id)
+
+        found = await run_and(house, constellation, happen)
+        assert house.slots_are_free()
+    assert found["results"]["a"].status is TaskStatus.CANCELLED
+    assert house.device().cancelled == ["a"]
+
+
+async def test_whoever_cancels_the_call_of_a_run_that_settles_is_not_held_up() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", hang)
+        constellation = once("a")
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as group:
+                group.start_soon(house.run, constellation, None)
+                await until(lambda: house.device().asked)
+                scope.cancel()
+        assert house.slots_are_free()
+        assert constellation.get_task("a").is_terminal  # type: ignore[union-attr]
+    assert house.device().cancelled == ["a"]
+
+
+async def test_the_markers_of_a_journalled_run_are_released_when_their_ends_are_kept() -> None:
+    async with settling_rig(slots=8) as house:
+        house.orchestrator._journal = journal = MemoryJournal()
+        transport = house.transport
+        transport.script("failed", Completed(exit_code=1))
+        transport.script("late", hang)
+        transport.script("lost", LOST)
+        transport.became("lost", Completed(exit_code=0))
+        transport.script("unknown", LOST)
+        transport.became("unknown", Unknown("its marker is gone"))
+        constellation = once("done failed late lost unknown")
+        constellation.get_task("late")._timeout = 1.0  # type: ignore[union-attr]
+        reads = plan("reads", target_device_id="d1", effect=Effect.READ)
+        await house.run(constellation, None)
+        await house.run(reads, None)
+    assert journal.runs()
+    device = house.device()
+    marked = {attempt.task_id: attempt.mark for attempt in device.attempts if attempt.leaves_marker}
+    assert set(marked) == {"done", "failed", "late", "lost", "unknown"}
+    assert set(device.released) == {mark for task_id, mark in marked.items() if task_id != "unknown"}
+
+
+async def test_a_task_that_is_ended_by_hand_while_it_settles_stays_so() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", hang)
+        constellation = once("a b", "a>b")
+
+        async def happen() -> None:
+            await until(lambda: house.device().asked)
+            constellation.mark_task_completed("a", True, "I looked")
+
+        found = await run_and(house, constellation, happen)
+        assert house.slots_are_free()
+    assert (found["results"]["a"].result, found["status"]) == ("I looked", "completed")
+
+
+# ------------------------------------------------------------------------------------- attempts of an earlier process
+async def resumed(
+    house: Rig, constellation: TaskConstellation, on_unknown: Any = None, happen: Any = None, progress: str = "sent"
+) -> dict[str, Any]:
+    """Run it as if an earlier process had begun with its task "a"."""
+    task = constellation.get_task("a")
+    assert task is not None
+    constellation.begin(task, 0.0)
+    found: dict[str, Any] = {}
+
+    async def run() -> None:
+        found.update(await house.run(constellation, None))
+
+    async with anyio.create_task_group() as group:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(preparing, "check_tasks", lambda *given, **more: None)  # as for a run that is resumed
+            group.start_soon(run)
+            await until(lambda: constellation._listener is not None)
+        running: Any = constellation._listener
+        in_flight = InFlight("a", 1, 7, "0123456789abcdef", "d1", running.wall(), progress)
+        Settler(running, on_unknown).take(task, in_flight)
+        if happen is not None:
+            await happen()
+    return found
+
+
+async def test_an_attempt_of_an_earlier_process_is_asked_about_under_its_own_mark() -> None:
+    async with settling_rig() as house:
+        house.device().markers["0123456789abcdef-00000007"] = Completed(exit_code=0)
+        found = await resumed(house, once("a b", "a>b"))
+        assert house.slots_are_free()
+    assert (found["status"], house.device().started) == ("completed", ["b"])
+
+
+async def test_an_attempt_of_an_earlier_process_that_never_started_is_started() -> None:
+    async with settling_rig() as house:
+        found = await resumed(house, once("a"))
+    assert (found["status"], house.device().started, found["results"]["a"].attempts) == ("completed", ["a"], 2)
+
+
+@pytest.mark.parametrize("effect", [Effect.READ, Effect.IDEMPOTENT])
+async def test_what_may_run_again_is_stopped_and_runs_again(effect: Effect) -> None:
+    async with settling_rig() as house:
+        found = await resumed(house, plan("a", target_device_id="d1", effect=effect, retry_count=0))
+        assert house.slots_are_free()
+    assert (found["status"], house.device().stopped, house.device().started) == ("completed", ["a"], ["a"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "started"),
+    [
+        ("completed", "completed", ["b"]),
+        ("failed", "failed", []),
+        ("retry", "completed", ["a", "b"]),
+        (None, "unknown", []),
+    ],
+)
+async def test_the_program_is_asked_when_the_device_does_not_know(answer: Any, status: str, started: list[str]) -> None:
+    asked = []
+
+    async def on_unknown(in_flight: InFlight) -> Any:
+        await anyio.sleep(3)
+        asked.append((in_flight.task_id, in_flight.attempt, in_flight.device_id))
+        return answer
+
+    async with settling_rig() as house:
+        house.transport.became("a", Unknown("its marker is gone"), Completed())
+        constellation = once("a b", "a>b")
+        found = await resumed(house, constellation, on_unknown)
+        assert house.slots_are_free()
+    assert asked == [("a", 1, "d1")]
+    assert constellation.get_task("a").status.value == status  # type: ignore[union-attr]
+    assert house.device().started == started
+    assert (found["status"] == "completed") is (status == "completed")
+
+
+async def test_a_program_that_fails_to_say_leaves_the_task_unknown(caplog: pytest.LogCaptureFixture) -> None:
+    def on_unknown(in_flight: InFlight) -> str:
+        raise LookupError(in_flight.task_id)
+
+    async with settling_rig() as house:
+        house.transport.became("a", Unknown("its marker is gone"))
+        constellation = once("a")
+        await resumed(house, constellation, on_unknown)
+    assert constellation.get_task("a").status is TaskStatus.UNKNOWN  # type: ignore[union-attr]
+    assert "on_unknown failed" in caplog.text
+
+
+async def test_what_an_earlier_process_began_on_a_device_that_is_away_waits_for_it() -> None:
+    async with settling_rig(reconnect_delay=1.0, max_retries=20) as house:
+        await house.manager.connect_device("d1")
+        house.device().unplug()
+        house.device().markers["0123456789abcdef-00000007"] = Completed(exit_code=0)
+
+        async def happen() -> None:
+            await anyio.sleep(5)
+            house.device().plug_in()
+
+        found = await resumed(house, once("a"), happen=happen)
+    assert (found["status"], house.device().started) == ("completed", [])
