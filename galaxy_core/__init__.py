@@ -115,6 +115,7 @@ if TYPE_CHECKING:
     from galaxy_core.model.inventory_file import Inventory, load_inventory, parse_inventory
     from galaxy_core.model.plan_file import Plan, load_plan, parse_plan
     from galaxy_core.model.preview import Preview, preview
+    from galaxy_core.model.records.replay import Replay, replay
     from galaxy_core.model.schema import TaskConstellationSchema, TaskStarLineSchema, TaskStarSchema
     from galaxy_core.model.schema_edits import transaction_json_schema
     from galaxy_core.model.schema_files import plan_json_schema
@@ -123,6 +124,7 @@ if TYPE_CHECKING:
     from galaxy_core.runtime.control.client import ask_run, reachable_runs, watch_run
     from galaxy_core.runtime.control.server import control_socket
     from galaxy_core.runtime.editor.constellation_editor import ConstellationEditor
+    from galaxy_core.runtime.offline import resolve_recorded
 
 __all__ = [
     "Action",
@@ -198,6 +200,7 @@ __all__ = [
     "RemoveDependency",
     "RemoveTask",
     "ReplacePlan",
+    "Replay",
     "RequestError",
     "RetryPolicy",
     "RunError",
@@ -257,6 +260,8 @@ __all__ = [
     "plan_json_schema",
     "preview",
     "reachable_runs",
+    "replay",
+    "resolve_recorded",
     "resolve_secret",
     "run_constellation",
     "transaction_from_dict",
@@ -268,6 +273,9 @@ __all__ = [
 
 _LAZY = {
     "ConstellationEditor": "galaxy_core.runtime.editor.constellation_editor",
+    "Replay": "galaxy_core.model.records.replay",
+    "replay": "galaxy_core.model.records.replay",
+    "resolve_recorded": "galaxy_core.runtime.offline",
     "transaction_json_schema": "galaxy_core.model.schema_edits",
     "transaction_to_dict": "galaxy_core.model.edits_fields",
     "transaction_from_dict": "galaxy_core.model.edits_file",

@@ -15,19 +15,28 @@ NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
 class Artifacts:
     """One folder per task below one folder per run; made when the first file is kept.
 
-    Without a `root` a temporary folder is made, which stays: results refer to files in it.
+    Without a `root` a temporary folder is made, which stays: results refer to files in it. A `folder` is that of the run.
     """
 
-    def __init__(self, run_id: str, root: Path | None = None) -> None:
+    def __init__(self, run_id: str, root: Path | None = None, folder: Path | None = None) -> None:
         self._run_id = run_id
         self._root = root
+        self._given = folder
         self._folder: Path | None = None
+
+    @property
+    def has_root(self) -> bool:
+        """Whether somebody has said where files are to be kept."""
+        return self._root is not None
 
     @property
     def folder(self) -> Path:
         """The folder of this run, readable by its owner alone."""
         if self._folder is None:
-            if self._root is None:
+            if self._given is not None:
+                self._folder = self._given
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            elif self._root is None:
                 import tempfile  # not before a file is kept
 
                 self._folder = Path(tempfile.mkdtemp(prefix="galaxy-"))

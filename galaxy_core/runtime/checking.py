@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_args
 
 from galaxy_core.errors import (
     KEPT_PROBLEMS,
@@ -15,6 +15,7 @@ from galaxy_core.errors import (
     UnknownDeviceError,
     UnknownTaskError,
 )
+from galaxy_core.extension.journals import Durability
 from galaxy_core.extension.models import with_paths
 from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.extension.sections import extension_problems
@@ -29,7 +30,19 @@ from galaxy_core.runtime.lanes import LaneBook, Requirements, needs_of
 from galaxy_core.runtime.placing import no_fit, no_fit_on
 
 
-def check_tasks(constellation: TaskConstellation) -> None:
+def checked_durability(durability: str) -> Durability:
+    """How well a run is to be recorded.
+
+    Raises:
+        ValueError: it is none of the three.
+    """
+    for known in get_args(Durability):
+        if durability == known:
+            return known  # type: ignore[no-any-return]  # get_args does not say so
+    raise ValueError(f"{durability!r} is no durability; it is one of {', '.join(map(repr, get_args(Durability)))}")
+
+
+def check_tasks(constellation: TaskConstellation, *, may_run: bool = False) -> None:
     """What the graph's invariants do not cover: numbers of single tasks, and what they take from each other."""
     problems: list[str] = []
     paths: dict[str, str | None] = {}  # by their text, because many tasks look at the same place
@@ -37,7 +50,7 @@ def check_tasks(constellation: TaskConstellation) -> None:
         request = task._request
         if len(problems) > KEPT_PROBLEMS:
             break  # nobody reads more, and a plan may be wrong in each of 200,000 tasks
-        if task._status is TaskStatus.RUNNING:
+        if task._status is TaskStatus.RUNNING and not may_run:
             problems.append(
                 f"task {task_id!r} is running already, for nobody: end it first (mark_task_completed, or task.cancel())"
             )

@@ -60,6 +60,15 @@ class LateBinding:
                 for task in tasks:
                     run.fail_unplaced(task, no_fit(run.book, needs, tasks))
 
+    def take(self, run: Flow) -> list[TaskStar]:
+        """Take all tasks that wait, which wait no longer."""
+        tasks = [entry[3] for queue in self._queues.values() for entry in queue if _is_valid(entry)]
+        for task in tasks:
+            task._ticket = 0
+        self._queues.clear()
+        run.book.hungry.pop(run, None)
+        return tasks
+
     def choose(self, run: Flow) -> None:
         """Have the strategy give free slots to ready tasks, until it gives none."""
         started = True

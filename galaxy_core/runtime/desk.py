@@ -43,7 +43,11 @@ def announce(
         state = run.constellation.state.value if run is not None else "unknown"
         more = {**data, "constellation_id": constellation_id}
         at = run.wall() if run is not None else clock.wall()
-        bus.post((ConstellationEvent(kind, "synchronizer", at, more, constellation_id, state),))
+        event = ConstellationEvent(kind, "synchronizer", at, more, constellation_id, state)
+        if run is not None and run.ledger is not None and not run.is_over:
+            run.reports.say(event)  # when it is kept, and what was before it
+        else:
+            bus.post((event,))
 
 
 class Desk:
@@ -159,6 +163,7 @@ class Desk:
 
         Raises:
             EditError, EditConflictError: it cannot be, or a review refused it. Nothing was changed.
+            JournalError: it was made, and the journal of the run could not keep it, by which the run is over.
         """
         plan.track_edits()
         edit_id, stand_in = draft.edit_id if draft is not None else new_id(), None
@@ -172,10 +177,22 @@ class Desk:
                     changes = self._sound(plan, transaction)  # a review may take its time, and the plan has gone on
                 if is_wanted is not None and not is_wanted():
                     raise EditError([UNWANTED], f"The edit {str(transaction)!r}")
-                return self._apply(changes, edit_id, kind)
+                committed = self._apply(changes, edit_id, kind)
         finally:
             if stand_in is not None:
                 stand_in.close("it was reviewed")
+        await self._kept(plan)
+        return committed
+
+    async def _kept(self, plan: TaskConstellation) -> None:
+        """Wait until a journalled run has kept what was just committed: whoever hears of success may rely on it."""
+        run = self._run_of(plan.constellation_id)
+        if run is None or run.ledger is None or run.constellation is not plan:
+            return
+        # It has happened: to cancel whoever waits for it would only leave him without knowing.
+        with anyio.CancelScope(shield=True):
+            await run.ledger.durable()
+        run.ledger.check()
 
     def agreed(self, plan: TaskConstellation, transaction: Transaction) -> Changes:
         """What an edit whose author does not wait comes to, checked and reviewed: `apply` it at once.
@@ -258,7 +275,7 @@ class Desk:
         from galaxy_core.model.preview import diff_of
 
         plan, transaction = changes.plan, changes.transaction
-        before, diff = plan.revision, diff_of(changes)
+        before, diff, changes.edit_id = plan.revision, diff_of(changes), edit_id
         inverse = changes.apply()
         self._tell(kind, edit_id, transaction, plan.constellation_id, before=before, revision=plan.revision, diff=diff)
         return Committed(edit_id, plan.constellation_id, plan.revision, transaction, inverse)

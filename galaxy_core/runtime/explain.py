@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @frozen
 class Why:
     """`kind` is what holds the task: "ended", "running", "link", "edit", "back-off", "lane", "device", "choice",
-    "starting" or "not running"; `holders` are the ids of the tasks or devices that do; `text` says it in words.
+    "settling", "paused", "starting" or "not running"; `holders` are the ids of the tasks or devices that do; `text` says it in words.
     """
 
     task_id: str
@@ -65,11 +65,19 @@ def _in_run(task: TaskStar, run: Flow) -> Why:
     if worker is not None and worker.lane is not None:
         text = f"task {task_id!r} runs on {worker.lane.device_id!r}, attempt {task._attempts}, lease {worker.lease}"
         return Why(task_id, "running", text, (worker.lane.device_id,))
+    if task in run.settling:
+        case = run.settling[task]
+        where = case.lane.device_id
+        text = f"nobody knows yet how task {task_id!r} ended on {where!r} ({case.reason}): the run {case.doing}"
+        return Why(task_id, "settling", text, (where,))
     if task._status is TaskStatus.RUNNING:
         text = f"task {task_id!r} was started by hand, not by the run: whoever started it has to end it"
         return Why(task_id, "running", text)
     if task in run.held:
         return Why(task_id, "edit", f"task {task_id!r} is held until a pending modification is answered")
+    if task in run.parked:
+        what = "is being stopped" if run.is_stopping else "is paused"
+        return Why(task_id, "paused", f"task {task_id!r} could start, and the run {what}")
     if task in run.backing_off:
         left = max(0.0, run.backing_off[task] - run.wall())
         return Why(

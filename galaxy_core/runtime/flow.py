@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from secrets import token_hex
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.abc
@@ -33,6 +33,10 @@ from galaxy_core.runtime.worker import Worker
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.desk import Desk
+    from galaxy_core.runtime.editing import Editing
+    from galaxy_core.runtime.ledger import Ledger
+    from galaxy_core.runtime.recorder import Recorder
+    from galaxy_core.runtime.settler import Case
 
 _FAILED, _CANCELLED = TaskStatus.FAILED, TaskStatus.CANCELLED
 
@@ -42,37 +46,6 @@ RUN_CANCELLED = "the run was cancelled"
 def cancellation(task: TaskStar, why: str = RUN_CANCELLED) -> TaskCancelledError:
     """The error of a task that is cancelled."""
     return TaskCancelledError(task._task_id, f"task {task._task_id!r}: {why}")
-
-
-class Editing(Protocol):
-    """What a run asks of whoever synchronises edits with it; see synchronizer.py."""
-
-    def holding(self, run: Flow) -> bool:
-        """Whether some edit of the plan is being prepared that may hold tasks."""
-
-    def holds(self, run: Flow, task: TaskStar) -> bool:
-        """Whether this task, which could start, may not start now."""
-
-    def withholds(self, run: Flow, task: TaskStar, status: TaskStatus) -> bool:
-        """Whether an editor may still change what follows a task that ends so: nothing is skipped by it until then."""
-
-    def awaits(self, run: Flow, task: TaskStar) -> bool:
-        """Whether an answer to the end of this task is still to come."""
-
-    def pending(self, run: Flow) -> bool:
-        """Whether the run has to wait for some edit before it may be over."""
-
-    def ended(self, run: Flow, task: TaskStar) -> None:
-        """A task has ended; what became ready by it is not submitted yet."""
-
-    async def serve(self, run: Flow) -> None:
-        """Ask those editors that the run's plugins bring, for as long as the run lasts."""
-
-    async def settle(self, run: Flow) -> None:
-        """Wait until no edit is pending."""
-
-    def over(self, run: Flow) -> None:
-        """The run is over or cancelled: no answer is waited for any more."""
 
 
 class Flow(ABC):
@@ -103,13 +76,23 @@ class Flow(ABC):
         self.held: dict[TaskStar, None] = {}
         self.backing_off: dict[TaskStar, float] = {}
         self.waiting: dict[TaskStar, None] = {}
+        self.parked: dict[TaskStar, None] = {}  # ready while the run is paused
+        self.settling: dict[TaskStar, Case] = {}  # running, with no worker: it is being found out what became of them
+        self.beginnings: list[Callable[[], None]] = []  # what is to be done first of all
+        self.began_at: float | None = None  # of a run that goes on, when it began
+        self.opened: Mapping[str, str] | None = None  # of a run that goes on, the versions of its plugins
+        self.ledger: Ledger | None = None
+        self.recorder: Recorder | None = None
+        self.is_paused = self.is_stopping = False
+        self.stopped_by = ""
         self.cancelled = False
         self.failure = ""  # why the run has failed, whatever its tasks came to
         self._logger = logger
-        self._run_mark = token_hex(8)  # not of the clock's chance: a mark has to be one of a kind, replayed or not
+        self.mark = token_hex(8)  # not of the clock's chance: a mark has to be one of a kind, replayed or not
         self._runnable: deque[tuple[TaskStar, Lane, int]] = deque()
         self._counted_s: dict[TaskStar, float] = {}
         self._failovers: dict[TaskStar, int] = {}
+        self._settling_transports: dict[int, bool] = {}  # by identity, whether they settle
         self._unplaced: deque[tuple[TaskStar, GalaxyError]] = deque()
         self._revision = constellation._revision
         self._complete = anyio.Event()
@@ -138,6 +121,10 @@ class Flow(ABC):
     @abstractmethod
     def _wake(self) -> None:
         """Something is runnable, and nobody is on the way to take it."""
+
+    @abstractmethod
+    def _came(self, lane: Lane) -> None:
+        """A device has a session (again)."""
 
     @abstractmethod
     def fail(self, why: str) -> None:
@@ -218,14 +205,22 @@ class Flow(ABC):
         self._check_complete()
 
     def _check_complete(self) -> None:
-        if self.constellation.is_complete():
+        if self.constellation.is_complete() or self.is_halted:
             self._complete.set()
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether it is to stop, and nothing of it runs any more."""
+        return self.is_stopping and not self.cancelled and not self.settling and not self.busy
 
     # ------------------------------------------------------------------------------------------- placing
     def submit(self, tasks: Sequence[TaskStar]) -> None:
         """Take ready tasks up: hold them, queue them on their lanes, or have them placed first."""
         if self.cancelled:
             self.cancel_unstarted(tasks)
+            return
+        if self.is_paused:
+            self.parked.update(dict.fromkeys(tasks))
             return
         if self.editing is not None and self.editing.holding(self):
             tasks = self._not_held(tasks, self.editing)
@@ -275,12 +270,16 @@ class Flow(ABC):
             self._count_out(task)
             self._count_in(task, lane)
         task._target_device_id = lane.device.device_id
+        if task._attempts and self.recorder is not None:
+            self.recorder.touched(task._task_id)  # of others the start says it
 
     def unassign(self, task: TaskStar) -> None:
         """Take the device of a task that has not started, and its place in any queue."""
         self._count_out(task)
         task._ticket = 0
         task._target_device_id = None
+        if task._attempts and self.recorder is not None:
+            self.recorder.touched(task._task_id)
 
     def count_in(self, tasks: Iterable[TaskStar]) -> None:
         """Count those of these tasks that have not started and have a device already in that device's load."""
@@ -330,14 +329,21 @@ class Flow(ABC):
             task._counted = None
             lane.count_out(self._counted_s.pop(task, None) if self._counted_s else None)
 
-    def cancel_unstarted(self, tasks: Sequence[TaskStar], why: str = RUN_CANCELLED) -> None:
-        """Cancel tasks that have not started, all at once: nothing that waits for one may become ready by it."""
+    def cancel_unstarted(self, tasks: Sequence[TaskStar], why: str = RUN_CANCELLED, *, is_all: bool = False) -> None:
+        """Cancel tasks that have not started, all at once: nothing that waits for one may become ready by it.
+
+        `is_all`: because the run is cancelled, and these are all that have not started.
+        """
         at = self.wall()
+        if self.recorder is not None:
+            self.recorder.flush()
         for task in tasks:
             error = cancellation(task, why)
             self.constellation.withdraw(task, error, at)
             self._forget(task)
             self.reports.ended(task, _CANCELLED, None, error, (), at)
+        if self.recorder is not None and (tasks or is_all):
+            self.recorder.withdrawn(tasks, at, why, run=is_all)
         self._check_complete()
 
     def _forget(self, task: TaskStar) -> None:
@@ -345,6 +351,7 @@ class Flow(ABC):
         self._count_out(task)
         task._ticket = 0
         self.held.pop(task, None)
+        self.parked.pop(task, None)
         self.waiting.pop(task, None)
         self.backing_off.pop(task, None)
 
@@ -352,6 +359,8 @@ class Flow(ABC):
         """A device came, went or was given up."""
         if self._closed:
             return
+        for case in self.settling.values():
+            case.stir()
         moved: list[TaskStar] = []
         if lane.session is None:
             for worker in self.busy:
@@ -361,6 +370,7 @@ class Flow(ABC):
             if lane.gone:
                 self.placer.recheck(self)
         else:
+            self._came(lane)
             moved += self.placer.rebalance(self, lane)
         moved += self.waiting
         self.waiting.clear()
@@ -402,6 +412,8 @@ class Flow(ABC):
         worker = self.worker_of(task)
         if worker is not None:
             worker.interrupt("cancel")
+        if task in self.settling:
+            self.settling[task].interrupt()
         self._forget(task)
         if self.editing is not None:
             self.editing.ended(self, task)
@@ -426,7 +438,9 @@ class Flow(ABC):
         if task._status not in UNSTARTED or task._pending or task._owner is not self.constellation:
             return False
         # What is tried again waits until its back-off, and even an attempt that nobody waits for, are over (I1).
-        return not task._attempts or (task not in self.backing_off and self.worker_of(task) is None)
+        if task in self.backing_off or task in self.settling:
+            return False
+        return not task._attempts or self.worker_of(task) is None
 
     def task_removed(self, task: TaskStar) -> None:
         """Listener: a task that had not started was taken out."""

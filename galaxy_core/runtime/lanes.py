@@ -94,6 +94,11 @@ class Lane:
         """What the device is missing for such tasks, in words; None when it fits. See `takes`, too."""
         return self.device.lacks(needs[0], needs[1])
 
+    def why_away(self) -> str:
+        """Why it has no session, in words that follow its name."""
+        why = message_of(self.error).removeprefix(f"device {self.device_id!r} is lost: ") if self.error else ""
+        return f"is {self.status.value}" + (f" ({why})" if why else "")
+
     def takes(self, kind: str | None) -> bool:
         """Whether the transport takes requests of that kind, as far as the kind tells."""
         transport = self.transport
@@ -273,7 +278,7 @@ class LaneBook:
             if lack is None and not lane.takes(needs[2]):
                 lack = f"does not take {needs[2] or 'a task without a request'} (transport {lane.device.transport!r})"
             if lack is None and lane.session is None:
-                lack = f"fits, but is {lane.status.value}" + (f" ({message_of(lane.error)})" if lane.error else "")
+                lack = f"fits, but {lane.why_away()}"
             if lack is not None:
                 found[device_id] = lack
         return found

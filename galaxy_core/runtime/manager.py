@@ -88,7 +88,7 @@ class ConstellationManager:
             raise NoDevicesError(
                 "No available devices for assignment: "
                 + (
-                    "; ".join(f"{k}: {v}" for k, v in book.missing((None, frozenset(), None)).items())
+                    "; ".join(f"device {device_id!r} {lane.why_away()}" for device_id, lane in book.lanes.items())
                     or "; ".join(("none is registered", *self._searches()))
                 )
             )

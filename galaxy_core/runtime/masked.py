@@ -47,6 +47,33 @@ class MaskedSession:
             raise failure
         return self._masked(sound(outcome, self._transport))
 
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        """As the session, but with secrets masked in the outcome and in what is left behind."""
+        failure: BaseException | None = None
+        try:
+            outcome = await awaitable(self._session.settle(attempt), self._transport)  # type: ignore[attr-defined]
+        except BaseException as error:  # whoever called receives it
+            failure = self._redactor.error(error)
+        attempt.partial = self._left_behind(attempt)
+        if failure is not None:
+            raise failure
+        return self._masked(sound(outcome, self._transport))
+
+    async def stop(self, attempt: Attempt, /) -> None:
+        """As the session, but with secrets masked in what is left behind."""
+        failure: BaseException | None = None
+        try:
+            await self._session.stop(attempt)  # type: ignore[attr-defined]  # asked for only where it is declared
+        except BaseException as error:  # as above
+            failure = self._redactor.error(error)
+        attempt.partial = self._left_behind(attempt)
+        if failure is not None:
+            raise failure
+
+    def release(self, mark: str, /) -> None:
+        """As the session."""
+        self._session.release(mark)  # type: ignore[attr-defined]  # as above
+
     async def probe(self) -> Mapping[str, str]:
         """As the session, but with secrets masked in the facts."""
         mask = self._redactor.text

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,40 +11,34 @@ import anyio
 
 from galaxy_core.errors import (
     NoDevicesError,
+    ResumeError,
     RunError,
-    RunRefusedError,
+    RunLockedError,
 )
-from galaxy_core.extension.interfaces import IEventObserver, RunInfo
+from galaxy_core.extension.interfaces import Durability, IEventObserver, Journal, RunInfo
 from galaxy_core.extension.registry import PluginRegistry
-from galaxy_core.extension.sections import unread_sections
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.events import Event, EventType
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.bus import EventBus, get_event_bus
 from galaxy_core.runtime.checking import (
-    check_all_assigned,
-    check_assignments,
-    check_extensions,
     check_fit,
-    check_fits,
-    check_requests,
-    check_tasks,
-    classes_to_place,
-    pinned,
+    checked_durability,
 )
 from galaxy_core.runtime.clock import SYSTEM_CLOCK, Clock
 from galaxy_core.runtime.collector import relaxed_collector
-from galaxy_core.runtime.deciding import HOOK_TIMEOUT_S, review_run, tell_finished
+from galaxy_core.runtime.deciding import HOOK_TIMEOUT_S, tell_finished
 from galaxy_core.runtime.desk import Desk, announce
 from galaxy_core.runtime.explain import Why, explain
-from galaxy_core.runtime.foreign import is_ours, lanes_of
-from galaxy_core.runtime.journalling import journalled
-from galaxy_core.runtime.lanes import LaneBook, needs_of
+from galaxy_core.runtime.foreign import is_ours
+from galaxy_core.runtime.lanes import needs_of
 from galaxy_core.runtime.manager import ConstellationManager
 from galaxy_core.runtime.parts import component_logger
-from galaxy_core.runtime.placer import Placer
+from galaxy_core.runtime.preparing import Preparing
+from galaxy_core.runtime.recording import Terms, journal_of, kept, ledger_of, opening, record_beginning, recorded
+from galaxy_core.runtime.resuming import Resumption, read_run
 from galaxy_core.runtime.run import Run, runs_already
+from galaxy_core.runtime.settler import OnUnknown
 from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
 
 _FINAL_EVENT = {
@@ -52,16 +46,18 @@ _FINAL_EVENT = {
     "cancelled": EventType.CONSTELLATION_CANCELLED,
     "failed": EventType.CONSTELLATION_FAILED,
     "partially_failed": EventType.CONSTELLATION_FAILED,
+    "stopped": EventType.CONSTELLATION_STOPPED,
 }
 
 
-class TaskConstellationOrchestrator:
+class TaskConstellationOrchestrator(Preparing):
     """Runs constellations over devices.
 
     Beside the API document's arguments: `plugins` is a registry, or plugin objects (strategies, transports, hook
     implementations) to use beside the installed ones; `artifacts` the folder in which output files of tasks are kept
-    (by default a temporary one per run); `journal` the name of a journal that a plugin brings, in which the events of
-    every run are kept; `clock` the source of time and chance.
+    (by default that of the run in the journal, or a temporary one per run); `journal` the journal, or the name of one that
+    a plugin brings, in which every run is recorded, and `durability` how well: "sync", "batched" or "off"; `clock` the
+    source of time and chance.
     """
 
     def __init__(
@@ -72,7 +68,8 @@ class TaskConstellationOrchestrator:
         *,
         plugins: PluginRegistry | Iterable[object] | None = None,
         artifacts: str | Path | None = None,
-        journal: str | None = None,
+        journal: str | Journal | None = None,
+        durability: Durability = "sync",
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.event_bus = event_bus or get_event_bus()
@@ -82,6 +79,7 @@ class TaskConstellationOrchestrator:
         self.plugins = self._manager.plugins
         self._artifacts = None if artifacts is None else Path(artifacts).absolute()
         self._journal = journal
+        self._durability = checked_durability(durability)
         self._synchronizer: ConstellationModificationSynchronizer | None = None
         self._runs: dict[str, Run] = {}
         self._starting: set[str] = set()
@@ -113,19 +111,24 @@ class TaskConstellationOrchestrator:
         device_assignments: Mapping[str, str] | None = None,
         assignment_strategy: str | None = None,
         metadata: Mapping[str, Any] | None = None,
+        *,
+        durability: Durability | None = None,
     ) -> dict[str, Any]:
         """Run a constellation to its end.
 
         `device_assignments` wins over `assignment_strategy`; with neither, every task needs a device of its own.
-        Returns ``{"results": {task id: ExecutionResult}, "status": …, "total_tasks": …, "statistics": …}``, status
-        being "completed", "partially_failed", "failed" or "cancelled". Failed tasks are results, not exceptions.
+        `durability` is that of this run alone. Returns ``{"results": {task id: ExecutionResult}, "status": …,
+        "total_tasks": …, "statistics": …}``, status being "completed", "partially_failed", "failed", "cancelled", or
+        "stopped" when somebody has it left for later (`stop`). Failed tasks are results, not exceptions.
 
         Raises:
             ValueError: there is no device manager, the plan is invalid, or tasks and devices do not come together.
-            RuntimeError: a plugin broke, a policy refused the run, or the constellation runs already.
+            RuntimeError: a plugin broke, a policy refused the run, its journal failed, or the constellation runs already.
         """
         if self._device_manager is None:
             raise NoDevicesError("ConstellationDeviceManager not set. Use set_device_manager() first.")
+        how = self._durability if durability is None else checked_durability(durability)
+        journal = None if how == "off" else journal_of(self.plugins, self._journal)
         constellation_id = constellation.constellation_id
         taken = constellation._listener is not None  # by another orchestrator
         if taken or constellation_id in self._runs or constellation_id in self._starting:
@@ -134,64 +137,73 @@ class TaskConstellationOrchestrator:
             self._starting.add(constellation_id)
             try:
                 run, info = await self._prepare(constellation, device_assignments, assignment_strategy, metadata or {})
+                searches = tuple(self._device_manager.discoveries.values()) if is_ours(self._device_manager) else ()
+                terms = Terms(self.plugins, assignment_strategy, how, searches)
+                async with recorded(journal, run, info, terms):
+                    result = await self._managed(run, info, assignment_strategy)
             finally:
                 self._starting.discard(constellation_id)
-            result = await self._managed(run, info, assignment_strategy)
         await tell_finished(self.plugins, info, result)
         return result
 
-    async def _prepare(
-        self,
-        constellation: TaskConstellation,
-        device_assignments: Mapping[str, str] | None,
-        assignment_strategy: str | None,
-        metadata: Mapping[str, Any],
-    ) -> tuple[Run, RunInfo]:
-        """Everything that can refuse a run, before anything of it is published."""
-        constellation_id, revision = constellation.constellation_id, constellation.revision
-        check_tasks(constellation)
-        check_extensions(constellation, self.plugins)
-        if is_ours(self._device_manager):  # what cannot be is said before a device is connected for it
-            check_assignments(constellation, self._device_manager.lane_book, device_assignments or {})
-        book = await self._connected_book(constellation, device_assignments or {}, assignment_strategy)
-        with pinned(constellation, book, device_assignments or {}):
-            placer, assignments = await self._assign(constellation, book, assignment_strategy)
-            check_requests(constellation, book)
-            info = await self._reviewed(constellation, metadata, assignments)
-            if constellation.revision != revision:  # edited while devices were connected, or it was reviewed
-                check_tasks(constellation)
-                check_requests(constellation, book)
-        editing = self._synchronizer
-        if editing is None and self.plugins.implementations("galaxy_propose_edit"):
-            editing = ConstellationModificationSynchronizer(self)  # plugins edit, though nobody else does
-        run = Run(
-            constellation,
-            book,
-            placer,
-            self.event_bus,
-            self.clock,
-            editing=editing,
-            desk=editing.desk if editing is not None else self._desk,
-            artifacts=Artifacts(constellation_id, self._artifacts),
-            logger=self._logger,
-        )
-        if editing is not None:
-            editing.attend(run, is_wanted=self._synchronizer is not None)
-        return run, info
+    def _new_synchronizer(self) -> ConstellationModificationSynchronizer:
+        return ConstellationModificationSynchronizer(self)
 
-    async def _reviewed(
-        self, constellation: TaskConstellation, metadata: Mapping[str, Any], assignments: Mapping[str, str]
-    ) -> RunInfo:
-        constellation_id, tasks = constellation.constellation_id, constellation.get_all_tasks()
-        extensions = constellation.metadata.get("extensions") or {}
-        if extensions:
-            for name, why in unread_sections(self.plugins, extensions).items():
-                self._logger.warning("plan %r, extensions.%s: %s", constellation.name, name, why)
-        info = RunInfo(constellation_id, constellation.name, tasks, assignments, dict(metadata), extensions)
-        refusals = await review_run(self.plugins, info)
-        if refusals:
-            raise RunRefusedError(constellation_id, refusals)
-        return info
+    async def resume(
+        self,
+        run_id: str,
+        *,
+        constellation: TaskConstellation | None = None,
+        assignment_strategy: str | None = None,
+        on_unknown: OnUnknown | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        durability: Durability | None = None,
+    ) -> dict[str, Any]:
+        """Go on with a run that the journal has, where it was left, or where its process ended; returns what
+        `orchestrate_constellation` does.
+
+        What had ended stays ended. Attempts whose end was not recorded are settled: what may run only once, by asking its
+        device; everything else is stopped and runs again. `on_unknown` is asked about those of which nobody knows. With a
+        `constellation`, the run has to be one of that plan, from which functions are taken that no journal can keep.
+        Strategy and metadata are those of the run by default.
+
+        Raises:
+            ResumeError: the run cannot go on here; it says why, with every reason.
+            UnknownRecordedRunError, RunLockedError, JournalDamagedError, JournalVersionError: see `Journal`.
+            RuntimeError: as for `orchestrate_constellation`.
+        """
+        journal = journal_of(self.plugins, self._journal)
+        if journal is None:
+            raise ResumeError(run_id, ["no journal is given: TaskConstellationOrchestrator(…, journal=…)"])
+        if self._device_manager is None:
+            raise NoDevicesError("ConstellationDeviceManager not set. Use set_device_manager() first.")
+        if run_id in self._runs or run_id in self._starting:
+            raise RunLockedError(run_id, "this process")
+        how = self._durability if durability is None else checked_durability(durability)
+        if how == "off":
+            raise ResumeError(run_id, ["durability is 'off', and what goes on has to be recorded: 'sync' or 'batched'"])
+        self._starting.add(run_id)
+        try:
+            with self._observed():
+                async with opening(journal, lambda: journal.reopen(run_id), run_id) as writer:
+                    found = await read_run(journal, run_id, writer.folder)
+                    resumption = Resumption(found, self.plugins, constellation, assignment_strategy, metadata or {})
+                    resumption.check(
+                        self._manager.lanes() if not is_ours(self._device_manager) else self._device_manager.lane_book
+                    )
+                    with resumption.refusing():
+                        run, info = await self._prepare(
+                            resumption.plan, None, resumption.strategy, resumption.metadata, is_resumed=True
+                        )
+                    ledger = ledger_of(journal, run, writer, how, first=found.count)
+                    resumption.begin(run, on_unknown)
+                    with relaxed_collector(resumption.plan.task_count):
+                        async with kept(run, ledger):
+                            result = await self._managed(run, info, resumption.strategy)
+        finally:
+            self._starting.discard(run_id)
+        await tell_finished(self.plugins, info, result)
+        return result
 
     async def _managed(self, run: Run, info: RunInfo, strategy: str | None) -> dict[str, Any]:
         """Execute a run, which is registered while it lasts."""
@@ -201,8 +213,7 @@ class TaskConstellationOrchestrator:
         if not was_managed:
             self._manager.register_constellation(run.constellation, info.metadata)
         try:
-            async with self._journalled(run, info):
-                return await self._execute(run, info, strategy)
+            return await self._execute(run, info, strategy)
         finally:
             run.over.set()
             del self._runs[constellation_id]
@@ -212,7 +223,9 @@ class TaskConstellationOrchestrator:
     async def _execute(self, run: Run, info: RunInfo, strategy: str | None) -> dict[str, Any]:
         constellation = run.constellation
         constellation.start_execution()
-        constellation._started_at = constellation._updated_at = run.wall()  # its end is told by the same clock
+        began_at = run.wall()  # its end is told by the same clock
+        constellation._started_at, constellation._updated_at = run.began_at or began_at, began_at
+        record_beginning(run)
         started = {
             **info.metadata,
             "total_tasks": constellation.task_count,
@@ -235,17 +248,10 @@ class TaskConstellationOrchestrator:
             }
             run.reports.constellation(_FINAL_EVENT[result["status"]], result["status"], ended)
             self._logger.info("run of %s ended: %s", constellation.constellation_id, result["status"])
+            if run.ledger is not None:
+                await run.ledger.close()  # while those are still subscribed who are to hear of it
         await self.event_bus.drain(over=run.over)
         return result
-
-    @asynccontextmanager
-    async def _journalled(self, run: Run, info: RunInfo) -> AsyncIterator[None]:
-        """Keep the run's events in the journal, if there is one."""
-        if self._journal is None:
-            yield
-        else:
-            async with journalled(self.plugins.journal(self._journal), run, info, self.event_bus):
-                yield
 
     @contextmanager
     def _observed(self) -> Iterator[None]:
@@ -271,53 +277,10 @@ class TaskConstellationOrchestrator:
         about, _, constellation_id = event.source_id.partition("_")
         return about != "orchestrator" or constellation_id in self._runs
 
-    async def _connected_book(
-        self, constellation: TaskConstellation, device_assignments: Mapping[str, str], strategy: str | None
-    ) -> LaneBook:
-        """The lanes, once those devices are connected that the run cannot start without, or none of them will be."""
-        manager = self._device_manager
-        if not constellation.task_count:  # nothing to wait for, but tasks may be added while it runs
-            if not is_ours(manager):
-                return LaneBook()
-            manager.start_connecting()
-            return lanes_of(manager)
-        if not is_ours(manager):
-            return self._manager.lanes()
-        book: LaneBook = manager.lane_book
-        if manager.discoveries or any(lane.session is None for lane in book.lanes.values()):
-            # A task with a device of its own waits in that device's lane; the others are given one that is there.
-            open_needs = classes_to_place(constellation, device_assignments) if strategy is not None else set()
-
-            def enough() -> bool:
-                return bool(book.available()) and all(book.fitting(needs) for needs in open_needs)
-
-            await manager.connect_enough(enough, open_needs)
-        return book
-
     def _say(self, kind: EventType, constellation_id: str, data: Mapping[str, Any]) -> None:
         announce(self.event_bus, self.clock, self.run_of(constellation_id), kind, constellation_id, data)
 
     # ------------------------------------------------------------------------------------------- assignment
-    async def _assign(
-        self,
-        constellation: TaskConstellation,
-        book: LaneBook,
-        strategy_name: str | None,
-    ) -> tuple[Placer, Mapping[str, str]]:
-        """Give every task that has not started its device, or say why it cannot be; the device of each that has one."""
-        strategy = self.plugins.strategy(strategy_name) if strategy_name is not None else None
-        placer = Placer(strategy, (lane.device_id for lane in book.available()))
-        if not constellation.task_count:
-            return placer, {}
-        if strategy is None:
-            check_all_assigned(constellation, book)
-        elif placer.binds_late:
-            check_fits(constellation, book)
-        else:
-            return placer, await self._manager.assign_devices_automatically(constellation, strategy_name or "")
-        tasks = constellation._tasks.values()
-        return placer, {task._task_id: task._target_device_id for task in tasks if task._target_device_id is not None}
-
     async def assign_devices_automatically(
         self,
         constellation: TaskConstellation,
@@ -365,6 +328,29 @@ class TaskConstellationOrchestrator:
             )
             return False
         return run.cancel_task(task_id)
+
+    # ------------------------------------------------------------------------------------------- steering
+    def pause(self, constellation_id: str, by: str = "") -> bool:
+        """Have a run start nothing until `proceed`; what runs goes on. False when there is none, or it is paused already."""
+        run = self._runs.get(constellation_id)
+        return run is not None and run.pause(by)
+
+    def proceed(self, constellation_id: str, by: str = "") -> bool:
+        """Have a paused run go on; False when there is none, or it is not paused."""
+        run = self._runs.get(constellation_id)
+        return run is not None and run.proceed(by)
+
+    async def stop(self, constellation_id: str, by: str = "") -> bool:
+        """Have a run start nothing any more, and wait until what runs has ended; False when there is no such run.
+
+        What has not started stays pending. Of a run that is journalled, `resume` goes on with it, here or elsewhere.
+        """
+        run = self._runs.get(constellation_id)
+        if run is None:
+            return False
+        run.stop(by)
+        await self.event_bus.wait_for_end(run.over)
+        return True
 
     # ------------------------------------------------------------------------------------------- questions
     def run_of(self, constellation_id: str) -> Run | None:

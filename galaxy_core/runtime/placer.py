@@ -128,6 +128,10 @@ class Placer:
         if self._late is not None:
             self._late.choose(run)
 
+    def take(self, run: Flow) -> list[TaskStar]:
+        """Take the tasks that wait for a choice, which wait here no longer."""
+        return self._late.take(run) if self._late is not None else []
+
     def recheck(self, run: Flow) -> None:
         """A device was given up: what waits for a choice may fit nowhere any more."""
         if self._late is not None:

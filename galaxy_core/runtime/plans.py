@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from galaxy_core.errors import AssignmentError, RunError
-from galaxy_core.extension.interfaces import IEventObserver
+from galaxy_core.extension.interfaces import Durability, IEventObserver, Journal
 from galaxy_core.extension.registry import PluginRegistry
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.device import Device, this_machine
@@ -31,6 +31,8 @@ async def arun_constellation(
     plugins: PluginRegistry | Iterable[object] | None = None,
     observers: Iterable[IEventObserver] = (),
     artifacts: str | Path | None = None,
+    journal: str | Journal | None = None,
+    durability: Durability = "sync",
     metadata: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Connect the devices, run the constellation, disconnect; the result of `orchestrate_constellation`.
@@ -48,7 +50,9 @@ async def arun_constellation(
     async with ConstellationDeviceManager(plugins=registry, event_bus=bus) as manager:
         for device in [this_machine()] if devices is None else devices:
             manager.add_device(device)
-        orchestrator = TaskConstellationOrchestrator(manager, event_bus=bus, plugins=registry, artifacts=artifacts)
+        orchestrator = TaskConstellationOrchestrator(
+            manager, event_bus=bus, plugins=registry, artifacts=artifacts, journal=journal, durability=durability
+        )
         return await orchestrator.orchestrate_constellation(
             constellation, assignment_strategy=strategy, metadata=metadata
         )
@@ -62,6 +66,8 @@ def run_constellation(
     plugins: PluginRegistry | Iterable[object] | None = None,
     observers: Iterable[IEventObserver] = (),
     artifacts: str | Path | None = None,
+    journal: str | Journal | None = None,
+    durability: Durability = "sync",
     metadata: Mapping[str, Any] | None = None,
     backend: str = "asyncio",
 ) -> dict[str, Any]:
@@ -88,6 +94,8 @@ def run_constellation(
         plugins=plugins,
         observers=observers,
         artifacts=artifacts,
+        journal=journal,
+        durability=durability,
         metadata=metadata,
     )
     return anyio.run(run, backend=backend)

@@ -48,6 +48,7 @@ class Reports:
         self._stirred = anyio.Event()
         self._version = -1
         self.posted = 0
+        self.post: Callable[[Sequence[Event]], None] = bus.post  # at once, or when what they tell of is kept
         self.hears_starts = self.hears_ends = False
         self._heard: dict[TaskStatus, EventType] = {}  # of the ends that somebody listens to
         self._sink: OutputSink | None = None
@@ -70,7 +71,7 @@ class Reports:
         if self._events:
             events, self._events = self._events, []
             self.posted += len(events)
-            self._bus.post(events)
+            self.post(events)
 
     def _notice(self) -> None:
         """Who listens is not who did: look for what."""
@@ -153,6 +154,11 @@ class Reports:
         data = {**self._about, "stream": stream, "text": text, "device_id": attempt.device_id}
         at = self._wall()
         self._add(TaskEvent(EventType.TASK_OUTPUT, self.source_id, at, data, attempt.task_id, "running"))
+
+    def say(self, event: Event) -> None:
+        """Post an event after all that was gathered."""
+        self._events.append(event)
+        self.flush()
 
     def constellation(self, kind: EventType, state: str, data: Mapping[str, Any]) -> None:
         """The run started or ended."""

@@ -9,33 +9,30 @@ Everything between two awaits is synchronous, so the constellation is never seen
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
 
-from galaxy_core.errors import DeviceLostError, InputError, RequestError, RunError, TaskTimeoutError
-from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
+from galaxy_core.errors import RunError
+from galaxy_core.extension.interfaces import Outcome
 from galaxy_core.model.constellation import TaskConstellation
-from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import message_of
-from galaxy_core.model.result import ExecutionResult, TaskStatus
-from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import awaitable, broken_off, left_behind, loss_in, sound, when_lost, why_lost
-from galaxy_core.runtime.blaming import blamed
+from galaxy_core.model.result import TaskStatus
+from galaxy_core.runtime.answers import awaitable, broken_off, loss_in, when_lost, why_lost
+from galaxy_core.runtime.attempting import TASK_CANCELLED, Attempting
 from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
-from galaxy_core.runtime.inputs import prepare_request
-from galaxy_core.runtime.lanes import Lane
 from galaxy_core.runtime.outcome import outcome_of
-from galaxy_core.runtime.settling import MAY_STILL_RUN, Settling
 from galaxy_core.runtime.worker import Worker
 
-_COMPLETED, _CANCELLED = TaskStatus.COMPLETED, TaskStatus.CANCELLED
+if TYPE_CHECKING:
+    from galaxy_core.runtime.ledger import Ledger
+
+_CANCELLED = TaskStatus.CANCELLED
 
 #: Seconds after which a worker that never had to wait lets others run.
 YIELD_S = 0.002
-TASK_CANCELLED = "it was cancelled"
 
 
 def runs_already(constellation: TaskConstellation) -> RunError:
@@ -46,7 +43,7 @@ def runs_already(constellation: TaskConstellation) -> RunError:
     )
 
 
-class Run(Settling):
+class Run(Attempting):
     """The execution of one constellation. Cancelling it touches no other."""
 
     # ------------------------------------------------------------------------------------------- life
@@ -66,7 +63,15 @@ class Run(Settling):
                     group.start_soon(self.editing.serve, self)
                 self._yield_at = self._perf() + YIELD_S
                 self.count_in(constellation._tasks.values())
-                self.submit(constellation.get_ready_tasks())
+                # What an earlier run has left: its editors do not answer any more.
+                if constellation._withheld:
+                    at = self.wall()
+                    for task in constellation.judge_withheld(list(constellation._withheld), at)[1]:
+                        self.reports.skipped(task, at)
+                await self.settler.expect()
+                for begin in self.beginnings:
+                    begin()
+                self.submit([task for task in constellation.get_ready_tasks() if task not in self.backing_off])
                 try:
                     await self._until_over()
                 except BaseException:
@@ -92,17 +97,19 @@ class Run(Settling):
         """Wait until all is done and settled: observers have heard everything, and no edit is pending."""
         constellation = self.constellation
         while True:
-            while not constellation.is_complete():
+            while not constellation.is_complete() and not self.is_halted:
                 self._complete = anyio.Event()
                 await self._complete.wait()
             self.reports.flush()
             told = self.reports.posted
+            if self.ledger is not None:
+                await self.ledger.durable()
             if self.editing is not None:
                 await self.editing.settle(self)
             await self.bus.drain(over=self.over)
             self.reports.flush()
             settled = self.editing is None or not self.editing.pending(self)
-            if settled and constellation.is_complete() and self.reports.posted == told:
+            if settled and (constellation.is_complete() or self.is_halted) and self.reports.posted == told:
                 return
 
     def _close(self) -> None:
@@ -119,10 +126,10 @@ class Run(Settling):
     def _give_back(self) -> None:
         """Only a cancelled or broken run has anything left."""
         self.book.hungry.pop(self, None)
-        if not self.constellation.is_complete():
+        if not self.constellation.is_complete() and not self.is_halted:
             self.cancelled = self.constellation._cancelled = True
             # First what has not started, so that no link is judged by what is cancelled after it.
-            self.cancel_unstarted(self.constellation.get_pending_tasks())
+            self.cancel_unstarted(self.constellation.get_pending_tasks(), is_all=True)
         for task in self.constellation.get_running_tasks() if self.cancelled else ():
             self._end(task, _CANCELLED, cancellation(task), self.wall())
         while self._runnable:
@@ -151,6 +158,10 @@ class Run(Settling):
         self.outcome = outcome_of(self.constellation)
         if self.failure:
             self.outcome["status"], self.outcome["error"] = "failed", self.failure
+        elif self.is_halted and not self.constellation.is_complete():
+            self.outcome["status"] = "stopped"
+        if self.recorder is not None:
+            self.recorder.left(self.outcome["status"], self.wall(), self.stopped_by)
 
     def cancel(self, why: str = RUN_CANCELLED) -> None:
         """End every task that has not ended, as cancelled; attempts that run are stopped on their devices."""
@@ -161,7 +172,9 @@ class Run(Settling):
             self.editing.over(self)
         for worker in self.busy:
             worker.interrupt("cancel")
-        self.cancel_unstarted(self.constellation.get_pending_tasks(), why)
+        for case in self.settling.values():
+            case.interrupt()
+        self.cancel_unstarted(self.constellation.get_pending_tasks(), why, is_all=True)
         self._check_complete()
 
     def fail(self, why: str) -> None:
@@ -178,6 +191,9 @@ class Run(Settling):
         worker = self.worker_of(task)
         if worker is not None and worker.was_at(task):
             worker.interrupt("cancel")
+            return True
+        if task in self.settling:
+            self.settling[task].interrupt()
             return True
         self._end(task, _CANCELLED, cancellation(task, why), self.wall())
         return True
@@ -207,7 +223,8 @@ class Run(Settling):
 
     async def _serve(self, worker: Worker) -> None:
         """Take runnable tasks one after the other, until the scope has to be renewed."""
-        runnable, perf = self._runnable, self._perf
+        runnable, perf, ledger = self._runnable, self._perf, self.ledger
+        is_sync = ledger is not None and ledger.sync
         while True:
             if not runnable:
                 await self._park(worker)
@@ -222,6 +239,11 @@ class Run(Settling):
                 continue
             attempt = self._begin(worker, task, lane)
             if attempt is not None:
+                if ledger is not None:
+                    if is_sync and not await self._recorded_start(worker, ledger):
+                        return
+                    if attempt.timeout_s is not None:
+                        self.timers.set_deadline(attempt.timeout_s, worker)
                 session = lane.session
                 try:
                     answer = session.execute(attempt)  # type: ignore[union-attr]  # see accepts
@@ -243,154 +265,25 @@ class Run(Settling):
             if perf() > self._yield_at:
                 self.reports.flush()
                 await anyio.lowlevel.checkpoint()
+                if ledger is not None and ledger.is_behind:
+                    await ledger.settle()
                 self._yield_at = perf() + YIELD_S
+
+    async def _recorded_start(self, worker: Worker, ledger: Ledger) -> bool:
+        """Wait until the start of an attempt is kept; False when it was interrupted before it is sent."""
+        worker.is_held = True
+        await ledger.durable()
+        if worker.reason is not None:
+            return False
+        worker.is_held = False
+        return True
 
     async def _park(self, worker: Worker) -> None:
         self.reports.flush()
+        if self.is_stopping:
+            self._check_complete()
         worker.event = anyio.Event()
         self._idle.append(worker)
         await worker.event.wait()
         self._waking = False
         self._yield_at = self._perf() + YIELD_S
-
-    # ------------------------------------------------------------------------------------------- an attempt
-    def _begin(self, worker: Worker, task: TaskStar, lane: Lane) -> Attempt | None:
-        """Start an attempt; None when it cannot even start, and has been ended for that."""
-        at = self._offset_s + self._monotonic()
-        task._ticket = 0
-        self.constellation.begin(task, at)
-        reports, request = self.reports, task._request
-        if request is not None:
-            try:
-                request = prepare_request(request, task, lane, self.constellation)
-            except (InputError, RequestError) as error:
-                self._never_begun(task, lane, error)
-                return None
-            except BaseException as error:  # the task receives it: what it takes from others may be anything
-                failure = blamed(error, "transport", lane.device.transport, native=False)
-                reports.started(task, lane.device.device_id, at)
-                self._settle_failure(task, lane, "failed", failure, None)
-                return None
-        if reports.hears_starts:
-            reports.started(task, lane.device.device_id, at)
-        worker.task, worker.lane = task, lane
-        worker.lease = lease = self.book.next_lease()
-        timeout_s = task._timeout
-        if timeout_s is not None:
-            self.timers.set_deadline(timeout_s, worker)
-        worker.attempt = attempt = Attempt(
-            self.constellation._id,
-            task,
-            lane.device.device_id,
-            task._attempts,
-            lease,
-            request,
-            timeout_s,
-            self.reports.output_sink(),
-            self.artifacts,
-            self._run_mark,
-        )
-        return attempt
-
-    def _finish(self, worker: Worker, task: TaskStar, lane: Lane, outcome: Outcome) -> None:
-        """An attempt came to an end by itself."""
-        if type(outcome) is not Completed or not (  # of a session that said nothing there is nothing to check
-            outcome.exit_code is None
-            and outcome.stdout is None
-            and outcome.stderr is None
-            and outcome.error is None
-            and outcome.files is None
-            and outcome.metadata is None
-            and outcome.truncated is False
-        ):
-            outcome = sound(outcome, lane.device.transport)
-        success = type(outcome) is Completed and outcome.error is None and not outcome.exit_code
-        if worker.reason is not None:
-            # Of a lost device nothing counts but that it did not even start; else what was faster than the interruption.
-            stands = type(outcome) is Refused if worker.reason == "lost" else success
-            if type(outcome) is Unknown and worker.reason == "timeout":
-                stands = True  # a deadline is no reason to run again what may have run
-            if not stands:
-                if type(outcome) is Unknown and worker.attempt is not None:
-                    worker.attempt.partial = outcome  # as if it had been cancelled properly
-                return  # the interruption decides, once the scope is left
-        worker.lease, worker.task = 0, None
-        if not worker.was_at(task):
-            self.given_up(task, lane)
-        elif success:
-            self._succeeded(task, lane, outcome)  # type: ignore[arg-type]  # it is Completed
-        else:
-            self._failed(task, lane, outcome)
-
-    def _succeeded(self, task: TaskStar, lane: Lane, outcome: Completed) -> None:
-        at = self._offset_s + self._monotonic()
-        result = ExecutionResult(
-            task._task_id,
-            _COMPLETED,
-            outcome.stdout if outcome.value is None else outcome.value,
-            None,
-            outcome.metadata,
-            task._started_at,
-            at,
-            stdout=outcome.stdout,
-            stderr=outcome.stderr,
-            exit_code=outcome.exit_code,
-            device_id=lane.device.device_id,
-            attempts=task._attempts,
-            files=outcome.files,
-        )
-        if outcome.truncated:
-            result.metadata["truncated"] = True
-        constellation, reports = self.constellation, self.reports
-        editing = self.editing
-        withhold = editing is not None and editing.withholds(self, task, _COMPLETED)
-        ready, skipped = constellation.end(task, _COMPLETED, result, None, at, withhold)
-        if task._counted is not None:
-            self._count_out(task)
-        if self._failovers:
-            self._failovers.pop(task, None)
-        if editing is not None:
-            editing.ended(self, task)
-        if reports.hears_ends:
-            reports.ended(task, _COMPLETED, result, None, ready, at)
-        if skipped:
-            self._carry_on((), skipped, at)
-        if ready:
-            self.submit(ready)
-        elif constellation.is_complete():
-            self._complete.set()
-        lane.release()
-
-    def _interrupted(self, worker: Worker, reason: str) -> None:
-        """An attempt was cancelled, and its session has cleaned up after it."""
-        task, lane = worker.free()
-        if not worker.was_at(task):
-            self.given_up(task, lane)
-            return
-        said = left_behind(worker.attempt, lane.device.transport, self._logger)
-        doubt = said.reason if isinstance(said, Unknown) else None
-        kept = said.said if isinstance(said, Unknown) else said
-        if reason == "timeout":
-            assert task._timeout is not None
-            error = TaskTimeoutError(task.task_id, task._timeout)
-            if doubt is not None and task._effect is Effect.ONCE:  # it may not be run again while it may still run
-                self._failed(task, lane, Unknown(f"{error}, and it may still run: {doubt}", kept))
-            else:
-                self._settle_failure(task, lane, "timeout", error, kept, doubt)
-        elif reason == "lost":
-            self._failed(task, lane, when_lost(worker.attempt, _went(lane), lane.transport, kept))
-        else:
-            cancelled = cancellation(task, RUN_CANCELLED if self.cancelled else TASK_CANCELLED)
-            result = self._result(task, lane, _CANCELLED, cancelled, kept)
-            if doubt is not None:
-                result.metadata[MAY_STILL_RUN] = doubt
-            self._end(task, _CANCELLED, cancelled, self.wall(), result)
-            lane.release()
-
-
-def _went(lane: Lane) -> str:
-    """Why a lane has no session any more; the error of a lost device names the device itself."""
-    error = lane.error
-    if isinstance(error, DeviceLostError):
-        return message_of(error)
-    return f"device {lane.device_id!r} went: {message_of(error) if error is not None else 'disconnected'}"

@@ -4,13 +4,17 @@ its device is to blame; or the end of the task.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from galaxy_core.errors import OutcomeUnknownError, TaskFailedError, TaskRefusedError
-from galaxy_core.extension.interfaces import Completed, Outcome, Refused
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
 from galaxy_core.model.policy import Effect
 from galaxy_core.model.result import UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.flow import Flow, cancellation
+from galaxy_core.runtime.flow import cancellation
 from galaxy_core.runtime.lanes import Lane
+from galaxy_core.runtime.settler import Settler
+from galaxy_core.runtime.steering import Steering
 
 _FAILED, _CANCELLED, _UNKNOWN = TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.UNKNOWN
 _ONCE = Effect.ONCE
@@ -21,11 +25,28 @@ MAX_FAILOVERS = 10
 MAY_STILL_RUN = "may_still_run"
 
 
-class Settling(Flow):
+class Settling(Steering):
     """Retries, failovers, and failures for good. Whatever is decided, the slot of the attempt is given back."""
 
-    def _failed(self, task: TaskStar, lane: Lane, outcome: Outcome) -> None:
-        """Decide what follows from an attempt that did not succeed."""
+    _settler: Settler | None = None
+
+    @property
+    def settler(self) -> Settler:
+        """Whoever finds out what became of attempts."""
+        if self._settler is None:
+            self._settler = Settler(self)
+        return self._settler
+
+    def _came(self, lane: Lane) -> None:
+        self.settler.came(lane)
+
+    def _failed(
+        self, task: TaskStar, lane: Lane, outcome: Outcome, attempt: Attempt | None = None, *, is_late: bool = False
+    ) -> None:
+        """Decide what follows from an attempt that did not succeed. `is_late`: it was to be stopped at its deadline.
+
+        Of a given `attempt` whose outcome is unknown, and that may run only once, the device is asked, if it can be.
+        """
         if isinstance(outcome, Completed):
             error = outcome.error
             if error is None:
@@ -43,6 +64,12 @@ class Settling(Flow):
             why = f"nobody knows how task {task.task_id!r} ended: {outcome.reason}"
             unknown = OutcomeUnknownError(task.task_id, why)
             if task._effect is _ONCE:
+                if (
+                    attempt is not None
+                    and not self.cancelled
+                    and self.settler.take_up(task, lane, attempt, outcome, is_late=is_late)
+                ):
+                    return
                 self._end(
                     task, _UNKNOWN, unknown, self.wall(), self._result(task, lane, _UNKNOWN, unknown, outcome.said)
                 )
@@ -52,6 +79,10 @@ class Settling(Flow):
                 lane.release()
             else:
                 self._again(task, lane, "lost", unknown, outcome.said)
+
+    @abstractmethod
+    def _succeeded(self, task: TaskStar, lane: Lane, outcome: Completed) -> None:
+        """An attempt succeeded, and with it its task."""
 
     def _settle_failure(
         self,
@@ -99,9 +130,14 @@ class Settling(Flow):
     ) -> None:
         at = self.wall()
         self.backing_off[task] = at + wait_s  # before it is pending again: it is not to be taken up at once
-        task._again(at, counted=counted)
+        if self.recorder is None:
+            task._again(at, counted=counted)
+        else:
+            self.recorder.again(task, at, wait_s, kind, error, counted=counted)
         self.reports.retrying(task, lane.device_id, wait_s, kind, error, at)
+        self._take_up_after(task, wait_s)
 
+    def _take_up_after(self, task: TaskStar, wait_s: float) -> None:
         def resume() -> None:
             if self.backing_off.pop(task, None) is not None and task._status in UNSTARTED:
                 self.submit((task,))

@@ -21,7 +21,7 @@ _WEIGHT = {None: 0, "timeout": 1, "lost": 2, "cancel": 3}
 class Worker:
     """One of the pool: the attempt it is at, and the scope in which that can be interrupted."""
 
-    __slots__ = ("attempt", "event", "lane", "lease", "reason", "scope", "task")
+    __slots__ = ("attempt", "event", "is_held", "lane", "lease", "reason", "scope", "task")
 
     def __init__(self) -> None:
         self.scope = anyio.CancelScope()
@@ -31,6 +31,7 @@ class Worker:
         self.lane: Lane | None = None
         self.lease = 0
         self.reason: str | None = None
+        self.is_held = False  # until the start of its attempt is kept: its session has not heard of it
 
     def free(self) -> tuple[TaskStar, Lane]:
         """The attempt is over: what it was at. Its lease is void from now on."""

@@ -108,7 +108,8 @@ def _of_task(world: World, run_id: str, task: TaskStar, *, cancels: bool) -> Ite
     if (run_id, task.task_id) in world.by_hand or (run_id, task.task_id) in world.handled:
         return
     starts = events.count(EventType.TASK_STARTED)
-    if not task.attempts == starts == len(tries):
+    # Of an attempt that is recorded its device hears when that is kept: one that is interrupted before is never heard of.
+    if not task.attempts == starts == len(tries) + world.unsent[task.task_id]:
         yield f"{len(tries)} attempts, {starts} were told, {task.attempts} are counted"
     unplaced = isinstance(task.error, AssignmentError | StrategyError)
     plan = world.plans[run_id, task.task_id]

@@ -100,6 +100,7 @@ class World:
         self.by_hand: dict[tuple[str, str], End] = {}
         self.handled: set[tuple[str, str]] = set()  # tasks whose status somebody has changed by hand, ever
         self.retried: Counter[tuple[str, str]] = Counter()  # how often somebody had them tried again
+        self.unsent: Counter[str] = Counter()  # how often one was interrupted before its device heard of it
         self.cancelled: set[str] = set()
         self.problems: list[str] = []
         self._leases: set[int] = set()

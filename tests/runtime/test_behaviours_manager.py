@@ -11,6 +11,7 @@ import pytest
 
 from galaxy_core import (
     AssignmentError,
+    Command,
     ConstellationDeviceManager,
     ConstellationManager,
     Device,
@@ -28,7 +29,7 @@ from galaxy_core import (
     UnknownStrategyError,
     UnknownTaskError,
 )
-from galaxy_core.testing.fakes import Recorder, takes
+from galaxy_core.testing.fakes import FakeTransport, Recorder, takes
 
 from .fakes import DeviceInfo, ForeignManager, Rig, plan, rig, until
 
@@ -280,6 +281,15 @@ class TestErrors:
         manager = ConstellationManager(ConstellationDeviceManager(event_bus=EventBus()))
         with pytest.raises(ValueError, match="No available devices for assignment"):
             await manager.assign_devices_automatically(plan("a"))
+
+    async def test_devices_that_cannot_be_reached_are_told_with_the_reason_whatever_their_transport_takes(self) -> None:
+        transport = FakeTransport("afar", requests=frozenset({"run"}))  # as remote ones: no task without a request
+        transport.device("d").plugged = False
+        async with rig(Device("d", "afar"), plugins=[transport]) as house:
+            with pytest.raises(NoDevicesError, match=r"assignment: device 'd' is \w+ \(") as caught:
+                await house.run(plan("a", request=Command(["true"])))
+        assert "take" not in str(caught.value)
+        assert str(caught.value).count("'d'") == 1
 
     async def test_an_unknown_strategy(self) -> None:
         async with rig() as house:

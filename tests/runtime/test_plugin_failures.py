@@ -600,9 +600,20 @@ class TestObserversAndJournals:
                 if when == "close":
                     raise error()
 
-            async def write(self, events: Any, /) -> None:
+            async def write(self, records: Any, /) -> None:
                 if when == "write":
                     raise error()
+
+            epoch, folder = 1, None
+
+            def reopen(self, run_id: str, /) -> Any:
+                return self.open(run_id)
+
+            def read(self, run_id: str, /) -> list[str]:
+                return []
+
+            def runs(self) -> list[str]:
+                return []
 
         async with rig(plugins=[Journal()]) as house:
             house.orchestrator._journal = "diary"
@@ -626,8 +637,19 @@ class TestObserversAndJournals:
                 finally:
                     raise error()
 
-            async def write(self, events: Any, /) -> None:
+            async def write(self, records: Any, /) -> None:
                 raise OSError("no space left on device")
+
+            epoch, folder = 1, None
+
+            def reopen(self, run_id: str, /) -> Any:
+                return self.open(run_id)
+
+            def read(self, run_id: str, /) -> list[str]:
+                return []
+
+            def runs(self) -> list[str]:
+                return []
 
         async with rig(plugins=[Journal()]) as house:
             house.orchestrator._journal = "diary"

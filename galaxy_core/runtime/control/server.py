@@ -26,13 +26,12 @@ from attrs import evolve
 from galaxy_core.errors import DocumentError, EditConflictError, EditError, UnknownTaskError
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.edits import Transaction
-from galaxy_core.model.event_document import own_name
 from galaxy_core.model.events import EventType
-from galaxy_core.model.result import TaskStatus, new_id
-from galaxy_core.model.task import TaskStar
+from galaxy_core.model.result import new_id
 from galaxy_core.runtime.control.connection import Connection, ControlLimits, RefusedError
 from galaxy_core.runtime.control.lines import accept
 from galaxy_core.runtime.control.place import control_folder, listen, peer_uid, socket_name
+from galaxy_core.runtime.control.steering import resolved, status_of, steered
 from galaxy_core.runtime.control.watching import Watcher
 from galaxy_core.runtime.desk import UNWANTED
 from galaxy_core.runtime.drafts import Committed
@@ -47,8 +46,6 @@ logger = logging.getLogger("galaxy_core.control")
 
 #: Edits that can be taken back through the socket.
 REMEMBERED = 100
-#: Running tasks that a status names.
-NAMED = 100
 #: Seconds after which connections are taken again when the system refused one.
 ACCEPT_AGAIN_S = 1.0
 
@@ -64,7 +61,7 @@ class _Control:
         limits: ControlLimits,
     ) -> None:
         self.orchestrator, self.synchronizer = orchestrator, synchronizer
-        self.constellation, self.limits = constellation, limits
+        self._constellation, self.limits = constellation, limits
         self._open = 0
         self._busy = 0
         self._idle = anyio.Event()
@@ -79,7 +76,19 @@ class _Control:
             "preview": (frozenset({"transaction", "mermaid"}), self._preview),
             "edit": (frozenset({"transaction", "revision", "author", "until"}), self._edit),
             "undo": (frozenset({"edit", "until"}), self._undo),
+            "pause": (frozenset({"author"}), self._steer),
+            "continue": (frozenset({"author"}), self._steer),
+            "stop": (frozenset({"author"}), self._steer),
+            "resolve": (frozenset({"task", "as", "author"}), self._steer),
         }
+
+    @property
+    def constellation(self) -> TaskConstellation:
+        """The plan: of a run that goes on, what stands for it until it was made again from its journal."""
+        run = self.orchestrator.run_of(self._constellation.constellation_id)
+        if run is not None:
+            self._constellation = run.constellation
+        return self._constellation
 
     # ------------------------------------------------------------------------------------------- connections
     async def serve(self, listener: socket.socket) -> None:
@@ -165,24 +174,21 @@ class _Control:
         return self._status_now()
 
     def _status_now(self) -> dict[str, Any]:
-        plan = self.constellation
-        started = plan.execution_start_time
-        running = [_running(task) for task in plan.get_running_tasks()[:NAMED]]
-        return {
-            "run": plan.constellation_id,
-            "name": plan.name,
-            "status": plan.state.value,
-            "pid": os.getpid(),
-            "revision": plan.revision,
-            "started": None if started is None else started.timestamp(),
-            "total_tasks": plan.task_count,
-            "counts": {status.value: number for status in TaskStatus if (number := plan.count(status))},
-            "running": running,
-        }
+        return status_of(self.constellation, self._run())
 
     async def _why(self, request: Mapping[str, Any], _: Connection) -> dict[str, Any]:
         why = explain(self.constellation, _take(request, "task", str), self._run())
         return {"task": why.task_id, "kind": why.kind, "text": why.text, "holders": list(why.holders)}
+
+    # ------------------------------------------------------------------------------------------- steering
+    async def _steer(self, request: Mapping[str, Any], _: Connection) -> dict[str, Any]:
+        run = self.orchestrator.run_of(self.constellation.constellation_id)
+        if run is None or run.is_over:
+            raise RefusedError("not running", "the plan has not started to run, or its run is over")
+        by = _take(request, "author", str) if request.get("author") is not None else ""
+        if request["do"] == "resolve":
+            return resolved(run, _take(request, "task", str), _take(request, "as", str), by)
+        return steered(run, request["do"], by)
 
     # ------------------------------------------------------------------------------------------- edits
     def _run(self) -> Flow | None:
@@ -324,17 +330,6 @@ class _Control:
             bus.unsubscribe(watcher)
             self._watchers.discard(watcher)
             self._idle.set()
-
-
-def _running(task: TaskStar) -> dict[str, Any]:
-    since = task.execution_start_time
-    return {
-        "task": task.task_id,
-        "name": own_name(task),
-        "device": task.target_device_id,
-        "attempt": task.attempts,
-        "since": None if since is None else since.timestamp(),
-    }
 
 
 def _take(request: Mapping[str, Any], key: str, kind: type[Any] | UnionType) -> Any:

@@ -61,6 +61,9 @@ class Watcher:
         if self._too_slow or self._over:
             return
         for event in events:
+            if event.event_type is EventType.CONSTELLATION_STARTED:
+                # Of a run that goes on, the plan is known only now.
+                self._constellation = event.data.get("constellation", self._constellation)
             room = 1 + len(str(event.data.get("text", ""))) // 1024
             self._queue.append((event, room))
             self._waiting += room

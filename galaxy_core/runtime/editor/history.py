@@ -172,6 +172,7 @@ def perform(plan: TaskConstellation, step: Step, kind: EventType = EventType.EDI
         plan.name = step.name
     if step.metadata is not None and step.metadata != metadata:
         plan._metadata = dict(step.metadata)
+        plan._told()
     back = Step(evolve(inverse, base_revision=None), name, metadata, file)
     return Done(back, Left.by(changes, step), changed, touched)
 

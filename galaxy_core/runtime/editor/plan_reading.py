@@ -48,7 +48,7 @@ _TASK_STATE: Final = frozenset(
     ]
 )
 _LINE_STATE: Final = frozenset(
-    ("is_satisfied", "last_evaluation_result", "last_evaluation_time", "created_at", "updated_at")
+    ("is_satisfied", "last_evaluation_result", "last_evaluation_time", "withheld", "created_at", "updated_at")
 )
 _PLAN_STATE: Final = frozenset(
     [

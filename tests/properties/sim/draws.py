@@ -12,6 +12,7 @@ from itertools import pairwise
 from attrs import field, frozen
 
 from galaxy_core import DependencyType, Effect, TaskPriority
+from galaxy_core.extension.interfaces import Durability
 from tests.properties.values import DevicePlan, LinkPlan, Plan, Step, TaskPlan
 
 GRID_S = 0.5
@@ -42,6 +43,11 @@ class Scenario:
     is_reviewed_at_once: bool = False
     authors: tuple[str, ...] = ()
     happenings: tuple[tuple[float, str, int], ...] = field(default=())
+
+    @property
+    def durability(self) -> Durability:
+        """How well the run is recorded."""
+        return "batched" if self.seed % 3 else "sync"
 
     @property
     def may_hang(self) -> bool:

@@ -193,7 +193,8 @@ class Holds:
     # ------------------------------------------------------------------------------------------- laws
     def began(self, task: TaskStar) -> None:
         """A device was asked to run a task: nothing may hold it."""
-        if self.is_under_way and self._is_held(task, surely=True):
+        was_let_go = self.scenario.durability == "sync"  # it was decided before its start was kept
+        if not was_let_go and self.is_under_way and self._is_held(task, surely=True):
             self.world.problem(f"{task.task_id} was started, and is held")
 
     def at_rest(self) -> None:

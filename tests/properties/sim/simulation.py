@@ -22,6 +22,7 @@ from tests.properties.sim.editing import Editing
 from tests.properties.sim.hands import InPlace, Meddler, by_hand, ran_twice
 from tests.properties.sim.holds import Holds
 from tests.properties.sim.proposing import Proposer
+from tests.properties.sim.records import unlike_its_records
 from tests.properties.sim.stage import Stage
 from tests.properties.sim.world import RUN, SimWorld
 
@@ -158,6 +159,7 @@ class Simulation:
         for task in world.plan.get_all_tasks():
             world.problems += [f"{task.task_id}: {text}" for text in _of_task(world, RUN, task, cancels=cancels)]
         world.problems += ran_twice(world)
+        world.problems += unlike_its_records(world)
         world.problems += self._of_result(cancels=cancels)
         if not cancels:
             world.problems += self.holds.unasked()

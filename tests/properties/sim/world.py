@@ -26,6 +26,7 @@ from galaxy_core import (
     TaskConstellationOrchestrator,
     TaskStar,
 )
+from galaxy_core.testing.journals import MemoryJournal
 from galaxy_core.testing.virtual_time import EPOCH_S, virtual_clock
 from tests.properties.devices import WatchedSession
 from tests.properties.oracle import Try
@@ -47,6 +48,10 @@ class WatchedBus(EventBus):
 
     def post(self, events: Sequence[Event]) -> None:
         for event in events:
+            if any(
+                event is one for one in self._world.heard_before
+            ):  # it is about an edit, and told only when that is kept
+                continue
             try:
                 self._world.heard(event)
             except Exception as error:  # whoever posts it may swallow that
@@ -61,11 +66,17 @@ class SimWorld(World):
     def __init__(self, scenario: Scenario, registry: PluginRegistry) -> None:
         self.clock = virtual_clock(scenario.seed)
         self.bus = WatchedBus(self, self.clock)
+        self.journal = MemoryJournal()
         self.manager = ConstellationDeviceManager(
             plugins=registry, event_bus=self.bus, clock=self.clock, max_retries=3, enable_logging=False
         )
         self.orchestrator = TaskConstellationOrchestrator(
-            self.manager, enable_logging=False, event_bus=self.bus, clock=self.clock
+            self.manager,
+            enable_logging=False,
+            event_bus=self.bus,
+            clock=self.clock,
+            journal=self.journal,
+            durability=scenario.durability,
         )
         self._start_empty()
         self.scenario = scenario
@@ -95,14 +106,50 @@ class SimWorld(World):
         self.ended_as: dict[str, tuple[Any, ...]] = {}
         self.shown_to: dict[int, tuple[Any, ...]] = {}
         self.stirred = anyio.Event()
+        self.heard_before: list[Event] = []
+        self._listen_to_edits()
         self.story: list[str] = []
         self.attempted = 0
+
+    def _listen_to_edits(self) -> None:
+        """Have every edit heard when it is made: of a run that is recorded, others hear of it when it is kept."""
+        prepare = self.orchestrator._prepare
+
+        async def prepared(*args: Any, **more: Any) -> Any:
+            run, info = await prepare(*args, **more)
+            say = run.reports.say
+
+            def said(event: Event) -> None:
+                self.heard(event)
+                self.heard_before.append(event)
+                say(event)
+
+            interrupted = run._interrupted
+
+            def noted(worker: Any, reason: str) -> None:
+                self.unsent[worker.task.task_id] += worker.is_held
+                interrupted(worker, reason)
+
+            give_back = run._give_back
+
+            def given_back() -> None:
+                self.unsent.update(worker.task.task_id for worker in run.busy if worker.task and worker.is_held)
+                give_back()
+
+            run.reports.say, run._interrupted, run._give_back = said, noted, given_back  # type: ignore[method-assign]
+            return run, info
+
+        self.orchestrator._prepare = prepared  # type: ignore[method-assign]
+
+    def to_dict(self) -> str:
+        """In records, which hold the metadata of the plan and of its devices, and are not to hold all of this."""
+        return "the world"
 
     def _start_empty(self) -> None:
         self.models, self.fakes, self.lanes = [], {}, {}
         self.constellations, self.tries, self.events = {}, [], []
         self.by_hand, self.cancelled, self.problems = {}, set(), []
-        self.handled, self.retried = set(), Counter()
+        self.handled, self.retried, self.unsent = set(), Counter(), Counter()
         self.ended_by_hand: dict[str, float] = {}  # when: the model itself knows no clock but that of the house
         self._leases, self._waiting = set(), {}
 

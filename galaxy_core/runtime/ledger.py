@@ -1,0 +1,237 @@
+"""Ledger: the records of one run on their way to its journal, and whoever waits for them to be kept.
+
+One task per run takes all that was noted meanwhile and has it written, so that what happens at the same time shares a
+write ("group commit"). The log is the order: whatever follows from a record stands behind it, and since nothing is sent before
+its own start is kept, nothing is sent before what it follows from is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+
+from galaxy_core.errors import JournalError
+from galaxy_core.extension.journals import Durability, JournalWriter
+from galaxy_core.model.events import Event, EventType
+from galaxy_core.model.reasons import text_of
+from galaxy_core.model.records.unkept import Keeper
+from galaxy_core.runtime.blaming import blamed
+from galaxy_core.runtime.bus import STALL_S
+
+#: Seconds that `batched` lets records wait: what is lost with the process is what these and one write hold.
+BATCH_S = 0.1
+#: Records that may wait. Beyond that, workers do not take another task before the journal has caught up.
+MAX_BACKLOG = 50_000
+#: Seconds that a journal has, once its run is over, to keep what it has not kept yet.
+CLOSING_S = 60.0
+#: How files are written, which blocks.
+in_thread: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync
+#: The folder of long texts, below that of the run.
+TEXTS = "texts"
+
+
+class Ledger:
+    """The records of a run. `count` of them were noted, over all epochs, and the first `kept` are durable."""
+
+    def __init__(
+        self,
+        name: str,
+        run_id: str,
+        writer: JournalWriter,
+        durability: Durability,
+        *,
+        first: int = 0,
+        lost: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name, self.run_id = name, run_id
+        self.epoch, self.folder = writer.epoch, writer.folder
+        self.durability: Durability = durability
+        self.sync = durability == "sync"
+        self.count = self.kept = first
+        self.failure: Exception | None = None
+        #: Called when a write has failed, once, with the reason.
+        self.failed: Callable[[str], None] = lambda why: None
+        #: Called before records are taken or waited for: whoever has more to note does so.
+        self.pending: Callable[[], None] = lambda: None
+        #: Posts events that may be told now.
+        self.post: Callable[[Sequence[Event]], None] = lambda events: None
+        self.keeper = Keeper(self._spill, lost)
+        self._writer = writer
+        self.lines: list[str] = []
+        self._texts: list[tuple[Path, str]] = []
+        self._events: deque[tuple[int, Sequence[Event]]] = deque()
+        self._stirred = anyio.Event()
+        self._closing = anyio.Event()
+        self._finished = anyio.Event()
+        self._next, self._under_way = anyio.Event(), anyio.Event()  # what is noted is kept; what was taken is
+        self._taken = first
+        self._scope = anyio.CancelScope(shield=True)
+        self._gave_up = False
+
+    # ------------------------------------------------------------------------------------------- noting
+    def note(self, encode: Callable[..., str], *args: object) -> None:
+        """Note a record: `encode(n, *args)` gives its line."""
+        lines = self.lines
+        if not lines:
+            self._stirred.set()
+        n = self.count
+        self.count = n + 1
+        lines.append(encode(n, *args))
+
+    def stir(self) -> None:
+        """There is something that `pending` will note."""
+        self._stirred.set()
+
+    def _spill(self, text: str) -> tuple[str, str] | None:
+        """Have a long text written to a file before the record that names it."""
+        if self.folder is None:
+            return None
+        digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        name = f"{TEXTS}/{digest[:32]}.txt"
+        self._texts.append((self.folder / name, text))
+        return name, digest
+
+    # ------------------------------------------------------------------------------------------- waiting
+    async def durable(self) -> None:
+        """Wait until all that was noted is kept; in `batched`, and after a failure, not at all."""
+        if self.sync:
+            await self.settle()
+
+    async def settle(self) -> None:
+        """Wait until all that was noted is kept, or cannot be."""
+        self.pending()
+        wanted = self.count
+        while self.kept < wanted and self.failure is None and not self._finished.is_set():
+            await (self._under_way if wanted <= self._taken else self._next).wait()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether more is waiting to be written than should."""
+        return len(self.lines) > MAX_BACKLOG
+
+    def tell(self, events: Sequence[Event]) -> None:
+        """Post events when all that was noted before them is kept; in `batched` at once."""
+        if not self.sync:
+            self.post(events)
+            return
+        self.pending()
+        if self.failure is not None:  # what completes now is kept nowhere: whoever heard of it would rely on it
+            self.post([event for event in events if event.event_type is not EventType.TASK_COMPLETED])
+        elif self.kept >= self.count and not self._events:
+            self.post(events)
+        else:
+            self._events.append((self.count, events))
+
+    # ------------------------------------------------------------------------------------------- writing
+    async def run(self) -> None:
+        """Write until closed. Cancelling whoever runs this does not cut it short: `close` does, after its time."""
+        try:
+            with self._scope:
+                while not (self._closing.is_set() and not self.lines) and self.failure is None:
+                    await self._stirred.wait()
+                    if not self.sync and not self._closing.is_set():
+                        with anyio.move_on_after(BATCH_S):
+                            await self._closing.wait()
+                    await self._write()
+        finally:
+            self._finished.set()
+            self._next.set()
+            self._under_way.set()
+
+    async def _write(self) -> None:
+        self.pending()
+        lines, self.lines = self.lines, []
+        texts, self._texts = self._texts, []
+        self._stirred = anyio.Event()
+        if self._closing.is_set():
+            self._stirred.set()
+        if not lines:
+            return
+        self._taken = self.count
+        self._under_way, self._next = self._next, anyio.Event()
+        try:
+            if texts:
+                await in_thread(_keep_texts, texts)
+            await self._writer.write(lines)
+        except BaseException as error:  # the caller of the run receives it, from `check`
+            if self._scope.cancel_called:
+                raise
+            self._fail(blamed(error, "journal", self.name))
+        else:
+            self.kept = self._taken
+            while self._events and self._events[0][0] <= self.kept:
+                self.post(self._events.popleft()[1])
+        self._under_way.set()
+
+    def _fail(self, failure: Exception) -> None:
+        """Nothing is written any more, and nobody is told what was not kept."""
+        self.failure = failure
+        self._events.clear()
+        self.lines.clear()
+        self.failed(f"its journal failed: {text_of(failure)}")
+        self._next.set()
+
+    async def close(self) -> None:
+        """Wait until all is written, `CLOSING_S` at most; cancelling does not shorten it. Then nothing is written."""
+        with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(CLOSING_S) as waiting:
+                self.pending()
+                self._closing.set()
+                self._stirred.set()
+                await self._finished.wait()
+            if waiting.cancelled_caught:
+                self._gave_up = True
+                self._scope.cancel()
+                with anyio.move_on_after(STALL_S):  # so that the writer is not closed while it cleans up
+                    await self._finished.wait()
+
+    def check(self) -> None:
+        """Raise when anything could not be written.
+
+        Raises:
+            JournalError: the writer raised; its error is chained. Or it was too slow.
+        """
+        if self.failure is not None:
+            raise JournalError(
+                f"run of {self.run_id!r} was stopped because its journal failed: {text_of(self.failure)}. "
+                f"What it has kept can be resumed from, once the journal can be written again"
+            ) from self.failure
+        if self._gave_up:
+            raise JournalError(
+                f"run of {self.run_id!r} is over, but journal {self.name!r} has not kept all of its records "
+                f"within {CLOSING_S:g} s more. What had completed is kept in the constellation."
+            )
+
+
+def _keep_texts(texts: Sequence[tuple[Path, str]]) -> None:
+    """Write files that are whole and durable, or are not there."""
+    for path, text in texts:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if path.exists():
+            continue
+        new = path.with_suffix(".new")
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(text.encode("utf-8", "surrogatepass"))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    for folder in {path.parent for path, _ in texts}:
+        _sync_folder(folder)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":
+        return  # other systems have no descriptors of folders
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,41 @@
+"""Runs that nobody runs: what can be done to them in their journal."""
+
+from __future__ import annotations
+
+import anyio
+
+from galaxy_core.extension.interfaces import Journal
+from galaxy_core.model.resolving import Resolution
+from galaxy_core.runtime.ledger import Ledger
+from galaxy_core.runtime.recorder import Recorder
+from galaxy_core.runtime.recording import opening
+from galaxy_core.runtime.resuming import read_run
+
+
+async def resolve_recorded(
+    journal: Journal, run_id: str, task_id: str, as_: str, *, by: str = "", result: object = None
+) -> Resolution:
+    """Say in the journal of a run that nobody runs how a task ended; see `TaskConstellation.resolve`.
+
+    `by` is who says so. What is open again runs when the run is resumed.
+
+    Raises:
+        UnknownTaskError: there is no such task.
+        TransitionError: nobody doubts how it ended.
+        PlanError: it cannot be resolved so.
+        JournalError: the run cannot be read or written, or somebody is at it.
+    """
+    async with opening(journal, lambda: journal.reopen(run_id), run_id) as writer:
+        found = await read_run(journal, run_id, writer.folder)
+        ledger = Ledger(journal.name, run_id, writer, "sync", first=found.count)
+        plan = found.replay.constellation()
+        recorder = Recorder(plan, ledger)
+        recorder.hear()
+        resolution = plan.resolve(task_id, as_, result, by=by)
+        recorder.flush()
+        plan._recorder = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(ledger.run)
+            await ledger.close()
+        ledger.check()
+    return resolution

@@ -1,0 +1,84 @@
+"""Whether a plan that a program has built again is the recorded one, and what only the program has of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+from galaxy_core.model.condition import LostCondition, is_function
+from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.dependency import TaskStarLine
+from galaxy_core.model.differences import line_differences, task_differences
+from galaxy_core.model.edits import TASK_FIELDS
+from galaxy_core.model.request import Call
+from galaxy_core.model.serial import plain
+from galaxy_core.model.task import TaskStar
+
+#: Differences that are told.
+MOST = 10
+#: What is compared as it is written, because records keep what JSON can hold.
+_WRITTEN = frozenset({"task_data", "request"})
+
+Ends = tuple[str, str]
+
+
+def differences(recorded: TaskConstellation, calls: Mapping[str, str], given: TaskConstellation) -> Iterator[str]:
+    """In what a plan that is given differs from the one that was recorded, in words. `calls` names the recorded functions."""
+    for task_id, task in recorded._tasks.items():
+        here = given._tasks.get(task_id)
+        if here is None:
+            yield f"task {task_id!r} is missing"
+        elif changed := sorted(_task_changes(task, calls.get(task_id), here)):
+            yield f"task {task_id!r} has another {' and another '.join(changed)}"
+    for task_id in given._tasks:
+        if task_id not in recorded._tasks:
+            yield f"task {task_id!r} is new"
+    pairs = paired(recorded, given)
+    for line, other in pairs.items():
+        name = f"dependency {line._from!r} -> {line._to!r}"
+        if other is None:
+            yield f"{name} is missing"
+        elif changed := sorted(_line_changes(line, other)):
+            yield f"{name} has another {' and another '.join(changed)}"
+    known = {id(other) for other in pairs.values()}
+    for line in given._lines:
+        if id(line) not in known:
+            yield f"dependency {line._from!r} -> {line._to!r} is new"
+
+
+def _task_changes(recorded: TaskStar, call: str | None, given: TaskStar) -> Iterator[str]:
+    for name in task_differences(recorded, given):
+        if name in _WRITTEN and plain(getattr(recorded, TASK_FIELDS[name])) == plain(getattr(given, TASK_FIELDS[name])):
+            continue  # a tuple comes back as a list, and what no record can hold as what stands for it
+        if name != "request" or call is None or not (isinstance(given._request, Call) and call == call_name(given)):
+            yield name.replace("_", " ")
+
+
+def _line_changes(recorded: TaskStarLine, given: TaskStarLine) -> Iterator[str]:
+    for name in line_differences(recorded, given):
+        if name == "metadata" and plain(recorded._metadata) == plain(given._metadata):
+            continue  # as above
+        lost = isinstance(recorded._evaluator, LostCondition)
+        if name != "condition_evaluator" or not (lost and is_function(given._evaluator)):
+            yield name.replace("_", " ")
+
+
+def call_name(task: TaskStar) -> str:
+    """The name under which a document keeps the function that a task calls."""
+    assert task._request is not None
+    return str(task._request.to_dict()["call"])
+
+
+def paired(recorded: TaskConstellation, given: TaskConstellation) -> dict[TaskStarLine, TaskStarLine | None]:
+    """For each recorded link the one of the same id that is given, or else the next between the same tasks."""
+    found: dict[TaskStarLine, TaskStarLine | None] = {}
+    left: dict[Ends, list[TaskStarLine]] = defaultdict(list)
+    for line in given._lines:
+        if line._line_id not in recorded._lines_by_id:
+            left[line._from, line._to].append(line)
+    for line in recorded._lines:
+        same = given._lines_by_id.get(line.line_id)
+        if same is None and (others := left[line._from, line._to]):
+            same = others.pop(0)
+        found[line] = same
+    return found
