@@ -95,7 +95,14 @@ def test_a_secret_of_a_device_is_nowhere_to_be_found(devices: Path, tmp_path: Pa
     (tmp_path / "plan.json").write_text(plan(devices), encoding="utf-8")
     kept = tmp_path / "kept"
     command: list[str | Path] = [GALAXY, "run", *view, "plan.json", "--devices", devices, "--artifacts", kept]
-    env = {**os.environ, "CANARY_SECRET": CANARY, "TMPDIR": str(tmp_path), "PYTHONLOGGING": "debug"}
+    journal = tmp_path / "journal"
+    env = {
+        **os.environ,
+        "CANARY_SECRET": CANARY,
+        "GALAXY_JOURNAL": str(journal),
+        "TMPDIR": str(tmp_path),
+        "PYTHONLOGGING": "debug",
+    }
     with Watch() as watch:
         done = subprocess.run(
             command,
@@ -109,7 +116,12 @@ def test_a_secret_of_a_device_is_nowhere_to_be_found(devices: Path, tmp_path: Pa
     assert done.returncode == 1, done.stderr.decode()
     assert done.stdout.count(b"it is ***") >= 4, done.stdout.decode() + done.stderr.decode()
     assert CANARY.encode() not in done.stdout + done.stderr
-    left = [str(path) for path in kept.rglob("*") if path.is_file() and CANARY.encode() in path.read_bytes()]
-    assert left == []
+    for words in (["export", "last"], ["show", "last", "--json"], ["replay", "last", "--json"]):
+        told = subprocess.run([GALAXY, *words], env=env, capture_output=True, timeout=TIMEOUT_S, check=True).stdout
+        assert b"it is ***" in told
+        assert CANARY.encode() not in told
+    files = [path for folder in (kept, journal) for path in folder.rglob("*") if path.is_file()]
+    assert any(path.is_relative_to(journal) for path in files)
+    assert [str(path) for path in files if CANARY.encode() in path.read_bytes()] == []
     assert watch.looks > 10
     assert watch.found == set()

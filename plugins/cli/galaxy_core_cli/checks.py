@@ -77,6 +77,7 @@ class Case:
     constellation: TaskConstellation = field()
     manager: ConstellationDeviceManager = field()
     _hopes: dict[Needs, list[str]] = field(factory=dict, init=False)  # tasks that no device fits which is named
+    _fitting: dict[Needs, str] = field(factory=dict, init=False)
 
     @constellation.default
     def _made(self) -> TaskConstellation:
@@ -108,8 +109,9 @@ class Case:
         """
         of_devices = list(self._of_devices())
         of_plan = list(islice(chain(self._of_strategy(), self._of_extensions(), self._of_places()), ENOUGH + 1))
-        if not of_devices and not of_plan:
-            self._assign()
+        if not of_devices:
+            if not of_plan:
+                self._assign()
             of_plan += islice(self._of_requests(), ENOUGH + 1)
         return [*_placed(self.devices_path, of_devices), *_placed(self.plan_path, of_plan)]
 
@@ -214,9 +216,19 @@ class Case:
             for device in (*self.devices, *self.awaited.values())
         }
         for task in self.constellation.get_all_tasks():
-            device_id = task.target_device_id or ""
-            for inner, text in _refusals(task, transports[device_id]):
-                yield ("tasks", task.task_id, *inner), f"device {device_id!r}: {text}"
+            device_id = task.target_device_id or self._likely(task)
+            if device_id in transports:  # another problem says where not
+                for inner, text in _refusals(task, transports[device_id]):
+                    yield ("tasks", task.task_id, *inner), f"device {device_id!r}: {text}"
+
+    def _likely(self, task: TaskStar) -> str:
+        """While nothing can be assigned: a device that fits, if all that do are of one transport, else ""."""
+        kind = None if task.device_type is None else task.device_type.value
+        if (kind, task.requires) not in self._fitting:
+            known = self.manager.device_registry.get_all_devices()
+            fit = {name: one.transport for name, one in known.items() if one.lacks(kind, task.requires) is None}
+            self._fitting[kind, task.requires] = next(iter(fit)) if len(set(fit.values())) == 1 else ""
+        return self._fitting[kind, task.requires]
 
 
 def _placed(path: str | None, found: Sequence[tuple[Place, str]]) -> Iterator[Problem]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ from galaxy_core import document_lines, transaction_from_json
 from galaxy_core.errors import DocumentError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
-from galaxy_core_cli.reaching import RefusedError, print_json, request
+from galaxy_core_cli.reaching import RefusedError, author, print_json, request
 from galaxy_core_cli.streams import is_terminal
 from galaxy_core_cli.text import safe, safe_line
 
@@ -116,7 +115,7 @@ def _changes(preview: Mapping[str, Any]) -> bool:
 
 def apply(run: str, text: str, name: str, as_json: bool, revision: int | None = None) -> int:
     """Commit a transaction; if it has no base of its own, as of `revision`, which somebody has seen."""
-    document: dict[str, Any] = {"do": "edit", "transaction": text, "author": _author()}
+    document: dict[str, Any] = {"do": "edit", "transaction": text, "author": author("galaxy edit")}
     if revision is not None:
         document["revision"] = revision
     return _committed(run, document, as_json, name)
@@ -177,10 +176,3 @@ def _reason(
         return f"{safe_line(name if line is None else f'{name}:{line}')}: operations[{place}]: {reason}"
     path = problem.get("path")
     return f"{safe_line(path)}: {reason}" if path else reason
-
-
-def _author() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user without a name, as in some containers
-        return "galaxy edit"

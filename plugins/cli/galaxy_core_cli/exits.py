@@ -12,6 +12,7 @@ class Exit(IntEnum):
     NOT_ALL = 1
     REFUSED = 2
     BROKEN = 3
+    STOPPED = 4
     TIMED_OUT = 124
     HUNG_UP = 129
     CANCELLED = 130
@@ -22,9 +23,10 @@ class Exit(IntEnum):
 
 def code_of(error: BaseException) -> Exit:
     """REFUSED when the input is to blame, so that nothing ran; BROKEN when a plugin or Galaxy itself is."""
-    from galaxy_core.errors import ControlError, GalaxyError, PluginError, RunError, RunRefusedError
+    from galaxy_core.errors import ControlError, GalaxyError, JournalError, PluginError, RunError, RunRefusedError
 
-    if isinstance(error, RunError) and not isinstance(error, RunRefusedError | ControlError):
+    # A journal that refuses has kept anything from running; one that fails later ends the run with a RunError of its own.
+    if isinstance(error, RunError) and not isinstance(error, RunRefusedError | ControlError | JournalError):
         return Exit.BROKEN
     if isinstance(error, PluginError):
         return Exit.BROKEN

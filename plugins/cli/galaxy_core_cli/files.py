@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from galaxy_core import Inventory, Plan, PluginRegistry
 
 DEFAULT_STRATEGY = "load_balance"
-#: The distributions whose plugins `--no-plugins` leaves in: this command depends on them.
-OURS = ("galaxy-core-local", "galaxy-core-strategies")
+#: The distribution that keeps runs.
+JOURNAL = "galaxy-core-journal"
+#: The distributions whose plugins `--no-plugins` leaves in: this command depends on them, or goes with them.
+OURS = ("galaxy-core-local", "galaxy-core-strategies", JOURNAL)
 
 
 def read_plan(path: str) -> Plan:
@@ -58,7 +60,18 @@ def registry(block: Iterable[str] = (), no_plugins: bool = False) -> PluginRegis
     from galaxy_core import PluginRegistry
     from galaxy_core_cli.loading import watched
 
-    return PluginRegistry(blocked=block, allowed=OURS if no_plugins else None, watch=watched)
+    ours = [name for name in OURS if name != JOURNAL or is_installed(JOURNAL)]  # what is not there is warned of
+    return PluginRegistry(blocked=block, allowed=ours if no_plugins else None, watch=watched)
+
+
+def is_installed(distribution: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        version(distribution)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def loaded(block: Iterable[str] = (), no_plugins: bool = False) -> PluginRegistry:

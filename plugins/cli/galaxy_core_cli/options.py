@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -73,3 +74,68 @@ def as_json(function: F) -> F:
 
 def output_file(function: F) -> F:
     return click.option("-o", "--output", metavar="FILE", help="Write it there; default: standard output.")(function)
+
+
+def journal(function: F) -> F:
+    return click.option(
+        "--journal", metavar="NAME", help="The journal that keeps it; default: sqlite, of galaxy-core-journal."
+    )(function)
+
+
+def run_kept(function: F) -> F:
+    """RUN, and which journal keeps it."""
+    return click.argument("run")(journal(function))
+
+
+def _finite(_context: click.Context, _parameter: click.Parameter, seconds: float | None) -> float | None:
+    """What `FloatRange` lets through although it is no time: NaN, which is never out of range, and infinity."""
+    if seconds is not None and not math.isfinite(seconds):
+        raise click.BadParameter(
+            f"{seconds} is not a number of seconds; leave the option out for a run without a limit."
+        )
+    return seconds
+
+
+def conducting(function: F) -> F:
+    """How a run is shown and conducted, be it a new one or one that goes on: the fields of `running.performing.View`."""
+    for option in reversed(
+        [
+            click.option(
+                "--json",
+                "as_json",
+                is_flag=True,
+                help="One JSON object per event on standard output, and nothing else.",
+            ),
+            click.option(
+                "--plain", is_flag=True, help="One line per event; default when standard error is not a terminal."
+            ),
+            click.option("--show-output", "output", is_flag=True, help="Tell what tasks print as they print it, too."),
+            click.option(
+                "--artifacts",
+                metavar="DIR",
+                help="Keep collected files there; default: with the run in its journal, without one in a temporary folder.",
+            ),
+            click.option(
+                "--timeout",
+                "timeout_s",
+                metavar="S",
+                type=click.FloatRange(min=0, min_open=True),
+                callback=_finite,
+                help="Cancel the run after S seconds.",
+            ),
+            click.option(
+                "--backend",
+                type=click.Choice(["asyncio", "trio"]),
+                default="asyncio",
+                show_default=True,
+                help="The event loop.",
+            ),
+            click.option(
+                "--no-control",
+                is_flag=True,
+                help="Open no control socket: no watch, why, edit, pause or stop from elsewhere.",
+            ),
+        ]
+    ):
+        function = option(function)
+    return plugins(function)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import sys
 import time
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ import anyio
 import click
 
 from galaxy_core import ControlError, ask_run, reachable_runs, watch_run
+from galaxy_core.errors import UnknownRecordedRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.running.following import Follower
@@ -33,6 +35,14 @@ def print_json(document: object) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
+def author(otherwise: str) -> str:
+    """Who gives this command; `otherwise` is for a user without a name, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return otherwise
+
+
 class RefusedError(Exception):
     """A run does not do what it is asked; `answer` says why, in its words."""
 
@@ -49,6 +59,19 @@ class RefusedError(Exception):
         return Exit.BROKEN if kind == "broken" else Exit.REFUSED
 
 
+def meant(run: str) -> str:
+    """The id of the newest run that is kept, where `last` was said; anything else as it is."""
+    if run != "last":
+        return run
+    from galaxy_core_cli.kept.finding import found
+    from galaxy_core_cli.kept.journals import journal_of
+
+    try:
+        return found(run, journal_of(None))
+    except (UnknownRecordedRunError, click.ClickException):  # nothing is kept: it may be the name of a plan
+        return run
+
+
 def request(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of a run. An edit that is given up meanwhile is not done later.
 
@@ -56,6 +79,7 @@ def request(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
         RefusedError: it refuses.
         ControlError: it cannot be reached, or does not answer.
     """
+    run = meant(run)
     is_edit = document["do"] in {"edit", "undo"}
     if is_edit:
         document = {**document, "until": time.time() + EDIT_S}
@@ -122,32 +146,26 @@ def ask(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
         raise click.exceptions.Exit(refused.code) from None
 
 
-def list_runs(as_json: bool) -> int:
-    """Show every run that can be reached."""
-    found = anyio.run(reachable_runs)
-    if as_json:
-        print_json(found)
-    elif not found:
-        say.note(_NONE)
-    else:
-        for line in table([_row(one) for one in found], ("RUN", "PLAN", "STATUS", "TASKS", "SINCE", "PID")):
-            click.echo(line)
-        for one in found:
-            if not one["ok"]:
-                say.note(f"{safe_line(one['run'])}: {safe_line(one.get('error', ''))}")
-    return Exit.OK
+HEADING = ("RUN", "PLAN", "STATUS", "TASKS", "SINCE", "PID")
 
 
-def _row(one: Mapping[str, Any]) -> tuple[str, ...]:
+def show_reached(found: Sequence[Mapping[str, Any]], more: Sequence[Sequence[str]] = ()) -> None:
+    """Show runs that can be reached, and rows of others."""
+    for line in table([*map(reached_row, found), *more], HEADING):
+        click.echo(line)
+    for one in found:
+        if not one["ok"]:
+            say.note(f"{safe_line(one['run'])}: {safe_line(one.get('error', ''))}")
+
+
+def reached_row(one: Mapping[str, Any]) -> tuple[str, ...]:
+    """A run in columns as `HEADING` names them."""
     if not one["ok"]:
         return safe_line(one["run"]), "?", "no answer", "", "", ""
     since = "" if one["started"] is None else duration(time.time() - one["started"])
-    tasks = f"{_done(one['counts']):,} of {one['total_tasks']:,} done"
+    done = sum(one["counts"].get(status, 0) for status in _ENDED)
+    tasks = f"{done:,} of {one['total_tasks']:,} done"
     return safe_line(one["run"]), safe_line(one["name"]), safe_line(one["status"]), tasks, since, str(one["pid"])
-
-
-def _done(counts: Mapping[str, int]) -> int:
-    return sum(counts.get(status, 0) for status in _ENDED)
 
 
 def follow_any(output: bool, as_json: bool) -> int:
@@ -156,7 +174,7 @@ def follow_any(output: bool, as_json: bool) -> int:
     if len(found) == 1:
         return follow(str(found[0]["run"]), output, as_json)
     if found and not as_json:
-        list_runs(as_json=False)
+        show_reached(found)
     several = "several runs can be reached: name one, galaxy watch RUN; the last characters of its id are enough"
     say.error(several if found else _NONE)
     return Exit.REFUSED
@@ -164,7 +182,7 @@ def follow_any(output: bool, as_json: bool) -> int:
 
 def follow(run: str, output: bool, as_json: bool) -> int:
     """Show what happens in a run until it is over."""
-    lines = Lines(sys.stdout)
+    run, lines = meant(run), Lines(sys.stdout)
     try:
         result = anyio.run(partial(_follow, run, output, as_json, lines))
     except RefusedError as refused:

@@ -13,14 +13,21 @@ import click
 from galaxy_core_cli import options, say
 from galaxy_core_cli.commands.devices import devices
 from galaxy_core_cli.commands.edit import edit
+from galaxy_core_cli.commands.export import export
 from galaxy_core_cli.commands.graph import graph
 from galaxy_core_cli.commands.new_plugin import new_plugin
 from galaxy_core_cli.commands.plan import plan
 from galaxy_core_cli.commands.plugins import plugins
+from galaxy_core_cli.commands.prune import prune
+from galaxy_core_cli.commands.replay import replay
+from galaxy_core_cli.commands.resolve import resolve
+from galaxy_core_cli.commands.resume import resume
 from galaxy_core_cli.commands.run import run
 from galaxy_core_cli.commands.runs import runs
 from galaxy_core_cli.commands.schema import schema
+from galaxy_core_cli.commands.show import show
 from galaxy_core_cli.commands.simulate import simulate
+from galaxy_core_cli.commands.steer import pause, proceed, stop
 from galaxy_core_cli.commands.validate import validate
 from galaxy_core_cli.commands.watch import watch
 from galaxy_core_cli.commands.why import why
@@ -29,6 +36,8 @@ from galaxy_core_cli.streams import close_quietly, flush_or_drop, replace_closed
 
 #: What only writing leads to.
 _FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+#: What a group of commands alone raises to show its help; before click 8.2 it exits with it.
+_NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())
 
 
 def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -46,7 +55,7 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 all is well, 1 not every task succeeded, 2 the input is wrong and nothing ran, 3 a plugin or "
-    "Galaxy itself is broken, 124 out of time, 129 hung up, 130 "
+    "Galaxy itself is broken, 4 stopped so that it can be resumed, 124 out of time, 129 hung up, 130 "
     "cancelled by Ctrl-C, 131 killed by Ctrl-\\, 143 terminated.",
 )
 @click.option(
@@ -54,10 +63,13 @@ def _version(context: click.Context, _parameter: click.Parameter, wanted: bool) 
 )
 @options.debug
 def galaxy() -> None:
-    """Run, check, draw and explain plans: tasks that depend on each other, over many devices."""
+    """Run, resume, check, draw and explain plans: tasks that depend on each other, over many devices."""
 
 
-for command in (run, runs, watch, why, edit, validate, plan, graph, devices, simulate, plugins, schema, new_plugin):
+for command in (
+    *(run, runs, watch, why, edit, pause, proceed, stop, resolve, resume, show, replay, export, prune),
+    *(validate, plan, graph, devices, simulate, plugins, schema, new_plugin),
+):
     galaxy.add_command(command)
 
 
@@ -110,6 +122,9 @@ def _run(arguments: Sequence[str] | None, state: options.State) -> int:
 
 def _refuse(problem: click.ClickException) -> None:
     """How the command is meant, where that was the mistake; not of a value alone."""
+    if isinstance(problem, _NO_ARGUMENTS):
+        say.note(problem.format_message())
+        return
     is_of_value = isinstance(problem, click.BadParameter) and not isinstance(problem, click.MissingParameter)
     if isinstance(problem, click.UsageError) and problem.ctx is not None and not is_of_value:
         say.note(f"{problem.ctx.get_usage()}\nTry '{problem.ctx.command_path} --help' for help.\n")

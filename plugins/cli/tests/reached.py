@@ -28,15 +28,17 @@ WRONG = {"operations": [{"remove_task": "first"}, {"remove_task": "nobody"}]}
 
 
 class Run:
-    """`galaxy run --json` in a process of its own, whose task `wait` waits for `go`."""
+    """`galaxy run --json` (or other words) in a process of its own, whose task `wait` waits for `go`."""
 
-    def __init__(self, folder: Path, *arguments: str, json_: bool = True) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, json_: bool = True, words: tuple[str, ...] = ("run", "plan.yaml")
+    ) -> None:
         self.folder = folder
         self.events: list[dict[str, Any]] = []
         if not (folder / "go").exists():
             os.mkfifo(folder / "go")
-        words = command("run", "plan.yaml", *(["--json"] if json_ else []), *arguments)
-        self.process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        line = command(*words, *arguments, *(["--json"] if json_ else []))
+        self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def until(self, **wanted: Any) -> dict[str, Any]:
         """Read events until one has these fields."""

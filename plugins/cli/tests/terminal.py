@@ -24,6 +24,7 @@ CTRL_C = b"\x03"
 CTRL_BACKSLASH = b"\x1c"
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
+ERASE_LINE = "\x1b[2K"
 
 
 class Terminal:
@@ -34,7 +35,8 @@ class Terminal:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
         environment = {**os.environ, "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
-        environment.pop("NO_COLOR", None)
+        for name in ("NO_COLOR", "COLUMNS", "LINES"):  # the size is that of the terminal, not of where the tests run
+            environment.pop(name, None)
         self.process = subprocess.Popen(
             [sys.executable, "-c", _TAKE, *command(*arguments)],
             stdin=slave,

@@ -279,7 +279,8 @@ def test_a_run_that_is_killed_ends_its_watchers_with_a_word_and_is_cleared_away(
         assert watch.returncode == 2
     assert "the run's process has gone" in err
     assert run.socket.exists()
-    assert process("runs", "--json").out == "[]\n"
+    [left] = json.loads(process("runs", "--json").out)
+    assert (left["run"], left["status"], left["resumable"]) == (run.name, "interrupted", True)
     assert not run.socket.exists()
     run.go()
 
@@ -296,7 +297,7 @@ def test_a_run_says_why_a_task_waits(start: Start, process: Galaxy) -> None:
 
 def test_the_runs_that_can_be_reached_are_listed(start: Start, process: Galaxy) -> None:
     words = ("runs",)
-    assert process(*words).err.startswith("no run can be reached")
+    assert process(*words).err.startswith("no run is under way that can be reached")
     run = start()
     heading, line = process(*words).out.splitlines()
     assert heading.split() == ["RUN", "PLAN", "STATUS", "TASKS", "SINCE", "PID"]

@@ -119,6 +119,25 @@ def test_a_folder_that_goes_while_the_plan_runs_costs_the_files_alone(galaxy: Ga
     assert done.code == 0
     [ended] = [event for event in done.events if event["type"] == "task_completed"]
     assert ended["metadata"]["stdout_file_error"] == "Not a directory"
+    done = galaxy("run", "plan.yaml", "--artifacts", "keep2")  # the shell takes away the first
+    assert "a: stdout is cut to the first 1,048,576 of 1,988,895 bytes; a file has all of it\n" in done.err
+
+
+def test_files_are_passed_on_within_a_folder_that_is_named_by_a_way_up(galaxy: Galaxy, write: Write) -> None:
+    write(
+        "plan.yaml",
+        "tasks: {a: {shell: 'echo hi > o', outputs: [o]}, b: {run: [cat, p], files: {p: {from: a, value: file.o}}}}",
+    )
+    done = galaxy("run", "plan.yaml", "--artifacts", "../kept")
+    assert (done.code, done.out) == (0, "hi\n"), done.err
+
+
+def test_output_that_is_cut_and_cannot_be_kept_is_said_to_be_lost(galaxy: Galaxy, write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {shell: 'rm -rf keep; touch keep; seq 1 300000'}}")
+    done = galaxy("run", "plan.yaml", "--artifacts", "keep")
+    assert done.code == 0
+    why = "the rest is lost, because no file could be written: Not a directory"
+    assert f"a: stdout is cut to the first 1,048,576 of 1,988,895 bytes; {why}\n" in done.err
 
 
 # -------------------------------------------------------------------------------------------------- several at once

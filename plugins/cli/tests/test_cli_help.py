@@ -91,10 +91,19 @@ def test_a_wrong_file_or_value_is_told_of_in_one_style(
     assert re.fullmatch(r"error: .+\n", done.err)
 
 
-def test_no_summary_of_a_command_is_cut(galaxy: Galaxy) -> None:
-    commands = galaxy("--help").out.partition("Commands:")[2]
-    assert "  run  " in commands
+GROUPS = [path for path, command in COMMANDS.items() if isinstance(command, click.Group)]
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: " ".join(path) or "galaxy")
+def test_no_summary_of_a_command_is_cut(path: tuple[str, ...], galaxy: Galaxy) -> None:
+    commands = galaxy(*path, "--help").out.partition("Commands:")[2]
+    assert all(f"\n  {name}  " in commands for name in COMMANDS[path].commands)  # type: ignore[attr-defined]
     assert "..." not in commands
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=lambda path: " ".join(path) or "galaxy")
+def test_a_group_alone_shows_its_commands_as_help_does(path: tuple[str, ...], galaxy: Galaxy) -> None:
+    assert galaxy(*path).err == galaxy(*path, "--help").out
 
 
 def _section(path: tuple[str, ...]) -> str:

@@ -127,7 +127,7 @@ def test_the_doctor_finds_nothing_wrong_with_what_we_bring(galaxy: Galaxy) -> No
     done = galaxy("plugins", "doctor", "--no-plugins")
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith("nothing wrong\n")
-    assert "loaded  local (galaxy-core-local " in done.out
+    assert re.search(r"^loaded  local \(galaxy-core-local \S+\): transports local, python$", done.out, re.MULTILINE)
 
 
 def test_the_doctor_names_each_broken_plugin_and_the_remedy(galaxy: Galaxy, install: Install) -> None:

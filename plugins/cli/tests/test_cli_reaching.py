@@ -112,8 +112,13 @@ def test_who_leaves_is_told_what_goes_on_and_what_was_not_done(start: Start, tra
 def test_a_run_without_control_cannot_be_reached(start: Start, process: Galaxy, runtime: Path) -> None:
     run = start("--no-control")
     assert next(event for event in run.events if event["type"] == "run_started")["control"] is None
-    assert json.loads(process("runs", "--json").out) == []
+    [kept] = json.loads(process("runs", "--json").out)
+    assert (kept["run"], kept["status"], kept["resumable"]) == (run.name, "under_way", False)
+    assert f"process {run.process.pid} " in kept["holder"]
     assert list(runtime.iterdir()) == []
+    paused = process("pause", "last")
+    assert (paused.code, paused.out) == (2, "")
+    assert "has no control socket" in paused.err
 
 
 def test_a_socket_that_cannot_be_opened_is_a_warning_and_the_run_goes_on(start: Start, runtime: Path) -> None:

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import which
@@ -24,6 +25,7 @@ from .terminal import CTRL_C, Terminal
 from .toys import TOYS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the signals of these tests are not there")
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only there a process can adopt what is left")
 
 
 @pytest.fixture(autouse=True)
@@ -61,8 +63,25 @@ class Simulation:
         self.err += err.decode()
         return self.process.returncode
 
+    @property
+    def worker(self) -> int:
+        """The process that has the devices; the other one minds it."""
+        pid = self.process.pid
+        if sys.platform != "linux":
+            return pid
+        child, *_adopted = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return int(child)
+
 
 Simulate = Callable[..., Simulation]
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what nobody tells of."""
+    limit = time.monotonic() + TIMEOUT_S
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -175,7 +194,12 @@ def test_somebody_elses_file_is_not_overwritten_unless_that_is_wanted(
 
 def test_what_a_simulation_that_was_killed_has_left_is_overwritten(simulate: Simulate) -> None:
     first = simulate("robot")
-    first.process.kill()
+    for pid, number in [
+        (first.worker, signal.SIGSTOP),
+        (first.process.pid, signal.SIGKILL),
+        (first.worker, signal.SIGKILL),
+    ]:
+        os.kill(pid, number)
     first.process.wait(TIMEOUT_S)
     assert Path("simulated.yaml").exists()
     assert simulate("robot").end(signal.SIGINT) == 0
@@ -312,6 +336,32 @@ def test_what_does_not_end_is_killed_by_a_second_ctrl_c(simulate: Simulate, tmp_
     one.until("press Ctrl-C again to kill")
     assert one.end(signal.SIGINT) == Exit.CANCELLED
     assert one.err.endswith("killed\n")
+    assert leftovers(tmp_path) == []
+
+
+@on_linux
+def test_a_simulation_that_is_killed_ends_as_any_other(simulate: Simulate, tmp_path: Path) -> None:
+    one = simulate("robot")
+    assert one.end(signal.SIGKILL) == -signal.SIGKILL
+    assert one.err.endswith("removed: 1 device and simulated.yaml\n")
+    assert leftovers(tmp_path) == []
+    assert (tmp_path / "ended").exists()
+
+
+@on_linux
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_whatever_it_has_started_ends_with_it_even_if_it_is_killed(
+    number: signal.Signals, simulate: Simulate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHILD", str(tmp_path / "child"))
+    one = simulate("parent", "robot")
+    child = Path("/proc", (tmp_path / "child").read_text().strip())
+    assert b"time.sleep" in (child / "cmdline").read_bytes()
+    os.kill(one.worker, number)
+    assert one.end() == (128 + number if number == signal.SIGKILL else 0)
+    told = "the simulation was killed (SIGKILL); what it had started was ended and removed\n"
+    assert one.err.endswith(told) == (number == signal.SIGKILL)
+    until(lambda: not child.exists())
     assert leftovers(tmp_path) == []
 
 

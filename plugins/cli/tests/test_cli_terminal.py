@@ -19,7 +19,7 @@ from .asking import TIMEOUT_S, Install, Write, command
 if sys.platform == "win32":
     pytest.skip("there are neither pseudo-terminals nor named pipes", allow_module_level=True)
 
-from .terminal import CTRL_BACKSLASH, CTRL_C, HIDE_CURSOR, SHOW_CURSOR, Terminal, Witness
+from .terminal import CTRL_BACKSLASH, CTRL_C, ERASE_LINE, HIDE_CURSOR, SHOW_CURSOR, Terminal, Witness
 
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 # Both the shell and what it starts hold the pipe; the shell would not end when asked to.
@@ -301,6 +301,15 @@ def test_a_run_can_be_cancelled_while_it_waits_for_a_device(write: Write, instal
         terminal.press(CTRL_C)
         assert terminal.to_the_end() == Exit.CANCELLED
     assert "cancelled before anything was started" in terminal.shown
+
+
+def test_of_a_run_that_cannot_begin_nothing_stays_but_the_reason(write: Write) -> None:
+    write("plan.yaml", "tasks: {a: {run: [echo], device: nowhere}}")
+    with Terminal("run", "plan.yaml") as terminal:
+        assert terminal.to_the_end() == Exit.REFUSED
+    last = terminal.shown.rpartition(ERASE_LINE)[2]
+    assert "Device nowhere is not registered" in last
+    assert "waits for its turn" not in last
 
 
 FLAKY = """

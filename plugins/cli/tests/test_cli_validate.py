@@ -212,6 +212,27 @@ def test_what_a_transport_does_not_take_is_told_of_each_task(galaxy: Galaxy, wri
     )
 
 
+def test_a_device_that_is_missing_hides_no_wrong_request(galaxy: Galaxy, write: Write, install: Install) -> None:
+    install("talker", TALKER)
+    write("devices.yaml", "devices: {phone: {transport: talker}, here: {transport: local}}")
+    write(
+        "plan.yaml",
+        """
+        tasks:
+          nowhere: {action: {say: {}}, device: phnoe}
+          pinned: {action: {sya: {}}, device: phone}
+          typed: {run: [x], device_type: android}
+          either: {run: [x]}
+        """,
+    )
+    done = galaxy("validate", "plan.yaml", "--devices", "devices.yaml")
+    assert [line.split(": ")[:3] for line in done.out.splitlines()] == [
+        ["plan.yaml:2", "tasks.nowhere.device", "Device phnoe is not registered; did you mean 'phone'?; registered"],
+        ["plan.yaml:3", "tasks.pinned.action", "device 'phone'"],
+        ["plan.yaml:4", "tasks.typed.run", "device 'phone'"],
+    ]
+
+
 def test_a_description_alone_is_nothing_for_this_machine(galaxy: Galaxy, write: Write) -> None:
     write("plan.yaml", "tasks:\n  a: {description: do it}\n")
     done = galaxy("validate", "plan.yaml")

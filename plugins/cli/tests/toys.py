@@ -3,6 +3,8 @@
 #: Devices that are this machine: `robot` works, `wreck` cannot be started, and so on.
 TOYS = """
     import os
+    import subprocess
+    import sys
     from contextlib import asynccontextmanager
     from pathlib import Path
     import anyio
@@ -98,7 +100,21 @@ TOYS = """
             with anyio.CancelScope(shield=True):
                 await anyio.sleep_forever()
 
+    class Parent:
+        name = "parent"
+
+        @asynccontextmanager
+        async def simulate(self, count, folder):
+            # A child that leaves its parents, their session and its environment.
+            program = "import os, time; os.fork() and os._exit(0); os.setsid(); print(os.getpid(), flush=True); time.sleep(3600)"
+            words = ["/usr/bin/env", "-i", sys.executable, "-c", program]
+            child = subprocess.Popen(words, stdout=subprocess.PIPE, start_new_session=True)
+            Path(os.environ["CHILD"]).write_bytes(child.stdout.readline())
+            child.wait()
+            child.stdout.close()
+            yield [Device("parent")]
+
     @hookimpl
     def galaxy_simulators():
-        return [Robot(), Wreck(), Bug(), Twin(), Liar(), Mortal(), Vandal(), Slow(), Stubborn()]
+        return [Robot(), Wreck(), Bug(), Twin(), Liar(), Mortal(), Vandal(), Slow(), Stubborn(), Parent()]
 """

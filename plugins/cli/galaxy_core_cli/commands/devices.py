@@ -74,7 +74,7 @@ def _problem(text: str) -> str:
     return click.style(safe_line(text), fg="red")
 
 
-@devices.command()
+@devices.command(short_help="Connect to devices and ask each what it is.")
 @click.argument("device_ids", metavar="[DEVICE]...", nargs=-1)
 @options.devices
 @click.option(

@@ -44,7 +44,7 @@ def list_plugins(as_json: bool, block: tuple[str, ...], no_plugins: bool) -> int
     return Exit.OK
 
 
-@plugins.command()
+@plugins.command(short_help="Explain a plugin, or one thing that it brings.")
 @click.argument("name", metavar="NAME")
 @options.plugins
 @options.debug
@@ -71,7 +71,7 @@ def explain(name: str, block: tuple[str, ...], no_plugins: bool) -> int:
     return Exit.BROKEN if any(one.status == "failed" for one in mine) else Exit.OK
 
 
-@plugins.command()
+@plugins.command(short_help="Load every plugin and report what is wrong.")
 @options.plugins
 @options.debug
 def doctor(block: tuple[str, ...], no_plugins: bool) -> int:
@@ -88,8 +88,14 @@ def doctor(block: tuple[str, ...], no_plugins: bool) -> int:
         click.echo(line)
     colors = {"loaded": "green", "failed": "red", "blocked": "yellow"}
     for one in registry.describe():
-        brings = [*one.strategies, *one.transports, *one.journals, *one.simulators]
-        bringing = f": {', '.join(brings)}" if brings else ""
+        kinds = {
+            "strategies": one.strategies,
+            "transports": one.transports,
+            "journals": one.journals,
+            "simulators": one.simulators,
+        }
+        brings = "; ".join(f"{kind} {', '.join(names)}" for kind, names in kinds.items() if names)
+        bringing = f": {brings}" if brings else ""
         click.echo(
             f"{click.style(one.status, fg=colors.get(one.status))}  {safe_line(one.name)} "
             f"({safe_line(one.distribution or one.module)} {safe_line(one.version or '')}){safe_line(bringing)}"

@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import math
+from typing import Literal
 
 import click
 
 from galaxy_core_cli import options
 
 
-def _finite(_context: click.Context, _parameter: click.Parameter, seconds: float | None) -> float | None:
-    """What `FloatRange` lets through although it is no time: NaN, which is never out of range, and infinity."""
-    if seconds is not None and not math.isfinite(seconds):
-        raise click.BadParameter(
-            f"{seconds} is not a number of seconds; leave the option out for a run without a limit."
-        )
-    return seconds
-
-
 @click.command()
 @options.plan
 @options.devices
 @options.strategy
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per event on standard output, and nothing else.")
-@click.option("--plain", is_flag=True, help="One line per event; default when standard error is not a terminal.")
-@click.option("--show-output", "output", is_flag=True, help="Tell what tasks print as they print it, too.")
-@click.option("--artifacts", metavar="DIR", help="Keep collected files there; default: a temporary folder per run.")
 @click.option(
-    "--timeout",
-    "timeout_s",
-    metavar="S",
-    type=click.FloatRange(min=0, min_open=True),
-    callback=_finite,
-    help="Cancel the run after S seconds.",
+    "--journal",
+    metavar="NAME",
+    help="Keep the run in this journal, or in none; default: sqlite, if galaxy-core-journal is installed.",
 )
 @click.option(
-    "--backend", type=click.Choice(["asyncio", "trio"]), default="asyncio", show_default=True, help="The event loop."
+    "--durability",
+    type=click.Choice(["sync", "batched", "off"]),
+    default="sync",
+    show_default=True,
+    help="What is kept when: before anything follows from it; within a tenth of a second; or nothing.",
 )
-@click.option("--no-control", is_flag=True, help="Open no control socket: no watch, why or edit from elsewhere.")
-@options.plugins
+@options.conducting
 @options.debug
 @click.pass_context
 def run(
@@ -46,6 +33,8 @@ def run(
     plan: str,
     devices: str | None,
     strategy: str | None,
+    journal: str | None,
+    durability: Literal["sync", "batched", "off"],
     as_json: bool,
     plain: bool,
     output: bool,
@@ -61,24 +50,13 @@ def run(
     PLAN is a YAML, JSON or TOML file, or - for standard input. Progress and the summary go to standard error; standard
     output gets what those tasks printed on which no other task waits.
 
+    The run is kept in a journal as it goes: after a crash, a kill or a loss of power `galaxy resume last` goes on.
+
     Ctrl-C cancels the run: what runs is stopped on its device, and every task gets an end. A second Ctrl-C kills;
     Ctrl-\\ kills at once.
     """
+    from galaxy_core_cli.running.performing import View
     from galaxy_core_cli.running.start import Options, start
 
-    chosen = Options(
-        plan,
-        devices,
-        strategy,
-        as_json,
-        plain,
-        output,
-        artifacts,
-        backend,
-        block,
-        no_plugins,
-        timeout_s,
-        not no_control,
-        context.ensure_object(options.State),
-    )
-    return start(chosen)
+    view = View(as_json, plain, output, artifacts, backend, block, no_plugins, timeout_s, not no_control)
+    return start(Options(plan, devices, strategy, journal, durability), view, context.ensure_object(options.State))

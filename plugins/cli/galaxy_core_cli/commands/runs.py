@@ -7,14 +7,16 @@ import click
 from galaxy_core_cli import options
 
 
-@click.command()
+@click.command(short_help="List runs: under way, to be resumed, or kept.")
+@click.option("--all", "everything", is_flag=True, help="All that a journal keeps.")
+@options.journal
 @options.as_json
 @options.debug
-def runs(as_json: bool) -> int:
-    """List the runs that can be watched, explained and edited.
+def runs(everything: bool, journal: str | None, as_json: bool) -> int:
+    """List runs that are under way, that can be resumed, or that are over.
 
-    Those are the ones of this user, on this machine, now.
+    Those under way are the ones of this user, on this machine: they can be watched, explained, edited, paused and stopped.
     """
-    from galaxy_core_cli.reaching import list_runs
+    from galaxy_core_cli.kept.listing import list_runs
 
-    return list_runs(as_json)
+    return list_runs(journal, everything, as_json)

@@ -17,7 +17,7 @@ def why(run: str, task: str, as_json: bool) -> int:
 
     What it waits for, where it runs, or how it ended.
 
-    RUN is the id of a run, or a part of it that no other has, or the name of its plan; TASK is the id of a task.
+    RUN is the id of a run, or a part of it that no other has, or the name of its plan, or `last`; TASK is the id of a task.
     """
     from galaxy_core_cli.reaching import ask, print_json
 

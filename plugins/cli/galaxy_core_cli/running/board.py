@@ -9,7 +9,7 @@ from typing import Any
 
 from attrs import define, field
 
-from galaxy_core import Event, EventType, ExecutionResult, TaskConstellation, TaskEvent, TaskStatus
+from galaxy_core import Event, EventType, ExecutionResult, TaskConstellation, TaskEvent, TaskStar, TaskStatus
 from galaxy_core_cli.reasons import why
 from galaxy_core_cli.text import label, safe_line
 
@@ -34,6 +34,9 @@ HEARD = frozenset(
         EventType.CONSTELLATION_COMPLETED,
         EventType.CONSTELLATION_FAILED,
         EventType.CONSTELLATION_CANCELLED,
+        EventType.CONSTELLATION_STOPPED,
+        EventType.CONSTELLATION_PAUSED,
+        EventType.CONSTELLATION_PROCEEDED,
     }
 )
 ENDED = frozenset(
@@ -46,8 +49,15 @@ ENDED = frozenset(
     }
 )
 _OVER = frozenset(
-    {EventType.CONSTELLATION_COMPLETED, EventType.CONSTELLATION_FAILED, EventType.CONSTELLATION_CANCELLED}
+    {
+        EventType.CONSTELLATION_COMPLETED,
+        EventType.CONSTELLATION_FAILED,
+        EventType.CONSTELLATION_CANCELLED,
+        EventType.CONSTELLATION_STOPPED,
+    }
 )
+#: What they are told as.
+PAUSES = {EventType.CONSTELLATION_PAUSED: "paused", EventType.CONSTELLATION_PROCEEDED: "continued"}
 _STATUSES = ("completed", "failed", "unknown", "skipped", "cancelled")
 #: Of a device.
 _AWAY = frozenset({"connecting", "disconnected", "failed"})
@@ -111,6 +121,8 @@ class Board:
     started: float | None = None
     ended: float | None = None
     last_end: float = 0.0
+    is_paused: bool = False
+    done_before: int = 0  # of a run that goes on, the tasks that had ended when it did
 
     @property
     def total(self) -> int:
@@ -137,10 +149,11 @@ class Board:
         Reckoned when a task ends, and counted down until the next one does: it does not rise while time passes. When all of
         it is over and no task has ended, nothing is known any more.
         """
-        done, total = self.done(), self.total
-        if self.started is None or self.ended is not None or done < 3 or done >= total or total < 8:
+        left_over, total = self.total - self.done(), self.total
+        done = self.done() - self.done_before
+        if self.started is None or self.ended is not None or done < 3 or left_over <= 0 or total < 8:
             return None
-        left = (self.last_end - self.started) / done * (total - done) - (now - self.last_end)
+        left = (self.last_end - self.started) / done * left_over - (now - self.last_end)
         return left if left > 0 else None
 
     def look(self, devices: Mapping[str, Mapping[str, Any]], now: float) -> bool:
@@ -161,9 +174,40 @@ class Board:
                 self._task(event)
             elif event.event_type is EventType.CONSTELLATION_STARTED:
                 self.phase, self.started = "running", event.timestamp
+                self._take_over(event.data.get("constellation"), event.timestamp)
+            elif event.event_type in PAUSES:
+                self.is_paused = event.event_type is EventType.CONSTELLATION_PAUSED
             elif event.event_type in _OVER:
                 self.phase, self.ended = "over", event.timestamp
                 self.away = {}
+
+    def _take_over(self, constellation: object, at: float) -> None:
+        """Of a run that goes on, the plan is known when it starts, and what had ended by then is there already."""
+        if isinstance(constellation, TaskConstellation) and constellation is not self.constellation:
+            self.constellation = constellation
+            for task in constellation.get_all_tasks():
+                ended = task.execution_end_time or task.updated_at  # who is skipped has no end
+                if task.status.value in _STATUSES and ended.timestamp() <= at:
+                    self.done_before += 1
+                    self._recall(task)
+
+    def _recall(self, task: TaskStar) -> None:
+        if not self.is_small and task.status.value not in {"failed", "unknown"}:
+            return
+        result, began, ended = task.result, task.execution_start_time, task.execution_end_time
+        row = Row(task.task_id, label(task), task.status.value, task.target_device_id or "", attempts=task.attempts)
+        row.started = None if began is None else began.timestamp()
+        row.ended = None if ended is None else ended.timestamp()
+        if isinstance(result, ExecutionResult):
+            row.device = result.device_id or row.device
+            row.hear((result.stdout or "")[-LINE_CHARACTERS:])
+            row.partial = ""
+        if task.error is not None:
+            row.note = error_line(task.task_id, task.error)
+        if row.status in {"failed", "unknown"}:
+            self.failed.append(row)
+        if self.is_small:
+            self.rows[task.task_id] = row
 
     def fresh(self, task_id: str) -> Row:
         """A row of a task that has not moved."""

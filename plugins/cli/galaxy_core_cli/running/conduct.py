@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,18 @@ from galaxy_core import (
     ConstellationDeviceManager,
     ConstellationModificationSynchronizer,
     ControlError,
+    Event,
     EventBus,
+    EventType,
     Inventory,
     PluginRegistry,
+    RunError,
     TaskConstellation,
     TaskConstellationOrchestrator,
     control_socket,
 )
+from galaxy_core.errors import JournalError
+from galaxy_core.extension.interfaces import Durability
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.reasons import single
 from galaxy_core_cli.running.kill import kill_now
@@ -39,7 +44,10 @@ CODES = {"SIGINT": Exit.CANCELLED, "SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HU
 
 @frozen
 class Order:
-    """What is to be run, and how."""
+    """What is to be run, and how.
+
+    With `resumes` it is a run that a journal keeps, and `constellation` stands for its plan until that is known.
+    """
 
     constellation: TaskConstellation
     inventory: Inventory
@@ -48,17 +56,36 @@ class Order:
     artifacts: Path | None = None
     timeout_s: float | None = None
     control: bool = False
+    journal: str | None = None
+    durability: Durability = "sync"
+    metadata: Mapping[str, Any] = field(factory=dict)
+    resumes: bool = False
+    #: The plan that it has to be.
+    same_as: TaskConstellation | None = None
+    #: Hears what kept it from running, and may raise an error that says more.
+    explain: Callable[[Exception], None] = lambda _: None
 
 
-@define
+@define(eq=False)
 class Ending:
-    """How a run ended. `result` is that of `orchestrate_constellation`, None when it was stopped before it began.
+    """How the run of `constellation` ended; an observer, because that is known for certain only when it starts.
 
-    `stopped` is the exit code that goes with what stopped it; None when nothing did.
+    `result` is that of `orchestrate_constellation`, None when it was stopped before it began. `stopped` is the exit code that
+    goes with what stopped it; None when nothing did.
     """
 
+    constellation: TaskConstellation
     result: dict[str, Any] | None = None
     stopped: Exit | None = None
+    has_begun: bool = False
+    is_kept: bool = False
+
+    heard = frozenset({EventType.CONSTELLATION_STARTED})
+
+    async def on_event(self, event: Event) -> None:
+        """Take the plan that runs."""
+        self.constellation = event.data["constellation"]
+        self.has_begun = True
 
     @property
     def code(self) -> Exit:
@@ -66,6 +93,8 @@ class Ending:
         status = None if self.result is None else self.result["status"]
         if status == "completed":
             return Exit.OK
+        if status == "stopped":
+            return Exit.STOPPED
         if self.stopped is not None:
             return self.stopped
         return Exit.CANCELLED if status == "cancelled" else Exit.NOT_ALL
@@ -134,7 +163,7 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     Raises:
         GalaxyError: nothing could be run.
     """
-    ending = Ending()
+    ending = Ending(order.constellation, is_kept=order.journal is not None)
     bus = EventBus()
     bus.subscribe(reporter, reporter.heard)
     manager = ConstellationDeviceManager(plugins=order.registry, event_bus=bus)
@@ -143,8 +172,14 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     for one in order.inventory.discoveries:
         manager.add_discovery(one)
     searching = Searching(manager, order.inventory.discoveries, reporter)
+    bus.subscribe(ending, ending.heard)
     orchestrator = TaskConstellationOrchestrator(
-        manager, event_bus=bus, plugins=order.registry, artifacts=order.artifacts
+        manager,
+        event_bus=bus,
+        plugins=order.registry,
+        artifacts=order.artifacts,
+        journal=order.journal,
+        durability=order.durability,
     )
     stopper = _Stopper(orchestrator, reporter, ending)
     failure: Exception | None = None
@@ -160,16 +195,25 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
             async with manager:
                 with stopper.scope, _telling(searching):
                     async with _controlled(order, orchestrator, reporter):
-                        ending.result = await orchestrator.orchestrate_constellation(
-                            order.constellation, assignment_strategy=order.strategy
-                        )
+                        ending.result = await _orchestrated(order, orchestrator)
                         await bus.drain(math.inf)  # a report that is read slowly is still complete
         except Exception as error:  # raised again below, outside of the group, which would wrap it
             failure = error
         group.cancel_scope.cancel()
     if failure is not None:
-        raise single(failure)
+        found = single(failure)
+        if ending.has_begun and isinstance(found, JournalError):  # unlike one that keeps a run from beginning
+            raise RunError(str(found)) from found
+        raise found
     return ending
+
+
+async def _orchestrated(order: Order, orchestrator: TaskConstellationOrchestrator) -> dict[str, Any]:
+    if order.resumes:
+        return await orchestrator.resume(order.constellation.constellation_id, constellation=order.same_as)
+    return await orchestrator.orchestrate_constellation(
+        order.constellation, assignment_strategy=order.strategy, metadata=order.metadata
+    )
 
 
 @contextmanager

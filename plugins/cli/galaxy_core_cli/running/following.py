@@ -21,7 +21,11 @@ from galaxy_core_cli.running.edits import EDITS
 from galaxy_core_cli.running.plain import PlainLines
 from galaxy_core_cli.text import count, duration, safe_line
 
-_KINDS = {kind.value: kind for kind in EventType} | {"run_started": EventType.CONSTELLATION_STARTED}
+_KINDS = {kind.value: kind for kind in EventType} | {
+    "run_started": EventType.CONSTELLATION_STARTED,
+    "run_paused": EventType.CONSTELLATION_PAUSED,
+    "run_continued": EventType.CONSTELLATION_PROCEEDED,
+}
 _TOLD = HEARD | EDITS.keys()
 _ENDS = ("completed", "failed", "unknown", "skipped", "cancelled")
 

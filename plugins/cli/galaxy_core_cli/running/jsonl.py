@@ -24,6 +24,7 @@ _NOT_TOLD = frozenset(
         EventType.CONSTELLATION_COMPLETED,
         EventType.CONSTELLATION_FAILED,
         EventType.CONSTELLATION_CANCELLED,
+        EventType.CONSTELLATION_STOPPED,
         EventType.DEVICE_CONNECTED,
         EventType.DEVICE_DISCONNECTED,
         EventType.TASK_OUTPUT,
@@ -54,6 +55,9 @@ class JsonReporter:
 
     def document(self, event: Event) -> dict[str, Any]:
         """An event as plain data."""
+        if event.event_type is EventType.CONSTELLATION_STARTED:
+            # Of a run that goes on, the plan is known only now.
+            self._constellation = event.data.get("constellation", self._constellation)
         found = event_document(event, self._constellation)
         if event.event_type is EventType.CONSTELLATION_STARTED:
             found["control"] = self._socket

@@ -34,19 +34,25 @@ def kill_now(code: int, restore: Callable[[], None]) -> NoReturn:
     A process that has left both its parents and their session is not found.
     """
     restore()
-    if os.name == "posix":
-        killed: set[int] = set()
-        for _ in range(ROUNDS):
-            found = set(family(os.getpid(), processes())) - killed
-            if not found:
-                break
-            for pid in found:
-                with suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-            killed |= found
+    kill_family()
     with suppress(OSError):  # past Python's streams, which may be in use just now
         os.write(2, b"killed\n")
     os._exit(code)
+
+
+def kill_family() -> None:
+    """Kill our descendants and whoever is left in their sessions; see `family`."""
+    if os.name != "posix":
+        return
+    killed: set[int] = set()
+    for _ in range(ROUNDS):
+        found = set(family(os.getpid(), processes())) - killed
+        if not found:
+            break
+        for pid in found:
+            with suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= found
 
 
 @contextmanager

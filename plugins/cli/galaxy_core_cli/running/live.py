@@ -124,7 +124,7 @@ class LiveReporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._is_gone:
-            self._show(self._picture())
+        if not self._is_gone:  # of a run that has not begun, there is only what kept it from that
+            self._show(Group() if self._board.phase == "connecting" else self._picture())
         with suppress(OSError):
             self._live.stop()

@@ -92,7 +92,7 @@ class Painter:
         self._board = board
         self._signs = signs
         self._order: list[str] = []
-        self._revision = -1
+        self._shown: tuple[TaskConstellation, int] | None = None  # of which plan, and which revision of it, that is
 
     def frame(self, now: float, width: int, height: int) -> list[Text]:
         """The whole picture at a moment, at most `height` lines of `width` cells."""
@@ -122,8 +122,8 @@ class Painter:
 
     def _ids(self) -> list[str]:
         constellation = self._board.constellation
-        if self._revision != constellation.revision:
-            self._revision = constellation.revision
+        if self._shown is None or self._shown[0] is not constellation or self._shown[1] != constellation.revision:
+            self._shown = constellation, constellation.revision
             self._order = constellation.get_topological_order()
         return self._order
 
@@ -146,7 +146,8 @@ class Painter:
             (signs.bar * full, "red" if bad else "green"),
             (signs.rest * (BAR_WIDTH - full), "dim"),
             f"  {done:,}/{total:,}  {duration(elapsed)}",
-            (f"  about {duration(eta)} left" if eta is not None else "", "dim"),
+            ("  paused" if board.is_paused and board.phase == "running" else "", "bold yellow"),
+            (f"  about {duration(eta)} left" if eta is not None and not board.is_paused else "", "dim"),
         )
 
     def _away(self, now: float) -> Iterator[Text]:

@@ -11,7 +11,7 @@ from typing import Self
 import anyio.to_thread
 
 from galaxy_core import ConstellationEvent, Event, EventType, TaskConstellation, TaskEvent
-from galaxy_core_cli.running.board import ENDED, HEARD, Board
+from galaxy_core_cli.running.board import ENDED, HEARD, PAUSES, Board
 from galaxy_core_cli.running.edits import EDITS, edit_line
 from galaxy_core_cli.running.reporter import Devices
 from galaxy_core_cli.streams import Lines
@@ -31,7 +31,6 @@ class PlainLines:
 
     def __init__(self, constellation: TaskConstellation) -> None:
         self.board = Board(constellation)
-        self._name = safe_line(constellation.name)
         self._partial: dict[tuple[str, str], str] = {}
         self._told: dict[str, str] = {}  # by task that is tried again, why
 
@@ -47,7 +46,13 @@ class PlainLines:
     def _lines_of(self, event: Event) -> Iterator[str]:
         if isinstance(event, ConstellationEvent):
             if event.event_type is EventType.CONSTELLATION_STARTED:
-                yield f"{self._name}: {count(event.data.get('total_tasks', self.board.total), 'task')}"
+                before = self.board.done_before
+                done = f", {before:,} of them done before" if before else ""
+                name = safe_line(self.board.constellation.name)
+                yield f"{name}: {count(event.data.get('total_tasks', self.board.total), 'task')}{done}"
+            elif event.event_type in PAUSES:
+                by = f"by {safe_line(event.data['by'])}" if event.data.get("by") else ""
+                yield f"{self._since_start(event)}{PAUSES[event.event_type]:<9} {by}".rstrip()
             elif event.event_type in EDITS:
                 yield f"{self._since_start(event)}{edit_line(event)}"
         elif isinstance(event, TaskEvent):

@@ -67,9 +67,25 @@ def summary(constellation: TaskConstellation, ending: Ending, signs: Signs) -> I
     yield from _not_run(constellation, tasks["skipped"], "skipped", signs)
     if ending.result["status"] != "cancelled":
         yield from _not_run(constellation, tasks["cancelled"], "cancelled", signs)
+    yield from _cut(ending.result["results"])
     yield from _files(ending.result["results"])
     yield from _figures(ending.result, signs)
+    if ending.is_kept and (hint := _hint(constellation, ending)):
+        yield Text(hint, style="dim")
     yield _verdict(constellation, ending, {status: len(found) for status, found in tasks.items()}, signs)
+
+
+def _hint(constellation: TaskConstellation, ending: Ending) -> str:
+    """What can be done about a run that was left, or could have been."""
+    assert ending.result is not None
+    run, status = safe_line(constellation.constellation_id), ending.result["status"]
+    if status == "stopped":
+        return f"to go on: galaxy resume {run}"
+    if status == "cancelled":
+        return "it is over; to leave a run so that it can be resumed: galaxy stop"
+    if any(task.status.value == "unknown" for task in constellation.get_all_tasks()):
+        return f"what is unknown can be resolved: galaxy resolve {run} TASK --as completed, failed or retry"
+    return ""
 
 
 def _failure(task: TaskStar, signs: Signs) -> Iterator[Text]:
@@ -137,6 +153,33 @@ def _files(results: Mapping[str, ExecutionResult]) -> Iterator[Text]:
     if len(found) > 5:
         folder = Path(found[0][2]).parent.parent
         yield Text.assemble(("file ", "dim"), f"and {len(found) - 5:,} more", ("  in ", "dim"), safe_line(folder))
+
+
+def _cut(results: Mapping[str, ExecutionResult]) -> Iterator[Text]:
+    """Whose output is not kept whole: what is shown of it looks like all there is."""
+    found = [
+        (task_id, name, one) for task_id, one in results.items() for name in ("stdout", "stderr") if _is_cut(one, name)
+    ]
+    for task_id, name, one in found[:MOST]:
+        told = one.metadata
+        size, in_file = told[f"{name}_bytes"], told.get(f"{name}_file_bytes", 0)
+        if f"{name}_file_error" in told:
+            rest = f"the rest is lost, because no file could be written: {safe_line(told[f'{name}_file_error'])}"
+        elif in_file >= size:
+            rest = "a file has all of it"
+        else:
+            rest = f"a file has the first {in_file:,}" if in_file else "the rest is lost"
+        yield Text(
+            f"{safe_line(task_id)}: {name} is cut to the first {told[f'{name}_kept_bytes']:,} of {size:,} bytes; {rest}"
+        )
+    if len(found) > MOST:
+        yield Text(f"  and {len(found) - MOST:,} more outputs are cut; --json tells of each", style="dim")
+
+
+def _is_cut(result: ExecutionResult, name: str) -> bool:
+    return isinstance(result.metadata.get(f"{name}_kept_bytes"), int) and isinstance(
+        result.metadata.get(f"{name}_bytes"), int
+    )
 
 
 def _figures(result: Mapping[str, Any], signs: Signs) -> Iterator[Text]:

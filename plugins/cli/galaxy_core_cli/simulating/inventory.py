@@ -13,7 +13,7 @@ from shlex import quote
 from typing import Any
 
 import yaml
-from attrs import define
+from attrs import define, field
 
 from galaxy_core import Device, SecretRef
 from galaxy_core_cli import say
@@ -29,11 +29,12 @@ _OTHER = "name another file with --out"
 
 @define
 class InventoryFile:
-    """A file that was not there, or is ours to replace; `text` is what was written to it."""
+    """A file that was not there, or is ours to replace; `text` is what was written to it, for the process `pid`."""
 
     path: Path
     force: bool = False
     text: str = ""
+    pid: int = field(factory=os.getpid)
 
     def check(self) -> None:
         """See whether it may be written.
@@ -76,7 +77,7 @@ class InventoryFile:
         """
         self.check()
         body = f"# galaxy run PLAN --devices {quote(self.path.name)}\n{as_yaml(devices)}"
-        text = f"# Written by `galaxy simulate`, process {os.getpid()}, as {_digest(body)}; it is removed when that ends.\n{body}"
+        text = f"# Written by `galaxy simulate`, process {self.pid}, as {_digest(body)}; it is removed when that ends.\n{body}"
         descriptor, draft = tempfile.mkstemp(prefix=f".{self.path.name}-", dir=self.path.parent)  # for its owner alone
         try:
             with open(descriptor, "w", encoding="utf-8", newline="") as file:
@@ -98,6 +99,15 @@ class InventoryFile:
                     return False
             os.unlink(self.path)
         return True
+
+    def remove_as_written(self) -> None:
+        """Take it away if it is as it was written for our process, whichever process did that."""
+        with suppress(OSError, UnicodeDecodeError):
+            with open(self.path, encoding="utf-8", newline="") as file:
+                text = file.read(_MOST)
+            found = _HEADING.match(text)
+            if found is not None and int(found[1]) == self.pid and _digest(text[found.end() :]) == found[2]:
+                os.unlink(self.path)
 
 
 def _digest(text: str) -> str:

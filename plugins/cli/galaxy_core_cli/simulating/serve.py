@@ -29,6 +29,7 @@ from galaxy_core_cli.running.conduct import CODES
 from galaxy_core_cli.running.kill import dying_at_quit, kill_now
 from galaxy_core_cli.simulating.inventory import InventoryFile, plain
 from galaxy_core_cli.simulating.kinds import BROUGHT_BY, Chosen, installing
+from galaxy_core_cli.simulating.minding import mind
 from galaxy_core_cli.streams import Lines
 from galaxy_core_cli.text import count, safe_line, table
 
@@ -56,6 +57,7 @@ def serve(order: Order) -> Exit:
     order.out.check()
     with _folder(order.folder) as place:
         leave = partial(_leave, order, place)
+        mind(partial(_sweep, order, place))
         with dying_at_quit(leave):
             code, devices = anyio.run(_serve, order, place, leave)
     where = "" if order.folder is None else f"; what they stored is left in {order.folder}"
@@ -68,6 +70,13 @@ def serve(order: Order) -> Exit:
 def _leave(order: Order, place: Path) -> None:
     """Take away what can be at once: the process is about to be gone."""
     order.out.remove()
+    if order.folder is None:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _sweep(order: Order, place: Path) -> None:
+    """Take away what a process that was killed has left."""
+    order.out.remove_as_written()
     if order.folder is None:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -183,7 +192,7 @@ class _Party:
                 for info in found
             ]
             lines.write(list(table(rows)))
-        end = "Ctrl-C ends and removes them" if _hears("SIGINT") else f"kill {os.getpid()} ends and removes them"
+        end = "Ctrl-C ends and removes them" if _hears("SIGINT") else f"kill {self.order.out.pid} ends and removes them"
         say.note(
             f"use them: galaxy run PLAN --devices {quote(path)}\nWhat runs on them runs on this machine, as you. {end}."
         )

@@ -1,0 +1,48 @@
+"""`galaxy resume`."""
+
+from __future__ import annotations
+
+import click
+
+from galaxy_core_cli import options
+
+
+@click.command()
+@options.run_kept
+@click.option("--plan", metavar="PLAN", help="Go on only if this is the plan that the run began with.")
+@click.option(
+    "--devices",
+    metavar="FILE",
+    help="The inventory; default: the devices that the run began with, their secrets looked up anew.",
+)
+@options.conducting
+@options.debug
+@click.pass_context
+def resume(
+    context: click.Context,
+    run: str,
+    journal: str | None,
+    plan: str | None,
+    devices: str | None,
+    as_json: bool,
+    plain: bool,
+    output: bool,
+    artifacts: str | None,
+    timeout_s: float | None,
+    backend: str,
+    no_control: bool,
+    block: tuple[str, ...],
+    no_plugins: bool,
+) -> int:
+    """Go on with a run whose process has ended.
+
+    What was done stays done. What was under way when the process ended is settled first, by what its device says of it, or
+    by its effect. Everything else is as with `galaxy run`.
+
+    RUN is the id of a run, or a part of it that no other has, or `last`.
+    """
+    from galaxy_core_cli.running.performing import View
+    from galaxy_core_cli.running.resuming import Again, go_on
+
+    view = View(as_json, plain, output, artifacts, backend, block, no_plugins, timeout_s, not no_control)
+    return go_on(Again(run, journal, plan, devices), view, context.ensure_object(options.State))

@@ -1,0 +1,201 @@
+"""`galaxy show`: a run that was kept, on a page; and what one of its tasks left."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import click
+
+from galaxy_core import ExecutionResult, TaskStar
+from galaxy_core.errors import UnknownTaskError
+from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.kept.ages import ago
+from galaxy_core_cli.kept.finding import found
+from galaxy_core_cli.kept.journals import journal_of
+from galaxy_core_cli.kept.listing import Listed, looked_up
+from galaxy_core_cli.kept.reading import Kept, read
+from galaxy_core_cli.kept.standing import advice
+from galaxy_core_cli.reaching import print_json
+from galaxy_core_cli.running.board import error_line
+from galaxy_core_cli.text import count, duration, label, safe, safe_line, shortened, table
+
+RESULT = 60
+HEADING = ("TASK", "STATUS", "DEVICE", "ATTEMPTS", "TOOK", "RESULT")
+
+
+def show_run(wanted: str, journal: str | None, as_json: bool) -> int:
+    """Show a run."""
+    kept_in = journal_of(journal)
+    kept = read(kept_in, found(wanted, kept_in))
+    one = looked_up(kept_in, kept.run_id)
+    if as_json:
+        print_json(document(kept, one))
+        return Exit.OK
+    for line in page(kept, one):
+        click.echo(line)
+    return Exit.OK
+
+
+def page(kept: Kept, one: Listed) -> Iterator[str]:
+    """The lines."""
+    yield from table(list(_facts(kept, one)))
+    yield ""
+    yield from table([row(task, kept) for task in kept.constellation.get_all_tasks()], HEADING)
+    edits = [_edit(edit) for edit in kept.replay.edits]
+    if edits:
+        yield ""
+        yield from table(edits, ("REVISION", "EDIT", "BY"))
+    if hint := advice(one.status, kept.run_id):
+        yield ""
+        yield hint
+
+
+def _facts(kept: Kept, one: Listed) -> Iterator[tuple[str, str]]:
+    header = kept.header
+    yield "run", safe_line(kept.run_id)
+    yield "plan", _plan(kept.name, header.source)
+    yield "status", f"{one.words}: {_counts(kept)}"
+    yield "started", _moment(one.started)
+    if one.ended is not None:
+        yield "ended", _moment(one.ended)
+    if one.holder:
+        yield "run by", safe_line(one.holder)
+    for opened in kept.replay.epochs[1:]:
+        yield "resumed", f"{_moment(opened.at)} (epoch {opened.epoch})"
+    devices = [str(device.get("device_id")) for device in header.devices]
+    yield "devices", shortened(", ".join(map(safe_line, devices)), 200) or "none"
+    yield "kept", f"{count(kept.records, 'record')}, {header.durability}; by Galaxy {header.version}"
+
+
+def _plan(name: str, source: Mapping[str, Any] | None) -> str:
+    return safe_line(name) + (f", from {safe_line(source['path'])}" if source else "")
+
+
+def _counts(kept: Kept) -> str:
+    counts = kept.counts
+    parts = [f"{counts.get('completed', 0):,} of {count(kept.constellation.task_count, 'task')} done"]
+    words = {"running": "under way"}
+    parts += [
+        f"{number:,} {words.get(status, status)}"
+        for status, number in counts.items()
+        if status not in {"completed", "pending"}
+    ]
+    return ", ".join(parts)
+
+
+def _moment(at: float | None) -> str:
+    if at is None:
+        return "not yet"
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S %z} ({ago(time.time() - at)} ago)"
+
+
+def row(task: TaskStar, kept: Kept) -> tuple[str, ...]:
+    """A task in columns as `HEADING` names them."""
+    result = task.result if isinstance(task.result, ExecutionResult) else None
+    device = (
+        (result.device_id if result is not None else None) or (task.target_device_id if task.attempts else "") or ""
+    )
+    took = task.execution_duration
+    return (
+        label(task, 40),
+        _status(task, kept),
+        safe_line(device),
+        str(task.attempts or ""),
+        "" if took is None or not task.is_terminal else duration(took),
+        _result(task, result),
+    )
+
+
+def _status(task: TaskStar, kept: Kept) -> str:
+    return "under way" if task.task_id in kept.replay.in_flight else task.status.value.replace("_", " ")
+
+
+def _result(task: TaskStar, result: ExecutionResult | None) -> str:
+    """How it ended, or what it printed last, in a few words."""
+    if task.error is not None:
+        return shortened(error_line(task.task_id, task.error), RESULT)
+    if result is None:
+        return ""
+    if result.files:
+        return f"{count(len(result.files), 'file')}: {shortened(', '.join(map(safe_line, result.files)), RESULT)}"
+    said = (result.stdout or "").strip() or _value(result)
+    last = said.rsplit("\n", 1)[-1]
+    more = "… " if last != said else ""
+    return more + shortened(safe_line(last), RESULT)
+
+
+def _value(result: ExecutionResult) -> str:
+    if result.value in (None, ""):
+        return ""
+    return json.dumps(result.to_dict()["result"], ensure_ascii=False, default=str)
+
+
+def _edit(edit: Mapping[str, Any]) -> tuple[str, ...]:
+    what = shortened(safe_line(edit.get("description") or "an edit"), RESULT)
+    return str(edit.get("revision", "")), what, safe_line(edit.get("author") or "")
+
+
+def document(kept: Kept, one: Listed) -> dict[str, Any]:
+    """All of it as plain data."""
+    header = kept.header.to_dict()
+    return {
+        "run": kept.run_id,
+        "name": kept.name,
+        "status": one.status,
+        "started": one.started,
+        "ended": one.ended,
+        "total_tasks": kept.constellation.task_count,
+        "counts": kept.counts,
+        "records": kept.records,
+        **{key: header[key] for key in ("durability", "version", "strategy", "plugins", "devices", "source")},
+        "epochs": [{"epoch": one.epoch, "at": one.at, "version": one.version} for one in kept.replay.epochs],
+        "edits": [dict(one) for one in kept.replay.edits],
+        "resolutions": [dict(one) for one in kept.replay.resolutions],
+        "tasks": [_task(task, kept) for task in kept.constellation.get_all_tasks()],
+    }
+
+
+def _task(task: TaskStar, kept: Kept) -> dict[str, Any]:
+    result = task.result.to_dict() if isinstance(task.result, ExecutionResult) else None
+    return {
+        "task": task.task_id,
+        "name": task.name,
+        "status": task.status.value,
+        "under_way": task.task_id in kept.replay.in_flight,
+        "device": task.target_device_id,
+        "attempts": task.attempts,
+        "duration_s": task.execution_duration,
+        "error": None if task.error is None else str(task.error),
+        "result": result,
+    }
+
+
+def show_task(wanted: str, task_id: str, journal: str | None, as_json: bool) -> int:
+    """Show the whole of what a task left."""
+    kept_in = journal_of(journal)
+    kept = read(kept_in, found(wanted, kept_in))
+    task = kept.constellation.get_task(task_id)
+    if task is None:
+        raise UnknownTaskError(task_id, [one.task_id for one in kept.constellation.get_all_tasks()])
+    if as_json:
+        print_json(_task(task, kept))
+        return Exit.OK
+    result = task.result if isinstance(task.result, ExecutionResult) else None
+    facts = list(zip(("task", "status", "device", "attempts", "took"), row(task, kept), strict=False))
+    if result is not None and result.exit_code is not None:
+        facts.append(("exit code", str(result.exit_code)))
+    if task.error is not None:
+        facts.append(("error", error_line(task_id, task.error)))
+    facts += [("file", safe_line(path)) for path in (() if result is None else (result.files or {}).values())]
+    for line in table([fact for fact in facts if fact[1]]):
+        click.echo(line)
+    for name, text in () if result is None else (("stdout", result.stdout), ("stderr", result.stderr)):
+        if text:
+            click.echo(f"\n==> {name} <==\n{safe(text)}", nl=not text.endswith("\n"))
+    if result is not None and not result.stdout and (value := _value(result)):
+        click.echo(f"\n==> value <==\n{safe(value)}")
+    return Exit.OK

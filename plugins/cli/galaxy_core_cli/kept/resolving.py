@@ -1,0 +1,90 @@
+"""`galaxy resolve`: what became of a task of which nobody could tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import anyio
+import click
+
+from galaxy_core import Journal, resolve_recorded
+from galaxy_core.errors import TransitionError, UnknownRecordedRunError, UnknownRunError
+from galaxy_core_cli import say
+from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.kept.finding import found
+from galaxy_core_cli.kept.journals import journal_of
+from galaxy_core_cli.reaching import ask, author, print_json
+from galaxy_core_cli.text import safe_line
+
+#: Tasks that are named.
+NAMED = 10
+
+
+def resolve_task(wanted: str, task: str, outcome: str, journal: str | None, as_json: bool) -> int:
+    """Resolve a task, of a run under way through its control socket, of any other in its journal."""
+    kept_in, run, missing = _meant(wanted, journal)
+    try:
+        answer: Mapping[str, Any] = ask(
+            run, {"do": "resolve", "task": task, "as": outcome, "author": author("galaxy resolve")}
+        )
+        is_live = True
+    except UnknownRunError as error:
+        if kept_in is None:
+            raise missing or error from None
+        is_live = False
+        try:
+            answer = anyio.run(_offline, kept_in, run, task, outcome)
+        except TransitionError as refused:
+            say.error(str(refused))
+            return Exit.NOT_ALL
+    if as_json:
+        print_json({"run": run, **answer})
+        return Exit.OK
+    for line in _told(run, answer, is_live):
+        click.echo(line)
+    return Exit.OK
+
+
+def _meant(wanted: str, journal: str | None) -> tuple[Journal | None, str, Exception | None]:
+    """The journal, if there is one, the run that is meant, and why that is not among those which are kept."""
+    try:
+        kept_in = journal_of(journal)
+    except click.ClickException as error:
+        if journal is not None:
+            raise
+        return None, wanted, error
+    try:
+        return kept_in, found(wanted, kept_in), None
+    except UnknownRecordedRunError as error:
+        if error.several:
+            raise
+        return None, wanted, error
+
+
+def _told(run: str, answer: Mapping[str, Any], is_live: bool) -> Iterator[str]:
+    """What is so now, and what follows from it."""
+    task = safe_line(answer["task"])
+    yield f"{task} is {'to be run again' if answer['status'] == 'pending' else answer['status']}"
+    for names, what in ((answer["follows"], "open again"), (answer["skipped"], "skipped")):
+        if names:
+            more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+            yield f"{what}: {', '.join(map(safe_line, names[:NAMED]))}{more}"
+    if is_live:
+        yield "the run goes on with that"
+    elif answer["open"]:
+        yield f"to go on with the run: galaxy resume {safe_line(run)}"
+    else:
+        yield "nothing is left to be done in this run"
+
+
+async def _offline(journal: Journal, run: str, task: str, outcome: str) -> dict[str, Any]:
+    found = await resolve_recorded(journal, run, task, outcome, by=author("galaxy resolve"))
+    return {
+        "task": found.task.task_id,
+        "status": found.task.status.value,
+        "follows": [one.task_id for one in found.opened],
+        "ready": [one.task_id for one in found.ready],
+        "skipped": [one.task_id for one in found.skipped],
+        "open": bool(found.ready),
+    }

@@ -1,0 +1,36 @@
+"""How a run that was kept stands: over, under way in some process, or open."""
+
+from __future__ import annotations
+
+from galaxy_core import TaskStatus
+from galaxy_core_cli.kept.reading import Kept
+from galaxy_core_cli.text import safe_line
+
+#: Of a run that is not over, or was over before somebody resolved a task of it.
+UNDER_WAY, INTERRUPTED, STOPPED, REOPENED = "under_way", "interrupted", "stopped", "reopened"
+#: Of those that can be resumed.
+OPEN = frozenset({INTERRUPTED, STOPPED, REOPENED})
+#: Its process went before it had kept the plan: nothing was started.
+NOT_BEGUN = "not_begun"
+UNREADABLE = "unreadable"
+
+
+def status_of(kept: Kept, is_held: bool) -> str:
+    """One of the constants above, or how it ended: completed, partially_failed, failed, cancelled."""
+    if is_held:
+        return UNDER_WAY
+    if kept.replay.over is not None:
+        waits = kept.constellation.count(TaskStatus.PENDING) + kept.constellation.count(TaskStatus.WAITING_DEPENDENCY)
+        return REOPENED if waits else kept.replay.over
+    return STOPPED if kept.replay.stopped_by is not None else INTERRUPTED
+
+
+def words(status: str) -> str:
+    return status.replace("_", " ")
+
+
+def advice(status: str, run_id: str) -> str:
+    """What can be done about it; empty when there is nothing to be done."""
+    if status in OPEN:
+        return f"to go on with it: galaxy resume {safe_line(run_id)}"
+    return ""

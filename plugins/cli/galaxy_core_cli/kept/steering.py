@@ -1,0 +1,110 @@
+"""`galaxy pause`, `continue` and `stop`: runs of other processes that are told to wait, to go on, and to leave."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import click
+
+from galaxy_core import ControlError, watch_run
+from galaxy_core.errors import GalaxyError, UnknownRecordedRunError, UnknownRunError
+from galaxy_core_cli import say
+from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.kept.finding import found
+from galaxy_core_cli.kept.journals import journal_of
+from galaxy_core_cli.kept.listing import looked_up
+from galaxy_core_cli.kept.standing import UNDER_WAY, advice
+from galaxy_core_cli.reaching import RefusedError, ask, author, print_json
+from galaxy_core_cli.text import count, safe_line
+
+
+def steer(what: str, wanted: str, as_json: bool) -> int:
+    """Ask a run for it, and say what comes of it."""
+    run, answer = _asked(what, wanted)
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(_told(what, run, answer))
+    return Exit.OK
+
+
+def _asked(what: str, wanted: str) -> tuple[str, Mapping[str, Any]]:
+    run = reachable(wanted)
+    try:
+        answer = ask(run, {"do": what, "author": author(f"galaxy {what}")})
+    except UnknownRunError as error:
+        raise _not_under_way(run, error) from None
+    return str(answer["run"]), answer
+
+
+def reachable(wanted: str) -> str:
+    """By what a run under way is reached: what was wanted, or the id of the kept run that it may mean."""
+    try:
+        return found(wanted, journal_of(None))
+    except (UnknownRecordedRunError, click.ClickException):  # it may be the name of a plan; or nothing is kept here
+        return wanted
+
+
+def _not_under_way(run: str, error: UnknownRunError) -> Exception:
+    """Of a run that is kept, how it stands says more than that it cannot be reached."""
+    try:
+        one = looked_up(journal_of(None), run)
+    except (GalaxyError, click.ClickException):
+        return error
+    if one.status == UNDER_WAY:
+        return ControlError(
+            f"run {run!r} is under way in {one.holder}, and has no control socket: it cannot be reached"
+        )
+    hint = advice(one.status, run)
+    return ControlError(f"run {run!r} is not under way: {one.words}{'; ' if hint else ''}{hint}")
+
+
+def _told(what: str, run: str, answer: Mapping[str, Any]) -> str:
+    number = answer.get("running", 0)
+    still = f"; {count(number, 'task')} still run{'s' if number == 1 else ''}" if number else ""
+    name = safe_line(run)
+    if what == "pause":
+        return f"paused: {name}{still}; to go on: galaxy continue {name}"
+    if what == "continue":
+        return f"goes on: {name}" if answer.get("changed", True) else f"was not paused: {name}"
+    return f"stopping: {name}{still}"
+
+
+def stop_run(wanted: str, as_json: bool) -> int:
+    """Ask a run to leave, and wait until it has."""
+    run, answer = _asked("stop", wanted)
+    if not as_json:
+        say.note(_told("stop", run, answer))
+    began = time.time()
+    try:
+        status = anyio.run(_left, run)
+    except KeyboardInterrupt:
+        say.note("no longer waiting; the run still stops")
+        raise
+    if as_json:
+        print_json({**answer, "status": status, "waited_s": time.time() - began})
+    elif status == "stopped":
+        click.echo(f"stopped: {safe_line(run)}; to go on: galaxy resume {safe_line(run)}")
+    else:
+        click.echo(f"over before it could be stopped: {safe_line(run)}: {safe_line(status or 'its process is gone')}")
+    return Exit.OK
+
+
+async def _left(run: str) -> str | None:
+    """How the run ended, once it has; None when that cannot be known."""
+    status: str | None = None
+    try:
+        async with aclosing(watch_run(run)) as documents:
+            async for document in documents:
+                if document.get("ok") is False:
+                    raise RefusedError(document)
+                event = document.get("event", {})
+                if event.get("type") in {"run_result", "run_stopped"}:
+                    status = str(event.get("status"))
+    except ControlError:  # it has left meanwhile, and its socket with it
+        return status
+    return status
