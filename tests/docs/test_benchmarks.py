@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ SMALL = {
     "build.py": ["--tasks", "200", "--links", "300", "--repeat", "1"],
     "editing.py": ["--tasks", "300", "--repeat", "1"],
     "imports.py": ["--repeat", "1"],
+    "journal.py": ["--sizes", "400", "--repeat", "1", "--folder", tempfile.gettempdir()],
     "kernel.py": ["--sizes", "300", "--repeat", "1"],
     "others.py": ["--repeat", "1", "--small"],
     "plans.py": ["--tasks", "500", "--repeat", "1"],

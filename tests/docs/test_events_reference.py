@@ -164,6 +164,23 @@ async def run_eventfully(orchestrator: TaskConstellationOrchestrator, transport:
         await orchestrator.orchestrate_constellation(constellation, assignment_strategy="round_robin")
 
 
+async def run_with_a_break(orchestrator: TaskConstellationOrchestrator, transport: FakeTransport) -> None:
+    """A run that is paused, goes on, and is stopped."""
+
+    def steer(attempt: Attempt) -> Completed:
+        assert orchestrator.pause("steered", "me")
+        assert orchestrator.proceed("steered", "me")
+        run = orchestrator.run_of("steered")
+        assert run is not None
+        assert run.stop("me")
+        return Completed()
+
+    transport.script("steers", steer)
+    steered = plan("steered", TaskStar("steers"), TaskStar("is left"))
+    steered.add_dependency(TaskStarLine("steers", "is left"))
+    await orchestrator.orchestrate_constellation(steered, assignment_strategy="round_robin")
+
+
 class LateEditor:
     """Answers after its time was over."""
 
@@ -226,6 +243,7 @@ async def test_events_are_published_as_the_page_says() -> None:
     async with house(transport) as (orchestrator, recorder):
         orchestrator.event_bus.subscribe(Canceller(orchestrator), {EventType.TASK_STARTED})
         await run_eventfully(orchestrator, transport)
+        await run_with_a_break(orchestrator, transport)
         await run_with_a_late_editor(orchestrator)
         await run_with_drafts(orchestrator, transport)
     await orchestrator.event_bus.drain()

@@ -1,0 +1,209 @@
+"""What it costs to lose nothing: plans of no-op tasks with the journal off, batched and sync; resuming; sizes.
+
+    python benchmarks/journal.py                          # 10k and 100k tasks on 16 devices, asyncio
+    python benchmarks/journal.py --sizes 10000 --backends asyncio,trio --repeat 3
+
+Three parts. *Throughput*: tasks a second of wall-clock time with each durability, as a ratio to "off"; the journal is the
+SQLite journal in a folder below `--folder` (give one on the disk that you mean: the temporary folder may be memory), and,
+beside it, one that keeps lists in memory. *Group commit*: with "sync", on 1 to 256 devices, how many tasks share a commit.
+*Resume*: a run of 100,000 tasks of which half are done, from its id until the first task starts, and the memory that it takes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+from kernel import NoOp, RoundRobin, build, flat, layered
+
+from galaxy_core import (
+    Attempt,
+    Completed,
+    ConstellationDeviceManager,
+    Device,
+    EventBus,
+    PluginRegistry,
+    RunInfo,
+    TaskConstellationOrchestrator,
+)
+from galaxy_core.extension.journals import Durability, JournalWriter
+from galaxy_core_journal import SqliteJournal
+
+DURABILITIES: tuple[Durability, ...] = ("off", "batched", "sync")
+
+
+class Counting(SqliteJournal):
+    """The journal of users, which counts its commits."""
+
+    commits = 0
+
+    @asynccontextmanager
+    async def open(self, run: RunInfo, /) -> AsyncIterator[JournalWriter]:
+        async with super().open(run) as writer:
+            yield _Counted(self, writer)
+
+
+class _Counted:
+    def __init__(self, journal: Counting, writer: JournalWriter) -> None:
+        self.journal, self.inner = journal, writer
+        self.epoch, self.folder = writer.epoch, writer.folder
+
+    async def write(self, records: Sequence[str], /) -> None:
+        self.journal.commits += 1
+        await self.inner.write(records)
+
+
+class Halting(NoOp):  # type: ignore[misc]  # it has no types there: the benchmarks are no package
+    """Does nothing so many times, and then stops the run."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+        self.orchestrator: TaskConstellationOrchestrator | None = None
+        self.first = 0.0
+
+    async def execute(self, attempt: Attempt) -> Completed:
+        if not self.first:
+            self.first = time.perf_counter()
+        self.after -= 1
+        if self.after == 0 and self.orchestrator is not None:
+            run = self.orchestrator.run_of(attempt.run_id)
+            if run is not None:
+                run.stop("the benchmark")
+        return Completed()
+
+
+def _registry(transport: NoOp) -> PluginRegistry:
+    registry = PluginRegistry(discover=False)
+    registry.register(transport)
+    registry.register(RoundRobin())
+    return registry
+
+
+async def _run(
+    plan: Any, journal: Any, durability: Durability, devices: int, transport: NoOp, run_id: str | None = None
+) -> tuple[dict[str, Any], float]:
+    bus = EventBus()
+    async with ConstellationDeviceManager(plugins=_registry(transport), event_bus=bus) as manager:
+        for number in range(devices):
+            manager.add_device(Device(f"d{number}", "noop"))
+        await manager.connect_all()
+        orchestrator = TaskConstellationOrchestrator(manager, event_bus=bus, journal=journal, durability=durability)
+        if isinstance(transport, Halting):
+            transport.orchestrator = orchestrator
+        began = time.perf_counter()
+        if run_id is not None:
+            result = await orchestrator.resume(run_id, assignment_strategy="rr")
+        else:
+            result = await orchestrator.orchestrate_constellation(plan, assignment_strategy="rr")
+        return result, time.perf_counter() - began
+
+
+def throughput(sizes: Sequence[int], backends: Sequence[str], repeat: int, parent: Path) -> None:
+    """Tasks a second with each durability."""
+    print("\nThroughput: tasks a second (of wall-clock time), and as a ratio to `off`; 16 devices")
+    for backend in backends:
+        for size in sizes:
+            for shape in (flat, layered):
+                best: dict[str, float] = {}
+                kilobytes = 0.0
+                for _ in range(repeat):
+                    for durability in DURABILITIES:
+                        with tempfile.TemporaryDirectory(dir=parent) as folder:
+                            journal = SqliteJournal(Path(folder)) if durability != "off" else None
+                            plan = build(size, shape(size))
+                            gc.collect()
+                            result, took_s = anyio.run(_run, plan, journal, durability, 16, NoOp(), backend=backend)
+                            if result["status"] != "completed":
+                                raise SystemExit(f"the benchmark is broken: {result['status']}")
+                            best[durability] = min(best.get(durability, took_s), took_s)
+                            if durability == "batched":
+                                kilobytes = _size(Path(folder)) / size
+                told = "  ".join(
+                    f"{name} {size / took_s:>9,.0f}/s {best['off'] / took_s:5.2f} ×" for name, took_s in best.items()
+                )
+                print(f"{backend:8}{shape.__name__:8}{size:>8,}  {told}  {kilobytes:,.0f} bytes of journal a task")
+
+
+def group_commit(size: int, parent: Path) -> None:
+    """How many tasks share a commit, by the number of devices."""
+    print(f"\nGroup commit: `sync`, {size:,} tasks without links")
+    alone = 0.0
+    for devices in (1, 4, 16, 64, 256):
+        with tempfile.TemporaryDirectory(dir=parent) as folder:
+            journal = Counting(Path(folder))
+            _, took_s = anyio.run(_run, build(size, []), journal, "sync", devices, NoOp())
+            alone = alone or took_s
+            print(
+                f"{devices:>4} devices: {size / took_s:>8,.0f} tasks/s, {alone / took_s:5.1f} × one device; "
+                f"{journal.commits:,} commits, {size / journal.commits:.1f} tasks each"
+            )
+
+
+def resume(size: int, parent: Path) -> None:
+    """Resume a run of which half is done, in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
+        for step in ("half", "rest"):
+            subprocess.run(
+                [sys.executable, __file__, "--step", step, "--sizes", str(size), "--folder", folder], check=True
+            )
+
+
+def _step(step: str, size: int, folder: Path) -> None:
+    journal = SqliteJournal(folder / "runs")
+    if step == "half":
+        result, _ = anyio.run(_run, build(size, layered(size)), journal, "batched", 16, Halting(size // 2))
+        if result["status"] != "stopped":
+            raise SystemExit(f"the benchmark is broken: {result['status']}")
+        return
+    transport = Halting(-1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
+    result, _ = anyio.run(_run, None, journal, "batched", 16, transport, journal.runs()[0])
+    print(
+        f"\nResume: {size:,} tasks, half done: {transport.first - began:.1f} s until the first task starts; status "
+        f"{result['status']}; at most {(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / size:,.0f} "
+        f"bytes of memory a task, the plan itself included; journal {_size(folder) / size:,.0f} bytes a task"
+    )
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def main() -> None:
+    """Print it all."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sizes", default="10000,100000")
+    parser.add_argument("--backends", default="asyncio")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where journals are kept meanwhile")
+    parser.add_argument("--only", choices=("throughput", "group", "resume"))
+    parser.add_argument("--step", choices=("half", "rest"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    sizes = [int(size) for size in options.sizes.split(",")]
+    if options.step:
+        _step(options.step, sizes[0], options.folder)
+        return
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores")
+    if options.only in (None, "throughput"):
+        throughput(sizes, options.backends.split(","), options.repeat, options.folder)
+    if options.only in (None, "group"):
+        group_commit(min(sizes), options.folder)
+    if options.only in (None, "resume"):
+        resume(max(sizes), options.folder)
+
+
+if __name__ == "__main__":
+    main()
