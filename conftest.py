@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import hypothesis
@@ -25,3 +26,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Every test marked `anyio` runs twice. Of module scope, because hypothesis refuses function-scoped fixtures."""
     backend: tuple[str, dict[str, Any]] = request.param
     return backend
+
+
+@pytest.fixture(scope="session", autouse=True)
+def journals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Have what runs leave, in whatever process, be in a folder of the tests, and not in anybody's home.
+
+    Below the one are journals, below the other the marks of work on this machine.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GALAXY_JOURNAL", str(tmp_path_factory.mktemp("journal")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
