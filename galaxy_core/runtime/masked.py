@@ -47,6 +47,11 @@ class MaskedSession:
             raise failure
         return self._masked(sound(outcome, self._transport))
 
+    async def expect(self, run_mark: str, /) -> None:
+        """See `SessionThatSettles`: what may be there."""
+        if (expect := getattr(self._session, "expect", None)) is not None:
+            await expect(run_mark)
+
     async def settle(self, attempt: Attempt, /) -> Outcome:
         """As the session, but with secrets masked in the outcome and in what is left behind."""
         failure: BaseException | None = None

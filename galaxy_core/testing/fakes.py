@@ -71,7 +71,7 @@ class FakeDevice:
     `cancelled` and `ended` list task ids; `most_running` is the largest number of attempts that ran at once.
 
     `markers` are what attempts that leave one have left, by mark: how they ended, None as long as they have not. `stopped`
-    and `asked` list the ids of tasks of which an earlier attempt was stopped, or asked about; `released` lists marks.
+    and `asked` list the ids of tasks of which an earlier attempt was stopped, or asked about; `released` lists marks, `expected` the marks of runs.
     """
 
     def __init__(self, device_id: str) -> None:
@@ -95,6 +95,7 @@ class FakeDevice:
         self.stopped: list[str] = []
         self.asked: list[str] = []
         self.released: list[str] = []
+        self.expected: list[str] = []
         self._links: set[anyio.CancelScope] = set()
 
     def unplug(self) -> None:
@@ -197,6 +198,10 @@ class FakeSession:
     async def probe(self) -> Mapping[str, str]:
         """Ask the device."""
         return await self._device.probe()
+
+    async def expect(self, run_mark: str, /) -> None:
+        """Note which run is to leave markers."""
+        self._device.expected.append(run_mark)
 
     async def settle(self, attempt: Attempt, /) -> Outcome:
         """What the script says, see `FakeTransport.became`; without one, what the markers say."""

@@ -67,6 +67,14 @@ def test_words_arrive_as_they_are_and_are_no_words_of_the_shell(folder: str) -> 
     assert said.returncode == 127
 
 
+def test_of_a_run_that_is_expected_a_missing_marker_says_that_nothing_has_started(folder: str) -> None:
+    assert isinstance(settled(folder), Unknown)
+    said = shell(marks.expect_script(folder, MARK.rpartition("-")[0]))
+    assert (said.stdout, said.stderr, said.returncode) == ("", "", 0)
+    assert isinstance(settled(folder), Refused)
+    assert shell(marked(folder, text_of("echo late"))).returncode == 126
+
+
 def test_under_one_mark_nothing_starts_twice(folder: str, tmp_path: Path) -> None:
     command = text_of(f"echo x >>{tmp_path}/starts")
     for expected in (0, 126):

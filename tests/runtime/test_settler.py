@@ -242,6 +242,30 @@ async def test_the_markers_of_a_journalled_run_are_released_when_their_ends_are_
     assert set(device.released) == {mark for task_id, mark in marked.items() if task_id != "unknown"}
 
 
+async def test_devices_hear_which_markers_to_expect_before_anything_is_recorded_to_start() -> None:
+    async with settling_rig() as house:
+        house.orchestrator._journal = journal = MemoryJournal()
+        device = house.device()
+        expecting, kept = device.expected, []
+
+        def noted(attempt: Attempt) -> Completed:
+            kept.append(list(expecting))
+            return Completed()
+
+        house.transport.script("a", noted)
+        await house.run(once("a"), None)
+        await house.run(once("b"), None)
+    assert journal.runs()
+    assert kept == [[device.attempts[0].mark.rpartition("-")[0]]]
+    assert [attempt.mark.rpartition("-")[0] for attempt in device.attempts] == device.expected
+
+
+async def test_a_run_without_a_journal_has_devices_expect_nothing() -> None:
+    async with settling_rig() as house:
+        await house.run(once("a"), None)
+    assert house.device().expected == []
+
+
 async def test_a_task_that_is_ended_by_hand_while_it_settles_stays_so() -> None:
     async with settling_rig() as house:
         house.transport.script("a", LOST)

@@ -102,6 +102,14 @@ class AdbSession:
                     raise DeviceLostError(self.device.device_id, str(error)) from error
         return Refused(f"transport 'adb' takes commands and actions, not {type(request).__name__}")
 
+    async def expect(self, run_mark: str, /) -> None:
+        """See `SessionThatSettles`."""
+        self.released.used(f"{run_mark}-0")
+        try:
+            await self.link.run(marks.expect_script(self.released.folder, run_mark))
+        except AdbFailureError as error:
+            raise DeviceLostError(self.device.device_id, str(error)) from error
+
     async def settle(self, attempt: Attempt, /) -> Outcome:
         """See `SessionThatSettles.settle`."""
         if not marks.is_marked(attempt):

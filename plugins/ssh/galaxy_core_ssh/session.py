@@ -25,6 +25,10 @@ class SshSession:
     async def execute(self, attempt: Attempt, /) -> Outcome:
         return await self._bridge.run(self._host.execute, attempt)
 
+    async def expect(self, run_mark: str, /) -> None:
+        """See `SessionThatSettles`."""
+        await self._bridge.run(self._host.expect, run_mark)
+
     async def settle(self, attempt: Attempt, /) -> Outcome:
         """See `SessionThatSettles.settle`."""
         return await self._bridge.run(self._host.settle, attempt)

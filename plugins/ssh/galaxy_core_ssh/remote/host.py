@@ -140,6 +140,15 @@ class Host:
         self.released.used(attempt.mark)
         return marks.leading(marks.marker(self.released.folder, attempt.mark), stdin_bytes)
 
+    async def expect(self, run_mark: str) -> None:
+        """See `SessionThatSettles`."""
+        self.released.used(f"{run_mark}-0")
+        try:
+            async with self.borrowed() as link:
+                await link.helper.run(marks.expect_script(self.released.folder, run_mark))
+        except LinkLostError as error:
+            raise DeviceLostError(self.device.device_id, str(error)) from error
+
     async def settle(self, attempt: Attempt) -> Outcome:
         """See `SessionThatSettles.settle`."""
         if not marks.is_marked(attempt):
