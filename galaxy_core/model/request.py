@@ -38,6 +38,11 @@ class Reference:
     def __str__(self) -> str:
         return f"{self.value} of task {self.task_id!r}"
 
+    @property
+    def is_of_output(self) -> bool:
+        """Whether it is of what the task printed or returned, rather than of how it ended or of a file."""
+        return self.value in ("stdout", "stderr", "value", "json") or self.value.startswith("json.")
+
     def read(self, result: ExecutionResult | None) -> Any:
         """What this refers to in `result`.
 
@@ -70,9 +75,20 @@ class Reference:
         elif kind == "value" and result.result is not None and result.result == result.stdout:
             self._check_whole(result, "stdout")
         found = getattr(result, kind)
-        if found is None and kind != "value":
-            raise InputError(str(self), f"that task has no {kind}")
+        if found is None:
+            self._check_heard(result)
+            if kind != "value":
+                raise InputError(str(self), f"that task has no {kind}")
         return str(found) if kind == "status" else found
+
+    def _check_heard(self, result: ExecutionResult) -> None:
+        """Of an end that was found out afterwards there may be nothing but its exit code: that is not the value None."""
+        if result.metadata.get("settled") and result.stdout is None and result.result is None:
+            raise InputError(
+                str(self),
+                "what it printed and returned is lost: nobody was connected when it ended, and its device was asked "
+                "afterwards how it did; take 'exit_code' or 'status', or have it leave a file that a later task reads",
+            )
 
     def _check_whole(self, result: ExecutionResult, stream: str) -> None:
         """A transport that cuts may tell which stream by ``stdout_kept_bytes``; if it does not, both are suspect."""
@@ -106,6 +122,7 @@ class Reference:
     def _json(self, result: ExecutionResult, path: str) -> Any:
         text = result.stdout
         if text is None:
+            self._check_heard(result)
             document = result.result  # a call's return value is a document already
         else:
             self._check_whole(result, "stdout")

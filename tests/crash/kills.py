@@ -95,6 +95,8 @@ class _Crashing:
     def run(self) -> None:
         """Until the run is over."""
         for _ in range(20 + self.kills):
+            if (kept := self._replayed()) is not None and kept.over is not None and not self.found.unknown:
+                break  # it was killed when all of it was over
             code = self._go(killed=self.found.kills < self.kills)
             self._check_unbegun()
             if code is not None and not self._resolve():
@@ -112,9 +114,9 @@ class _Crashing:
     def _go(self, *, killed: bool) -> int | None:
         """Run or resume, and perhaps kill: the exit code, or None when it was killed."""
         command = self._command()
-        log = (self.work.folder / "log").open("ab")
         began = time.monotonic()
-        process = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        with (self.work.folder / "log").open("ab") as log:
+            process = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         if killed:
             if self.random.random() < 0.5 and not self.found.edited:
                 self._edit()

@@ -13,7 +13,7 @@ from galaxy_core_journal import SqliteJournal
 from tests.crash.boundaries import KINDS, Kind, run
 from tests.crash.plans import SHAPES, Workload, workload
 
-TASKS = 5
+TASKS = 4
 
 
 def _judge(work: Workload) -> list[str]:

@@ -398,7 +398,8 @@ class Oracle:
             case AddDependency(line):
                 self.doubted.add(("input", line.from_task_id, line.to_task_id))
             case RemoveDependency(str(name)):
-                self.doubted.add(("link", name))
+                if name in self.links:  # one that comes later under this id would not have been taken out
+                    self.doubted.add(("link", name))
             case RemoveDependency(ends):
                 self.doubted |= {
                     ("link", key) for key, link in self.links.items() if (link.source, link.target) == ends

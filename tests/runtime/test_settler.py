@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from galaxy_core import Attempt, Completed, Effect, Refused, TaskConstellation, TaskStatus, Unknown
+from galaxy_core import Attempt, Command, Completed, Effect, Reference, Refused, TaskConstellation, TaskStatus, Unknown
 from galaxy_core.extension.interfaces import FEATURES_OF_COMMANDS, Outcome
 from galaxy_core.model.records.replay import InFlight
 from galaxy_core.runtime import preparing
@@ -64,6 +64,35 @@ async def test_what_the_device_says_ends_the_task(word: Outcome, status: str, ex
     result = found["results"]["a"]
     assert (result.status.value, result.exit_code, result.attempts) == (status, exit_code, 1)
     assert house.device().started == house.device().asked == ["a"]
+
+
+@pytest.mark.parametrize("value", ["stdout", "stderr", "value", "json", "json.a"])
+async def test_a_success_without_output_is_unknown_while_a_task_is_to_read_it(value: str) -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", Completed(exit_code=0, metadata={"settled": True}))
+        constellation = once("a b", "a>b")
+        constellation.get_task("b").request = Command(["echo", Reference("a", value)])  # type: ignore[union-attr]
+        found = await house.run(constellation, None)
+        assert house.slots_are_free()
+        constellation.resolve("a", "completed")
+        after = await house.run(constellation, None)
+    assert (found["results"]["a"].status, found["results"]["a"].exit_code) == (TaskStatus.UNKNOWN, 0)
+    assert "task 'b' reads it" in str(found["results"]["a"].error)
+    assert "is lost" in str(after["results"]["b"].error)
+    assert house.device().started == ["a"]
+
+
+@pytest.mark.parametrize("value", ["exit_code", "status"])
+async def test_a_success_without_output_is_one_when_only_how_it_ended_is_read(value: str) -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", Completed(exit_code=0, metadata={"settled": True}))
+        constellation = once("a b", "a>b")
+        constellation.get_task("b").request = Command(["echo", Reference("a", value)])  # type: ignore[union-attr]
+        found = await house.run(constellation, None)
+    assert found["results"]["a"].status is TaskStatus.COMPLETED
+    assert "lost" not in str(found["results"]["b"].error)
 
 
 async def test_what_never_started_is_started() -> None:
