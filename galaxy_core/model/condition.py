@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from galaxy_core.errors import PlanError
 from galaxy_core.model.reasons import shown, text_of
-from galaxy_core.model.result import ExecutionResult
+from galaxy_core.model.result import UNHEARD, ExecutionResult
 from galaxy_core.model.serial import plain
 
 #: Called with the prerequisite's payload, or with payload and ExecutionResult when it takes two arguments.
@@ -42,6 +42,8 @@ class Expression:
         self.text = text
 
     def __call__(self, payload: Any, outcome: ExecutionResult | None = None) -> bool:
+        if outcome is not None and outcome._is_unheard and self._asks_for_output:
+            raise ValueError(f"{self.text!r} looks at its output, and {UNHEARD}")
         found = self._query.search(outcome_document(payload, outcome))
         return found is not None and found is not False and found not in ("", [], {})
 
@@ -49,6 +51,11 @@ class Expression:
     def asks_for_status(self) -> bool:
         """Whether it looks at `status`, and so can judge how a task ended that never ran to an outcome."""
         return self._query.looks_at("status")
+
+    @property
+    def _asks_for_output(self) -> bool:
+        """Whether it looks at what the task printed or returned."""
+        return any(self._query.looks_at(name) for name in ("stdout", "stderr", "value", "json"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Expression) and other.text == self.text

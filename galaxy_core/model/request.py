@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 
 from galaxy_core.errors import InputError
 from galaxy_core.model.records.unkept import first_unkept
-from galaxy_core.model.result import ExecutionResult
+from galaxy_core.model.result import UNHEARD, ExecutionResult
 from galaxy_core.model.serial import plain
 from galaxy_core.model.values import EMPTY, frozen_deep, frozen_mapping
 
@@ -39,7 +39,7 @@ class Reference:
         return f"{self.value} of task {self.task_id!r}"
 
     @property
-    def is_of_output(self) -> bool:
+    def _is_of_output(self) -> bool:
         """Whether it is of what the task printed or returned, rather than of how it ended or of a file."""
         return self.value in ("stdout", "stderr", "value", "json") or self.value.startswith("json.")
 
@@ -83,12 +83,9 @@ class Reference:
 
     def _check_heard(self, result: ExecutionResult) -> None:
         """Of an end that was found out afterwards there may be nothing but its exit code: that is not the value None."""
-        if result.metadata.get("settled") and result.stdout is None and result.result is None:
-            raise InputError(
-                str(self),
-                "what it printed and returned is lost: nobody was connected when it ended, and its device was asked "
-                "afterwards how it did; take 'exit_code' or 'status', or have it leave a file that a later task reads",
-            )
+        if result._is_unheard:
+            remedy = "take 'exit_code' or 'status', or have it leave a file that a later task reads"
+            raise InputError(str(self), f"{UNHEARD}; {remedy}")
 
     def _check_whole(self, result: ExecutionResult, stream: str) -> None:
         """A transport that cuts may tell which stream by ``stdout_kept_bytes``; if it does not, both are suspect."""

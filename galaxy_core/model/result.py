@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from galaxy_core.model.reasons import message_of, text_of
 
@@ -59,6 +59,10 @@ def as_datetime(moment: float | datetime | None) -> datetime | None:
     if moment is None or isinstance(moment, datetime):
         return moment
     return datetime.fromtimestamp(moment, UTC)
+
+
+#: Of a result that `_is_unheard`, in words.
+UNHEARD: Final = "what it printed and returned is lost: nobody was connected when it ended, and its device was asked afterwards how it did"
 
 
 class ExecutionResult:
@@ -134,6 +138,12 @@ class ExecutionResult:
         self.device_id = device_id
         self.attempts = attempts
         self.files = files
+
+    @property
+    def _is_unheard(self) -> bool:
+        """Whether its device was asked afterwards how it ended, so that what it printed and returned is lost."""
+        told = self._metadata
+        return bool(told and told.get("settled")) and self.stdout is None and self.result is None
 
     @property
     def value(self) -> Any:

@@ -33,6 +33,7 @@ MAX_BACKLOG = 50_000
 CLOSING_S = 60.0
 #: How files are written, which blocks.
 in_thread: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync
+_RELIED_ON = (EventType.TASK_STARTED, EventType.TASK_COMPLETED)
 #: The folder of long texts, below that of the run.
 TEXTS = "texts"
 
@@ -122,8 +123,8 @@ class Ledger:
             self.post(events)
             return
         self.pending()
-        if self.failure is not None:  # what completes now is kept nowhere: whoever heard of it would rely on it
-            self.post([event for event in events if event.event_type is not EventType.TASK_COMPLETED])
+        if self.failure is not None:  # whoever heard that something starts or completes now would rely on it
+            self.post([event for event in events if event.event_type not in _RELIED_ON])
         elif self.kept >= self.count and not self._events:
             self.post(events)
         else:

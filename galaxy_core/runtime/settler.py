@@ -21,12 +21,13 @@ from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import message_of, text_of
 from galaxy_core.model.records import encode
 from galaxy_core.model.records.replay import InFlight
-from galaxy_core.model.result import UNSTARTED, TaskStatus
+from galaxy_core.model.result import TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.answers import loss_in, sound
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
 from galaxy_core.runtime.lanes import Lane
+from galaxy_core.runtime.unheard import as_heard
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.settling import Settling
@@ -155,7 +156,7 @@ class Settler:
             if "settles" not in features_of(case.lane.transport):
                 return Unknown(f"{case.reason}; and its transport cannot say what became of it", case.said)
             try:
-                return self._heard(case.task, await self._ask(case, session))
+                return as_heard(self._run.constellation, case.task, await self._ask(case, session))
             except BaseException as error:  # the task receives it, or the next session is asked
                 failure, loss = blamed(error, "transport", case.lane.device.transport), loss_in(error)
                 if loss is None:
@@ -202,22 +203,6 @@ class Settler:
             return outcome if case.timed_out else Unknown(case.reason, case.said)
         case.timed_out = case.doubt is None
         return Unknown(f"its deadline came while it was found out what became of it: {case.doubt or 'it was stopped'}")
-
-    def _heard(self, task: TaskStar, outcome: Outcome) -> Outcome:
-        """A success of which nobody has the output is none for those who read it: somebody says whether it is done again."""
-        if (
-            not isinstance(outcome, Completed)
-            or not _is_success(outcome)
-            or not (outcome.metadata or {}).get("settled")
-            or outcome.stdout is not None
-            or outcome.value is not None
-        ):
-            return outcome
-        reader = next((other for other in self._run.constellation._tasks.values() if _reads(other, task)), None)
-        if reader is None:
-            return outcome
-        why = f"it ended well, but what it printed is lost, and task {reader._task_id!r} reads it"
-        return Unknown(why, outcome)
 
     async def _stop(self, case: Case, session: Any) -> None:
         with anyio.move_on_after(ANSWER_S) as waiting:
@@ -380,11 +365,6 @@ def _can_expect(lane: Lane) -> bool:
 
 def _is_success(outcome: Completed) -> bool:
     return outcome.error is None and not outcome.exit_code
-
-
-def _reads(task: TaskStar, source: TaskStar) -> bool:
-    references = getattr(task._request, "references", None) if task._status in UNSTARTED else None
-    return any(one.task_id == source._task_id and one.is_of_output for one in references or ())
 
 
 def _words(outcome: Outcome) -> str:

@@ -192,6 +192,10 @@ class World:
                 found.append(f"{source.task_id} ended {source.status.value}")
         return found
 
+    def is_misnumbered(self, attempt: Attempt, number: int) -> bool:
+        """Whether an attempt has another number than the device's count says."""
+        return attempt.number != number
+
     def began(self, attempt: Attempt, session: WatchedSession) -> Try:
         """A device was asked to start an attempt: whatever forbids that is a problem."""
         task, run_id, device_id = attempt.task, attempt.run_id, session.fake.device_id
@@ -206,7 +210,7 @@ class World:
             f"{len(on_device)} run there already": len(on_device) >= device.max_concurrency,
             f"{lane.running} slots are taken": lane.running < len(on_device) + 1,
             "its lease is not its own": attempt.lease in self._leases,
-            f"it is called number {attempt.number}": attempt.number != one.number
+            f"it is called number {attempt.number}": self.is_misnumbered(attempt, one.number)
             and not {(run_id, attempt.task_id)} & (self.by_hand.keys() | self.handled),
             f"it is called on {attempt.device_id}": attempt.device_id != device_id,
             "the session broke before": session.broken,

@@ -9,8 +9,20 @@ from typing import Any
 import anyio
 import pytest
 
-from galaxy_core import Attempt, Command, Completed, Effect, Reference, Refused, TaskConstellation, TaskStatus, Unknown
+from galaxy_core import (
+    Attempt,
+    Command,
+    Completed,
+    Effect,
+    Reference,
+    Refused,
+    TaskConstellation,
+    TaskStarLine,
+    TaskStatus,
+    Unknown,
+)
 from galaxy_core.extension.interfaces import FEATURES_OF_COMMANDS, Outcome
+from galaxy_core.model.condition import Expression
 from galaxy_core.model.records.replay import InFlight
 from galaxy_core.runtime import preparing
 from galaxy_core.runtime.settler import Settler
@@ -80,6 +92,25 @@ async def test_a_success_without_output_is_unknown_while_a_task_is_to_read_it(va
     assert (found["results"]["a"].status, found["results"]["a"].exit_code) == (TaskStatus.UNKNOWN, 0)
     assert "task 'b' reads it" in str(found["results"]["a"].error)
     assert "is lost" in str(after["results"]["b"].error)
+    assert house.device().started == ["a"]
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+async def test_a_condition_never_judges_output_that_is_lost(exit_code: int) -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", Completed(exit_code=exit_code, metadata={"settled": True}))
+        constellation = once("a b")
+        constellation.add_dependency(
+            TaskStarLine.create_conditional("a", "b", "it is empty", Expression("stdout == null || status == 'failed'"))
+        )
+        found = await house.run(constellation, None)
+        if exit_code == 0:
+            assert found["results"]["a"].status is TaskStatus.UNKNOWN
+            assert "the condition of task 'b' looks at it" in str(found["results"]["a"].error)
+            constellation.resolve("a", "completed")
+            found = await house.run(constellation, None)
+    assert "what it printed and returned is lost" in str(constellation.get_task("b").error)  # type: ignore[union-attr]
     assert house.device().started == ["a"]
 
 

@@ -153,6 +153,12 @@ class SimWorld(World):
         self.ended_by_hand: dict[str, float] = {}  # when: the model itself knows no clock but that of the house
         self._leases, self._waiting = set(), {}
 
+    def is_misnumbered(self, attempt: Attempt, number: int) -> bool:
+        """In `sync`, a device may be lost while a start is being kept: that attempt has a number, and was never sent."""
+        if self.scenario.durability == "sync":
+            return attempt.number < number
+        return super().is_misnumbered(attempt, number)
+
     def note(self, text: str) -> None:
         """Note what somebody did."""
         self.story.append(f"{anyio.current_time():g} {text}")
