@@ -341,8 +341,8 @@ class PluginRegistry:
 
     # -------------------------------------------------------------------------------------------------- description
 
-    def describe(self) -> list[PluginInfo]:
-        """Every plugin, by name: loaded, blocked, failed, and those installed that are not loaded.
+    def describe(self, *, absent: bool = True) -> list[PluginInfo]:
+        """Every plugin, by name: loaded, blocked, failed, and, if `absent` ones are asked for, those installed but not loaded.
 
         Imports nothing: before `load`, installed plugins are described from their metadata alone.
         """
@@ -352,7 +352,8 @@ class PluginRegistry:
             contested = [str(one) for one in conflicts if plugin.name in {one.first, one.second}]
             found.append(plugin.info("; ".join(contested) or None))
         loaded = {plugin.name for plugin in self._plugins.values() if plugin.installed is not None}
-        found += [self._absent(one) for one in self._list_installed() if one.name not in loaded]
+        if absent:
+            found += [self._absent(one) for one in self._list_installed() if one.name not in loaded]
         return sorted(found, key=lambda info: (info.name, info.status))
 
     def _absent(self, installed: InstalledPlugin) -> PluginInfo:

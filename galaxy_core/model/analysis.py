@@ -83,7 +83,7 @@ def _check_lines(c: TaskConstellation, problems: list[str]) -> None:
         if waits and line._open != (source._status not in TERMINAL or line in c._withheld):
             state = "open" if line._open else "closed"
             problems.append(f"{name} is {state}, but its source is {source._status.value}")
-        if line._line_id is not None and c._lines_by_id.get(line._line_id) is not line:
+        if isinstance(line._line_id, str) and c._lines_by_id.get(line._line_id) is not line:
             problems.append(f"{name} cannot be found by its id {line._line_id}")
     if stray := (incoming | outgoing) - set(c._lines):
         problems.append(f"{len(stray)} dependencies are attached to tasks but not kept")

@@ -10,9 +10,9 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from galaxy_core.errors import ConditionError, ImmutableError, PlanError, TaskSkippedError
-from galaxy_core.model.condition import Evaluator, Expression, checked_evaluator, takes_outcome
+from galaxy_core.model.condition import Evaluator, Expression, checked_evaluator, is_function, takes_outcome
 from galaxy_core.model.reasons import is_failure, message_of, shown
-from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime, new_id, stamp
+from galaxy_core.model.result import UNHEARD, ExecutionResult, TaskStatus, as_datetime, new_id, stamp
 from galaxy_core.model.serial import Document
 from galaxy_core.model.values import copied
 
@@ -78,7 +78,7 @@ class TaskStarLine(Document):
         self._dependency_type = dependency_type
         self._condition_description = condition_description
         self._evaluator = None if condition_evaluator is None else checked_evaluator(condition_evaluator)
-        self._line_id = line_id
+        self._line_id: str | int | None = line_id  # a number: the id is promised, and was not asked for
         self._metadata = copied(dict(metadata)) if metadata else None
         self._satisfied = False
         self._evaluation: Any = None
@@ -120,11 +120,14 @@ class TaskStarLine(Document):
     @property
     def line_id(self) -> str:
         """Unique in its constellation; made when first asked for, because most links are never named."""
-        if self._line_id is None:
-            self._line_id = new_id()
-            if self._source is not None and self._source._owner is not None:
-                self._source._owner._lines_by_id[self._line_id] = self
-        return self._line_id
+        found = self._line_id
+        if isinstance(found, str):
+            return found
+        owner = None if self._source is None else self._source._owner
+        self._line_id = name = new_id() if found is None or owner is None else owner._lines_by_id.name_of(found)
+        if owner is not None:
+            owner._lines_by_id[name] = self
+        return name
 
     @property
     def from_task_id(self) -> str:
@@ -282,6 +285,9 @@ class TaskStarLine(Document):
             return True
         if kind is _SUCCESS_ONLY or self._evaluator is None:
             return payload is not None
+        if outcome is not None and outcome._is_unheard and is_function(self._evaluator):
+            remedy = "an Expression that looks at status or exit_code alone can judge it"
+            raise ValueError(f"a function may look at its output, and {UNHEARD}; {remedy}")
         if takes_outcome(self._evaluator):
             return self._evaluator(payload, outcome)
         return self._evaluator(payload)

@@ -25,6 +25,7 @@ from galaxy_core.errors import (
 )
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.listener import Deferred
+from galaxy_core.model.naming import LineIndex
 from galaxy_core.model.order import Order
 from galaxy_core.model.progress import Progress
 from galaxy_core.model.result import TERMINAL, UNSTARTED, new_id
@@ -83,7 +84,7 @@ class Graph(Progress):
         self._id = constellation_id
         self._name = name or constellation_id
         self._lines: dict[TaskStarLine, None] = {}  # in the order of adding; ids are made only when asked for
-        self._lines_by_id: dict[str, TaskStarLine] = {}
+        self._lines_by_id = LineIndex(self._lines)
         self._metadata: dict[str, Any] = {}
         self._created_at = now
         self._started_at: float | None = None
@@ -237,7 +238,7 @@ class Graph(Progress):
 
     def _ends(self, line: TaskStarLine) -> tuple[TaskStar, TaskStar]:
         """The live source and target of a link that is about to be added."""
-        if line._source is not None or (line._line_id is not None and line._line_id in self._lines_by_id):
+        if line._source is not None or (isinstance(line._line_id, str) and line._line_id in self._lines_by_id):
             raise DuplicateIdError("Dependency", line.line_id)
         source, target = self._tasks.get(line._from), self._tasks.get(line._to)
         if source is None:
@@ -287,7 +288,7 @@ class Graph(Progress):
             target._ticket = 0
             self._ready.pop(target, None)
         self._lines[line] = None
-        if line._line_id is not None:
+        if isinstance(line._line_id, str):
             self._lines_by_id[line._line_id] = line
         if self._recorder is not None:
             self._recorder.attached(line)
@@ -307,7 +308,7 @@ class Graph(Progress):
         if self._withheld:
             self._withheld.pop(line, None)
         if line._line_id is not None:
-            self._lines_by_id.pop(line._line_id, None)
+            self._lines_by_id.pop(line.line_id, None)  # a number is its id from now on: it is of this plan
         if self._recorder is not None:
             self._recorder.detached(line)
         line._source = line._target = None

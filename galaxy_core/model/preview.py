@@ -387,9 +387,9 @@ def _refusing(changes: Changes, task_id: str) -> Iterator[TaskStarLine]:
     task = None if task_id in changes.new_tasks else changes.plan._tasks.get(task_id)
     for line in () if task is None else task._out:
         target, line_id = line._target, line._line_id
-        if line_id is not None and line_id in changes.removed_lines:
+        if line_id in changes.removed_lines:
             continue
-        as_said = line if line_id is None else changes.updated_lines.get(line_id, line)
+        as_said = changes.updated_lines.get(line_id, line) if isinstance(line_id, str) else line
         if line._open and target is not None and target._status in UNSTARTED and _refuses(as_said):
             yield as_said
 

@@ -12,7 +12,7 @@ import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -21,9 +21,13 @@ from galaxy_core.errors import JournalError
 from galaxy_core.extension.journals import Durability, JournalWriter
 from galaxy_core.model.events import Event, EventType
 from galaxy_core.model.reasons import text_of
+from galaxy_core.model.records import encode
 from galaxy_core.model.records.unkept import Keeper
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.bus import STALL_S
+
+if TYPE_CHECKING:
+    from galaxy_core.model.task import TaskStar
 
 #: Seconds that `batched` lets records wait: what is lost with the process is what these and one write hold.
 BATCH_S = 0.1
@@ -66,6 +70,11 @@ class Ledger:
         self.keeper = Keeper(self._spill, lost)
         self._writer = writer
         self.lines: list[str] = []
+        #: Attempts that have started and whose records were put off, so that one record tells of start and end: in
+        #: `batched` alone, where no start is kept before the device hears of it, and until anything else is noted.
+        self.starting: dict[TaskStar, encode.Began] = {}
+        #: And those that have ended since.
+        self.ran: list[encode.Ran] = []
         self._texts: list[tuple[Path, str]] = []
         self._events: deque[tuple[int, Sequence[Event]]] = deque()
         self._stirred = anyio.Event()
@@ -79,12 +88,26 @@ class Ledger:
     # ------------------------------------------------------------------------------------------- noting
     def note(self, encode: Callable[..., str], *args: object) -> None:
         """Note a record: `encode(n, *args)` gives its line."""
+        if self.starting or self.ran:
+            self.note_attempts()
         lines = self.lines
         if not lines:
             self._stirred.set()
         n = self.count
         self.count = n + 1
         lines.append(encode(n, *args))
+
+    def note_attempts(self) -> None:
+        """Note what was put off: what follows may be about these attempts."""
+        if self.ran:
+            ran, self.ran = self.ran, []
+            before = len(self.lines)
+            self.lines += encode.rans(self.count, ran)
+            self.count += len(self.lines) - before
+        if self.starting:
+            starting, self.starting = self.starting, {}
+            for task, said in starting.items():
+                self.note(encode.start, task._task_id, *said)
 
     def stir(self) -> None:
         """There is something that `pending` will note."""
@@ -108,6 +131,7 @@ class Ledger:
     async def settle(self) -> None:
         """Wait until all that was noted is kept, or cannot be."""
         self.pending()
+        self.note_attempts()
         wanted = self.count
         while self.kept < wanted and self.failure is None and not self._finished.is_set():
             await (self._under_way if wanted <= self._taken else self._next).wait()
@@ -115,7 +139,7 @@ class Ledger:
     @property
     def is_behind(self) -> bool:
         """Whether more is waiting to be written than should."""
-        return len(self.lines) > MAX_BACKLOG
+        return len(self.lines) + len(self.ran) > MAX_BACKLOG
 
     def tell(self, events: Sequence[Event]) -> None:
         """Post events when all that was noted before them is kept; in `batched` at once."""
@@ -148,6 +172,7 @@ class Ledger:
 
     async def _write(self) -> None:
         self.pending()
+        self.note_attempts()
         lines, self.lines = self.lines, []
         texts, self._texts = self._texts, []
         self._stirred = anyio.Event()
@@ -176,6 +201,8 @@ class Ledger:
         self.failure = failure
         self._events.clear()
         self.lines.clear()
+        self.starting.clear()
+        self.ran.clear()
         self.failed(f"its journal failed: {text_of(failure)}")
         self._next.set()
 
@@ -184,6 +211,7 @@ class Ledger:
         with anyio.CancelScope(shield=True):
             with anyio.move_on_after(CLOSING_S) as waiting:
                 self.pending()
+                self.note_attempts()
                 self._closing.set()
                 self._stirred.set()
                 await self._finished.wait()

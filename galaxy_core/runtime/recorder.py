@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from galaxy_core.extension.interfaces import Attempt
     from galaxy_core.runtime.ledger import Ledger
 
-_start, _end = encode.start, encode.end
+_start, _end, _ran = encode.start, encode.end, encode.ran
 _SKIPPED = TaskStatus.SKIPPED
 
 
@@ -59,12 +59,18 @@ class Recorder:
         if self.is_stirred:
             self.flush()
         self._leases[task] = lease
-        ledger = self._ledger
+        ledger, at = self._ledger, task._started_at
+        assert at is not None
+        if not ledger.sync:
+            if not ledger.lines:
+                ledger.stir()
+            ledger.starting[task] = (lease, task._attempts, device_id, at)
+            return
         n, lines = ledger.count, ledger.lines  # as `note` does, at half the cost
         ledger.count = n + 1
         if not lines:
             ledger.stir()
-        lines.append(_start(n, task, lease, device_id))
+        lines.append(_start(n, task._task_id, lease, task._attempts, device_id, at))
 
     def progressed(self, attempt: Attempt) -> None:
         """An attempt has come further."""
@@ -86,6 +92,9 @@ class Recorder:
                 return
             self.flush()
         ledger = self._ledger
+        if lease and not ledger.sync and (began := ledger.starting.pop(task, None)) is not None:
+            ledger.ran.append(_ran(task, began, held, ledger.keeper))
+            return
         n, lines = ledger.count, ledger.lines
         ledger.count = n + 1
         if not lines:

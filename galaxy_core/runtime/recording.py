@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import cache
 from typing import Any
 
 import anyio
@@ -46,6 +47,7 @@ def journal_of(plugins: PluginRegistry, journal: str | Journal | None) -> Journa
     return journal
 
 
+@cache
 def version() -> str:
     """Of this kernel; an empty text where it was not installed."""
     from importlib import metadata  # costs more than this module, and only runs that are recorded need it
@@ -114,7 +116,7 @@ def required(run: Run) -> dict[str, list[str]]:
 def used_plugins(plugins: PluginRegistry, needs: Mapping[str, list[str]], strategy: str | None) -> dict[str, str]:
     """The versions of the distributions that bring what a run uses."""
     found = {}
-    for one in plugins.describe():
+    for one in plugins.describe(absent=False):
         uses = (
             {*one.transports} & {*needs["transports"]} or strategy in one.strategies or one.name in needs["extensions"]
         )

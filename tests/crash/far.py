@@ -177,6 +177,7 @@ class World:
     problems: list[str] = field(factory=list)
     story: list[str] = field(factory=list)
     is_calm: bool = False  # no more faults
+    tells_progress: bool = True  # whether its devices say that they were sent something, and that it began
     waits_for_disk: bool = True  # "sync"
 
     def note(self, life: Life, text: str) -> None:
@@ -240,7 +241,8 @@ class FarTransport:
 
     def __init__(self, world: World, life: Life, *, settles: bool) -> None:
         self.name = "far" if settles else "mute"
-        self.features = frozenset({"stops", "sends"} | ({"settles"} if settles else set()))
+        told = {"sends"} if world.tells_progress else set()
+        self.features = frozenset({"stops"} | told | ({"settles"} if settles else set()))
         self.world, self.life, self.settles = world, life, settles
 
     @asynccontextmanager
@@ -267,7 +269,8 @@ class FarSession:
         if self._fault("lost early"):
             raise DeviceLostError(self.device_id, "lost early")
         life.check()
-        attempt.sent()
+        if world.tells_progress:
+            attempt.sent()
         await anyio.sleep(random.choice((0.0, 0.001)))
         if self._fault("lost on the way"):
             raise DeviceLostError(self.device_id, "lost on the way")
@@ -276,7 +279,8 @@ class FarSession:
             return Refused("its mark is there already")
         if self._fault("lost at once"):
             raise DeviceLostError(self.device_id, "lost when it had begun")
-        attempt.acknowledged()
+        if world.tells_progress:
+            attempt.acknowledged()
         try:
             await anyio.sleep(max(0.0, work.ends_s - life.now()))
         except BaseException:

@@ -87,6 +87,8 @@ class _Lives:
         self.world = World(Random(seed + 2), self.disk)
         self.durability = "sync" if self.random.random() < 0.8 else "batched"
         self.world.waits_for_disk = self.durability == "sync"
+        apart = Random(seed + 3)
+        self.world.tells_progress, self.names_links = apart.random() < 0.6, apart.random() < 0.5
         self.crashes = self.random.randint(0, MOST_LIVES - 2)
         self.heard: dict[str, Any] = {}  # what observers were told to have completed, with its value
         self.acknowledged: list[str] = []  # tasks that committed edits have added
@@ -115,7 +117,9 @@ class _Lives:
     def plan(self) -> TaskConstellation:
         """The plan, new."""
         tasks = [self.task(one) for one in self.ids]
-        lines = [TaskStarLine(a, b, kind, line_id=f"{a}-{b}") for a, b, kind in self.links]
+        lines = [
+            TaskStarLine(a, b, kind, line_id=f"{a}-{b}" if self.names_links else None) for a, b, kind in self.links
+        ]
         return TaskConstellation.build(tasks, lines, constellation_id=RUN)
 
     def task(self, task_id: str) -> TaskStar:

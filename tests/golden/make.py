@@ -17,7 +17,7 @@ from galaxy_core.runtime import resuming
 from galaxy_core_journal import SqliteJournal
 from tests.crash.simulated import _at_once, _Lives
 
-SEEDS = (10, 47, 64)
+SEEDS = (23, 47, 64, 115, 288)
 
 
 def main() -> None:

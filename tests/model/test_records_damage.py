@@ -31,7 +31,7 @@ def begun() -> list[str]:
     live = plan()
     lines = [encode.header(0, HEADER.to_dict()), *encode.whole_plan(1, live)]
     live.begin(live._tasks["a"], 10.0)
-    return [*lines, encode.start(len(lines), live._tasks["a"], 7, "d1")]
+    return [*lines, encode.start(len(lines), "a", 7, 1, "d1", live._tasks["a"]._started_at or 0.0)]
 
 
 N = len(begun())
@@ -133,10 +133,14 @@ def test_every_part_of_a_record_is_looked_at() -> None:
 
 # ----------------------------------------------------------------------------------------------- versions
 def test_a_newer_format_is_told_from_damage() -> None:
-    document = {**HEADER.to_dict(), "format": 2, "unheard": 1}
+    document = {**HEADER.to_dict(), "format": encode.FORMAT + 1, "unheard": 1}
     with pytest.raises(JournalVersionError) as refused:
         replay([json.dumps([0, "galaxy", document])])
-    assert (refused.value.run_id, refused.value.found, refused.value.newest) == ("run-1", 2, 1)
+    assert (refused.value.run_id, refused.value.found, refused.value.newest) == (
+        "run-1",
+        encode.FORMAT + 1,
+        encode.FORMAT,
+    )
 
 
 def test_a_newer_version_may_have_gone_on_with_a_run() -> None:

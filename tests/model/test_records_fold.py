@@ -45,7 +45,7 @@ def begun(plan: TaskConstellation) -> list[str]:
     task = plan._tasks["a"]
     task._target_device_id = "d"
     plan.begin(task, 5.0)
-    return [*lines, encode.start(len(lines), task, 1, "d")]
+    return [*lines, encode.start(len(lines), task.task_id, 1, 1, "d", task._started_at or 0.0)]
 
 
 def satisfied(lines: list[str]) -> set[str]:

@@ -128,7 +128,11 @@ class Diary:
         self.plan.begin(task, self._at())
         self._leases += 1
         self._leased[task] = self._leases
-        self._put(encode.start(self.n, task, self._leases, task.target_device_id or ""))
+        self._put(
+            encode.start(
+                self.n, task.task_id, self._leases, task._attempts, task.target_device_id or "", task._started_at or 0.0
+            )
+        )
         if self._leases % 3:
             self._put(encode.sent(self.n, task.task_id, self._leases))
         if not self._leases % 2:

@@ -9,17 +9,19 @@ from attrs import define, field, frozen
 
 from galaxy_core.errors import ConditionError, JournalVersionError, TaskCancelledError
 from galaxy_core.model.constellation import TaskConstellation
+from galaxy_core.model.dependency import DependencyType
 from galaxy_core.model.reasons import shown
-from galaxy_core.model.records.encode import FORMAT
+from galaxy_core.model.records.encode import FORMAT, TICKS
 from galaxy_core.model.records.faults import error_from
 from galaxy_core.model.records.header import Header
-from galaxy_core.model.records.making import add_line, add_task, close_plain
+from galaxy_core.model.records.making import add_line, add_numbered, add_task, close_plain
 from galaxy_core.model.records.restore import Read, Restorer, take_over, take_over_line
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
 
 _PENDING, _RUNNING, _COMPLETED = TaskStatus.PENDING, TaskStatus.RUNNING, TaskStatus.COMPLETED
 _SKIPPED, _CANCELLED = TaskStatus.SKIPPED, TaskStatus.CANCELLED
+_PLAIN_SUCCESS: Final[tuple[Any, ...]] = ("completed", {}, None, False)
 _ENDS: Final = {status.value: status for status in TERMINAL}
 
 
@@ -68,6 +70,7 @@ class Fold:
         self._plan: TaskConstellation | None = None
         self._mark = ""
         self._missing = (0, 0)  # tasks and links of the plan that are still to come
+        self._places: list[TaskStar] = []  # its tasks, while links are to come that name them by their places
 
     def _task(self, task_id: str) -> TaskStar:
         task = self._plan._tasks.get(task_id)  # type: ignore[union-attr]  # record 1 is the plan
@@ -89,8 +92,9 @@ class Fold:
         if found > FORMAT:
             raise JournalVersionError(str(document.get("run_id") or self.run_id), found, FORMAT)
 
-    def _head(self, head: dict[str, Any], tasks: int, links: int) -> None:
+    def _head(self, head: dict[str, Any], tasks: int, links: int, prefix: str | None = None) -> None:
         plan = TaskConstellation(str(head["constellation_id"]))
+        plan._lines_by_id.prefix = None if prefix is None else str(prefix)
         self._restorer.head(plan, head)
         self._missing = (int(tasks), int(links))
         self._plan = plan
@@ -99,15 +103,32 @@ class Fold:
         plan, make = self._plan, self._restorer.task
         assert plan is not None
         for document in documents:
-            add_task(plan, make(document, created_at))
+            task = make(document, created_at)
+            add_task(plan, task)
+            self._places.append(task)
         self._missing = (self._missing[0] - len(documents), self._missing[1])
 
-    def _links(self, documents: list[dict[str, Any]], created_at: float) -> None:
-        plan, make = self._plan, self._restorer.line
+    def _links(self, parts: list[Any], created_at: float, number: int = 0) -> None:
+        """Documents, places of tasks in pairs, and the types of those that follow."""
+        plan, places, make = self._plan, self._places, self._restorer.line
         assert plan is not None
-        for document in documents:
-            add_line(plan, make(document, created_at))
-        self._missing = (self._missing[0], self._missing[1] - len(documents))
+        kind, count, index = DependencyType.UNCONDITIONAL, len(plan._lines), plan._lines_by_id
+        rest = iter(parts)
+        for part in rest:
+            if type(part) is int:
+                other = next(rest, None)
+                if type(other) is not int or part < 0 or other < 0 or index.prefix is None:
+                    raise ValueError(f"link {number} leads from {shown(part)} to {shown(other)}")
+                add_numbered(plan, places[part], places[other], kind, number, created_at)
+                number += 1
+            elif type(part) is str:
+                kind = DependencyType(part)
+            else:
+                add_line(plan, make(part, created_at))
+        index.numbered, index.is_named = max(index.numbered, number), False
+        self._missing = (self._missing[0], self._missing[1] - (len(plan._lines) - count))
+        if not self._missing[1]:
+            self._places = []
 
     def _opened(self, document: dict[str, Any]) -> None:
         self._check_format(document)
@@ -194,6 +215,15 @@ class Fold:
         if self.backing_off:
             self.backing_off.pop(task_id, None)
         close_plain(task, ended is _COMPLETED, at)
+
+    def _ran(self, attempts: list[Any]) -> None:
+        """See `encode.ran`."""
+        for task_id, attempt, lease, device_id, started, ended, *said in attempts:
+            status, result, error, held = said or _PLAIN_SUCCESS
+            began = started / TICKS if type(started) is int else started
+            self._start(task_id, attempt, lease, device_id, began)
+            over = ended / TICKS if type(ended) is int else ended
+            self._end(task_id, attempt, lease, status, over, result, error, held)
 
     def _again(
         self, task_id: str, attempt: int, kind: str, wait_s: float, at: float, current_retry: int, error: Any
@@ -320,6 +350,7 @@ READERS: Final[Mapping[str, Callable[..., None]]] = {
     "sent": Fold._sent,
     "ack": Fold._acknowledged,
     "end": Fold._end,
+    "ran": Fold._ran,
     "again": Fold._again,
     "settled": Fold._settled,
     "link": Fold._link,

@@ -6,7 +6,7 @@ Moments are seconds since the epoch. What `model.documents` derives (durations, 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +17,7 @@ from galaxy_core.model.policy import DEFAULT_RETRY, Effect, TaskPriority
 from galaxy_core.model.records.faults import error_document
 from galaxy_core.model.records.unkept import Keeper
 from galaxy_core.model.request import Action, Command, Reference
-from galaxy_core.model.result import ExecutionResult, TaskStatus, new_id
+from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.spec_documents import retry_to_dict
 from galaxy_core.model.task import TaskStar
 
@@ -177,21 +177,6 @@ def lean_line(line: TaskStarLine, keeper: Keeper) -> dict[str, Any]:
     if not line._open:
         found["open"] = False
     return found
-
-
-def name_all(lines: Iterable[TaskStarLine]) -> None:
-    """Give those links an id that have none: as `new_id` does, but one random number does for all of them."""
-    nameless = [line for line in lines if line._line_id is None]
-    if not nameless:
-        return
-    start = new_id()[:-12]
-    first = int(new_id()[-12:], 16) >> 1
-    owner = None if nameless[0]._source is None else nameless[0]._source._owner
-    named = {f"{start}{number:012x}": line for number, line in enumerate(nameless, first)}
-    for line_id, line in named.items():
-        line._line_id = line_id
-    if owner is not None:
-        owner._lines_by_id.update(named)
 
 
 def lean_head(plan: TaskConstellation, keeper: Keeper) -> dict[str, Any]:

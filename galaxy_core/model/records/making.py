@@ -32,17 +32,31 @@ def add_line(plan: TaskConstellation, line: TaskStarLine) -> None:
         ValueError: there is one of that id, or an end of it is not there.
     """
     tasks, line_id = plan._tasks, line._line_id
-    assert line_id is not None
+    assert isinstance(line_id, str)
     source, target = tasks.get(line._from), tasks.get(line._to)
     if source is None or target is None:
         raise ValueError(f"link {line_id!r} leads from {line._from!r} to {line._to!r}, which are not both there")
-    if line_id in plan._lines_by_id:
+    if dict.__contains__(plan._lines_by_id, line_id):  # which asks for no ids that nobody has asked for yet
         raise ValueError(f"link {line_id!r} is there already")
+    _join(plan, line, source, target)
+    plan._lines_by_id[line_id] = line
+
+
+def add_numbered(
+    plan: TaskConstellation, source: TaskStar, target: TaskStar, kind: DependencyType, number: int, created_at: float
+) -> None:
+    """Add an open link that says no more than its type, and has a number for an id."""
+    line = TaskStarLine(source._task_id, target._task_id, kind)
+    line._line_id = number
+    line._created_at = line._updated_at = created_at
+    _join(plan, line, source, target)
+
+
+def _join(plan: TaskConstellation, line: TaskStarLine, source: TaskStar, target: TaskStar) -> None:
     line._source, line._target = source, target
     source._out.append(line)
     target._in.append(line)
     plan._lines[line] = None
-    plan._lines_by_id[line_id] = line
 
 
 def close_plain(ended: TaskStar, succeeded: bool, at: float) -> None:

@@ -336,7 +336,7 @@ def _recognise(lines: Iterable[TaskStarLine], live: TaskConstellation) -> None:
             between = [other for other in live.get_task_dependencies(line._to) if other._from == line._from]
             if len(between) == 1:
                 line._line_id = between[0].line_id
-        here = live.get_dependency(line._line_id) if line._line_id is not None else None
+        here = live.get_dependency(line._line_id) if isinstance(line._line_id, str) else None
         says = line._evaluator is not None and not isinstance(line._evaluator, LostCondition)
         if here is None or (here._from, here._to) != (line._from, line._to) or says:
             continue

@@ -16,7 +16,7 @@ from galaxy_core_journal.places import Place
 from galaxy_core_journal.reading import examine
 
 #: Kinds of records that say how far a run is; see galaxy_core/model/records.
-_TOLD = re.compile(r'\[\d+, ?"(cancel|over|stop|opened|edit|image|resolve)"')
+_TOLD = re.compile(r'\[\d+, ?"(ran|cancel|over|stop|opened|edit|image|resolve)"')
 _OF_TASK = re.compile(r'\[\d+, ?"(end|skip|again)", ?("(?:[^"\\]|\\.)*")')
 _UNQUOTE = json.JSONDecoder(strict=False).decode
 _TASKS = re.compile(r'\[\d+, ?"tasks"')
@@ -90,6 +90,8 @@ class _Told:
     def hear(self, kind: str, parts: list[Any], lines: Sequence[str]) -> None:
         """One record, whose first two parts are its number and kind."""
         match kind, parts[2:]:
+            case "ran", [list(attempts), *_]:
+                self.done.update(str(one[0]) for one in attempts if isinstance(one, list) and one)
             case "cancel", [list(tasks), *_]:
                 self.done.update(map(str, tasks))
             case "over", [status, at, *_]:
