@@ -287,6 +287,43 @@ async def test_in_batched_records_wait_for_others() -> None:
     assert journal.writes <= 5
 
 
+async def test_in_batched_one_record_tells_of_what_has_begun_and_ended_since_the_last_write() -> None:
+    journal = MemoryJournal()
+    plan = a_plan("p", *(f"t{number}" for number in range(300)), "bad", links=[("t0", "t1")])
+    await run(plan, journal, "batched")
+    records = [json.loads(line) for line in journal.kept["p"].records]
+    told = [attempt[0] for record in records if record[1] == "ran" for attempt in record[2]]
+    assert len(told) == len(set(told)) > 250
+    assert kinds(journal.kept["p"].records).count("ran") < 10
+    assert replay(journal.kept["p"].records).document() == plan.to_dict()
+
+
+async def test_in_batched_what_is_said_of_running_attempts_follows_their_starts() -> None:
+    journal = MemoryJournal()
+    plan = a_plan("p", "b")
+
+    def edit() -> str:
+        plan.add_task(a_task("new"))
+        return "edited"
+
+    plan.add_task(TaskStar("a", request=Call(edit)))
+    await run(plan, journal, "batched")
+    records = [json.loads(line)[1:3] for line in journal.kept["p"].records]
+    edited = next(n for n, record in enumerate(records) if record[0] == "edit")
+    assert ["start", "a"] in records[:edited]
+    assert [record[1] for record in records[edited:] if record[0] == "end"][0] == "a"
+    assert replay(journal.kept["p"].records).document() == plan.to_dict()
+
+
+async def test_large_results_do_not_share_a_record() -> None:
+    journal = MemoryJournal()
+    tasks = [TaskStar(f"t{number}", request=Call(lambda: "x" * 900_000)) for number in range(4)]
+    plan = TaskConstellation.build(tasks, [], constellation_id="p")
+    await run(plan, journal, "batched")
+    assert max(map(len, journal.kept["p"].records)) < 1_000_000
+    assert replay(journal.kept["p"].records).document() == plan.to_dict()
+
+
 # ------------------------------------------------------------------------------------------------------- failures
 @pytest.mark.parametrize("durability", DURABILITIES)
 @pytest.mark.parametrize("fails_at", [1, 2, 3])
