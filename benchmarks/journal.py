@@ -6,7 +6,8 @@
 Three parts. *Throughput*: tasks a second of wall-clock time with each durability, as a ratio to "off"; the journal is the
 SQLite journal in a folder below `--folder` (give one on the disk that you mean: the temporary folder may be memory), and,
 beside it, one that keeps lists in memory. *Group commit*: with "sync", on 1 to 256 devices, how many tasks share a commit.
-*Resume*: a run of 100,000 tasks of which half are done, from its id until the first task starts, and the memory that it takes.
+*Resume*: a run of 100,000 tasks of which half are done, from its id until the first task starts, and the memory that it
+takes, beside that of the plan alone and of a run that is not recorded.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from galaxy_core.extension.journals import Durability, JournalWriter
 from galaxy_core_journal import SqliteJournal
 
 DURABILITIES: tuple[Durability, ...] = ("off", "batched", "sync")
+SHAPES = {"flat": flat, "layered": layered}
 
 
 class Counting(SqliteJournal):
@@ -71,11 +73,11 @@ class Halting(NoOp):  # type: ignore[misc]  # it has no types there: the benchma
         super().__init__()
         self.after = after
         self.orchestrator: TaskConstellationOrchestrator | None = None
-        self.first = 0.0
+        self.first, self.peak = 0.0, 0
 
     async def execute(self, attempt: Attempt) -> Completed:
         if not self.first:
-            self.first = time.perf_counter()
+            self.first, self.peak = time.perf_counter(), _peak_bytes()
         self.after -= 1
         if self.after == 0 and self.orchestrator is not None:
             run = self.orchestrator.run_of(attempt.run_id)
@@ -111,29 +113,24 @@ async def _run(
 
 
 def throughput(sizes: Sequence[int], backends: Sequence[str], repeat: int, parent: Path) -> None:
-    """Tasks a second with each durability."""
-    print("\nThroughput: tasks a second (of wall-clock time), and as a ratio to `off`; 16 devices")
+    """Tasks a second with each durability, each run in a process of its own, in turns."""
+    print("\nThroughput: tasks a second (of wall-clock time), and as a ratio to `off`; 16 devices; the best of", repeat)
     for backend in backends:
         for size in sizes:
-            for shape in (flat, layered):
+            for shape in SHAPES:
                 best: dict[str, float] = {}
-                kilobytes = 0.0
+                kept = 0.0
                 for _ in range(repeat):
                     for durability in DURABILITIES:
                         with tempfile.TemporaryDirectory(dir=parent) as folder:
-                            journal = SqliteJournal(Path(folder)) if durability != "off" else None
-                            plan = build(size, shape(size))
-                            gc.collect()
-                            result, took_s = anyio.run(_run, plan, journal, durability, 16, NoOp(), backend=backend)
-                            if result["status"] != "completed":
-                                raise SystemExit(f"the benchmark is broken: {result['status']}")
+                            took_s = float(_in_process(f"run {durability} {shape} {backend}", size, Path(folder)))
                             best[durability] = min(best.get(durability, took_s), took_s)
                             if durability == "batched":
-                                kilobytes = _size(Path(folder)) / size
+                                kept = _size(Path(folder)) / (size + 100)
                 told = "  ".join(
                     f"{name} {size / took_s:>9,.0f}/s {best['off'] / took_s:5.2f} ×" for name, took_s in best.items()
                 )
-                print(f"{backend:8}{shape.__name__:8}{size:>8,}  {told}  {kilobytes:,.0f} bytes of journal a task")
+                print(f"{backend:8}{shape:8}{size:>8,}  {told}  {kept:,.0f} bytes of journal a task", flush=True)
 
 
 def group_commit(size: int, parent: Path) -> None:
@@ -152,30 +149,71 @@ def group_commit(size: int, parent: Path) -> None:
 
 
 def resume(size: int, parent: Path) -> None:
-    """Resume a run of which half is done, in a process of its own."""
-    with tempfile.TemporaryDirectory(dir=parent) as folder:
-        for step in ("half", "rest"):
-            subprocess.run(
-                [sys.executable, __file__, "--step", step, "--sizes", str(size), "--folder", folder], check=True
-            )
+    """Resume a run of which half is done; each step in a process of its own."""
+    print(f"\nResume: {size:,} tasks, half of them done; memory in bytes a task")
+    for shape in SHAPES:
+        with tempfile.TemporaryDirectory(dir=parent) as folder:
+            for step in ("plan", "fresh", "half", "rest"):
+                if told := _in_process(f"{step} {shape}", size, Path(folder)):
+                    print(f"{shape:8}{told}", flush=True)
+
+
+def _in_process(step: str, size: int, folder: Path) -> str:
+    command = [sys.executable, __file__, "--step", step, "--sizes", str(size), "--folder", str(folder)]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def _step(step: str, size: int, folder: Path) -> None:
+    """What one process does: it prints what it found."""
+    name, *said = step.split()
     journal = SqliteJournal(folder / "runs")
-    if step == "half":
-        result, _ = anyio.run(_run, build(size, layered(size)), journal, "batched", 16, Halting(size // 2))
+    if name == "run":
+        durability, shape, backend = said
+        kept = None if durability == "off" else journal
+        anyio.run(_run, build(100, []), kept, durability, 16, NoOp(), backend=backend)  # loads what is loaded once
+        plan = build(size, SHAPES[shape](size))
+        gc.collect()
+        print(_completed(anyio.run(_run, plan, kept, durability, 16, NoOp(), backend=backend)))
+        return
+    links = SHAPES[said[0]]
+    if name == "half":
+        result, _ = anyio.run(_run, build(size, links(size)), journal, "batched", 16, Halting(size // 2))
         if result["status"] != "stopped":
             raise SystemExit(f"the benchmark is broken: {result['status']}")
         return
-    transport = Halting(-1)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    began = time.perf_counter()
-    result, _ = anyio.run(_run, None, journal, "batched", 16, transport, journal.runs()[0])
+    gc.collect()
+    before = _peak_bytes()
+    if name == "plan":
+        plan = build(size, links(size))
+        print(f"the plan alone, built by a program: {(_peak_bytes() - before) / size:,.0f} bytes")
+        return
+    halting, began = Halting(-1), time.perf_counter()
+    if name == "fresh":
+        _completed(anyio.run(_run, build(size, links(size)), None, "off", 16, halting))
+        print(f"a run without a journal, from its beginning: {(_peak_bytes() - before) / size:,.0f} bytes at most")
+        return
+    _completed(anyio.run(_run, None, journal, "batched", 16, halting, journal.runs()[0]))
     print(
-        f"\nResume: {size:,} tasks, half done: {transport.first - began:.1f} s until the first task starts; status "
-        f"{result['status']}; at most {(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / size:,.0f} "
-        f"bytes of memory a task, the plan itself included; journal {_size(folder) / size:,.0f} bytes a task"
+        f"resumed: {halting.first - began:.1f} s until the first task starts, {(halting.peak - before) / size:,.0f} "
+        f"bytes at most until then; journal {_size(folder) / size:,.0f} bytes a task in the end"
     )
+
+
+def _completed(run: tuple[dict[str, Any], float]) -> float:
+    """How long it took, if it is as it has to be."""
+    result, took_s = run
+    if result["status"] != "completed":
+        raise SystemExit(f"the benchmark is broken: {result['status']}")
+    return took_s
+
+
+def _peak_bytes() -> int:
+    """The most memory that this process has had; where the system does not say, its parent's may be in it."""
+    try:
+        (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    except (OSError, ValueError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return int(line.split()[1]) * 1024
 
 
 def _size(folder: Path) -> int:
@@ -190,7 +228,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=Path.cwd(), help="where journals are kept meanwhile")
     parser.add_argument("--only", choices=("throughput", "group", "resume"))
-    parser.add_argument("--step", choices=("half", "rest"), help=argparse.SUPPRESS)
+    parser.add_argument("--step", help=argparse.SUPPRESS)
     options = parser.parse_args()
     sizes = [int(size) for size in options.sizes.split(",")]
     if options.step:
