@@ -76,7 +76,7 @@ class _Plain:
         if isinstance(value, Mapping):
             return {str(self.of(key)): self.of(item) for key, item in value.items()}
         if isinstance(value, (set, frozenset)):
-            return sorted((self.of(item) for item in value), key=str)
+            return sorted((self.of(item) for item in value), key=_order)
         if isinstance(value, (list, tuple)):
             return [self.of(item) for item in value]
         if isinstance(value, BaseException):
@@ -88,6 +88,10 @@ class _Plain:
             return self.of(to_dict())
         attributes = vars(value)
         return self.of(attributes) if attributes else described(value)
+
+
+def _order(item: Any) -> tuple[str, str]:
+    return str(item), type(item).__name__  # 1 and "1" look the same
 
 
 def described(value: Any) -> str:

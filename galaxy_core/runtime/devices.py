@@ -352,7 +352,8 @@ class ConstellationDeviceManager:
             self._told[device_id] = text
             self._logger.warning("device %r: %s (%s)", device_id, status.value, text)
         elif status is DeviceStatus.FAILED:
-            self._logger.warning("device %r: failed, and is not tried again", device_id)
+            again = "it is tried again when it is back" if device_id in self._keepers else "it is not tried again"
+            self._logger.warning("device %r: failed; %s", device_id, again)
         else:
             self._logger.debug("device %r: %s (%s)", device_id, status.value, text)
 

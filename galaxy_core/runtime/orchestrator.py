@@ -186,7 +186,7 @@ class TaskConstellationOrchestrator(Preparing):
         try:
             with self._observed():
                 async with opening(journal, lambda: journal.reopen(run_id), run_id) as writer:
-                    found = await read_run(journal, run_id, writer.folder)
+                    found = await read_run(journal, run_id, writer.folder, is_compared=constellation is not None)
                     resumption = Resumption(found, self.plugins, constellation, assignment_strategy, metadata or {})
                     resumption.check(
                         self._manager.lanes() if not is_ours(self._device_manager) else self._device_manager.lane_book
@@ -340,15 +340,17 @@ class TaskConstellationOrchestrator(Preparing):
         run = self._runs.get(constellation_id)
         return run is not None and run.proceed(by)
 
-    async def stop(self, constellation_id: str, by: str = "") -> bool:
+    async def stop(self, constellation_id: str, by: str = "", *, interrupt: bool = False) -> bool:
         """Have a run start nothing any more, and wait until what runs has ended; False when there is no such run.
 
-        What has not started stays pending. Of a run that is journalled, `resume` goes on with it, here or elsewhere.
+        What has not started stays pending. Of a run that is journalled, `resume` goes on with it, here or elsewhere. With
+        `interrupt`, what may run again (`read`, `idempotent`) is not waited for: it is ended on its device, and is pending,
+        too.
         """
         run = self._runs.get(constellation_id)
         if run is None:
             return False
-        run.stop(by)
+        run.stop(by, interrupt=interrupt)
         await self.event_bus.wait_for_end(run.over)
         return True
 

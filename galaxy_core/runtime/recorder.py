@@ -221,7 +221,8 @@ class Recorder:
             self.flush()  # what that record has no place for
             self._tasks[task_id] = None
         tasks, lines = self._take_changed()
-        self._ledger.note(encode.resolve, self._plan, task_id, as_, by, at, tasks, lines, self._ledger.keeper)
+        ledger = self._ledger
+        ledger.note(encode.resolve, self._plan, task_id, as_, by, at, tasks, lines, ledger.keeper, self._told)
         self._forget()
 
     # ------------------------------------------------------------------------------------------- noting it
@@ -258,7 +259,7 @@ class Recorder:
         else:
             tasks, lines = self._take_changed()
             gone = list(self._gone_tasks), list(self._gone_lines)
-            ledger.note(encode.image, plan, tasks, lines, *gone, ledger.keeper)
+            ledger.note(encode.image, plan, tasks, lines, *gone, ledger.keeper, self._told)
             self._forget()
 
     def _note_edit(self, edit_id: str | None, description: str, author: str, transaction: Transaction | None) -> None:
@@ -279,6 +280,7 @@ class Recorder:
                 gone_tasks=gone_tasks,
                 gone_links=gone_links,
                 keeper=ledger.keeper,
+                with_metadata=self._told,
             )
 
         ledger.note(edit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -40,10 +40,10 @@ in_thread: Callable[..., Any] = anyio.to_thread.run_sync
 
 @frozen
 class Recorded:
-    """What a journal has of a run: all of it, and the records of its plan alone."""
+    """What a journal has of a run, and its plan as it was recorded first, if that was asked for."""
 
     replay: Replay
-    plan: Sequence[str]
+    first: Replay | None
 
     @property
     def count(self) -> int:
@@ -51,28 +51,30 @@ class Recorded:
         return self.replay.count
 
 
-async def read_run(journal: Journal, run_id: str, folder: Path | None) -> Recorded:
-    """What a journal has of a run.
+async def read_run(journal: Journal, run_id: str, folder: Path | None, *, is_compared: bool = False) -> Recorded:
+    """What a journal has of a run; `is_compared`: with another plan. All that takes long is done in the thread.
 
     Raises:
         UnknownRecordedRunError, JournalDamagedError, JournalVersionError: see `Journal.read`.
+        ResumeError: it ended before its plan was recorded.
     """
-    found: Recorded = await in_thread(_read, journal, run_id, folder)
+    found: Recorded = await in_thread(_read, journal, run_id, folder, is_compared)
     return found
 
 
-def _read(journal: Journal, run_id: str, folder: Path | None) -> Recorded:
-    lines = journal.read(run_id)
+def _read(journal: Journal, run_id: str, folder: Path | None, is_compared: bool) -> Recorded:
     replay = Replay(None if folder is None else _reader(folder), run_id)
-    plan = 0
-    for line in lines:
+    first = Replay(run_id=run_id) if is_compared else None
+    for line in journal.read(run_id):
+        if first is not None and not first.is_whole:
+            first.take(line)
         replay.take(line)
-        if not plan and replay.is_whole:
-            plan = replay.count
-    if not plan:
+    if not replay.is_whole:
         why = "it ended before its plan was recorded, so nothing of it has started: run the plan anew, under another id"
         raise ResumeError(run_id, [why])
-    return Recorded(replay, lines[:plan])
+    for made in filter(None, (replay, first)):
+        made.constellation()  # which works out its counters, once
+    return Recorded(replay, first)
 
 
 def _reader(folder: Path) -> Callable[[LongText], str]:
@@ -88,6 +90,19 @@ def _reader(folder: Path) -> Callable[[LongText], str]:
         return found.decode("utf-8", "surrogatepass")
 
     return read
+
+
+def _why_over(how: str, plan: TaskConstellation) -> str:
+    """Why nothing of a run that has ended can go on, and what can be done about that."""
+    done = f"with {plan.count(TaskStatus.COMPLETED)} of {plan.task_count} tasks done"
+    if how == "cancelled":
+        why = f"it was cancelled, {done}, and that is for good: run the plan anew"
+        more = " (to leave a run so that it can go on, stop it instead: galaxy stop)"
+    else:
+        why, more = f"it is over: it ended {how.replace('_', ' ')}, {done}, and nothing of it is left to do", ""
+    if plan.count(_UNKNOWN):
+        more = f", or say what became of what is unknown: galaxy resolve {plan.constellation_id} TASK"
+    return why + more
 
 
 class Resumption:
@@ -124,8 +139,7 @@ class Resumption:
         """
         reasons, replay, plan = self.reasons, self._replay, self.plan
         if replay.over is not None and plan.is_complete():
-            how = replay.over.replace("_", " ")
-            reasons.append(f"it is over: it ended {how}, and nothing of it is left to do")
+            reasons.append(_why_over(replay.over, plan))
         reasons += unfit_plugins(replay.epochs[-1].plugins, self._versions())
         if self.strategy is not None and self.strategy not in self._plugins.strategies:
             there = listed(sorted(self._plugins.strategies), "none")
@@ -157,9 +171,8 @@ class Resumption:
 
     def _take_over(self, given: TaskConstellation) -> None:
         """Take functions from a plan that the program has built again, if it is the recorded one."""
-        first = Replay(run_id=self.run_id)
-        for line in self._recorded.plan:
-            first.take(line)
+        first = self._recorded.first
+        assert first is not None, "it was read to be compared"
         calls, original = dict(first.calls), first.constellation()
         different = list(islice(differences(original, calls, given), MOST + 1))
         if different:
@@ -220,13 +233,11 @@ class Resumption:
         run.began_at = self.plan._started_at
         run.opened = used_plugins(self._plugins, required(run), self.strategy)
         run.settler.on_unknown = on_unknown
+        run.settler.in_doubt = {flight.device_id for flight in self._replay.in_flight.values()}
         run.beginnings.append(lambda: self._begin(run))
 
     def _begin(self, run: Run) -> None:
         plan, replay, at = self.plan, self._replay, run.wall()
-        _, skipped = plan.judge_withheld(list(plan._withheld), at)
-        for task in skipped:
-            run.reports.skipped(task, at)
         for task_id, until in replay.backing_off.items():
             task = plan._tasks[task_id]
             if task._status in UNSTARTED:

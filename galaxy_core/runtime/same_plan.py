@@ -49,7 +49,7 @@ def differences(recorded: TaskConstellation, calls: Mapping[str, str], given: Ta
 def _task_changes(recorded: TaskStar, call: str | None, given: TaskStar) -> Iterator[str]:
     for name in task_differences(recorded, given):
         if name in _WRITTEN and plain(getattr(recorded, TASK_FIELDS[name])) == plain(getattr(given, TASK_FIELDS[name])):
-            continue  # a tuple comes back as a list, and what no record can hold as what stands for it
+            continue  # what no record can hold comes back as what stands for it
         if name != "request" or call is None or not (isinstance(given._request, Call) and call == call_name(given)):
             yield name.replace("_", " ")
 

@@ -103,11 +103,12 @@ def test_the_formats_say_the_same(tmp_path: Path) -> None:
 
 
 def test_all_problems_come_at_once_with_their_lines() -> None:
-    text = "devices:\n  a: {transpot: local, type: linux}\n  b:\n    max_concurrency: 0\n    capabilities: gpu\n  c d: {}\ndevice: {}\n"
+    text = "devices:\n  a: {transpot: local, type: linux, requires: [x]}\n  b:\n    max_concurrency: 0\n    capabilities: gpu\n  c d: {}\ndevice: {}\n"
     allowed = "'transport', 'settings', 'device_type', 'capabilities', 'metadata', 'max_concurrency'"
     assert refused(text) == [
         ("devices.a.transpot", 2, f"unknown key 'transpot'; did you mean 'transport'?; allowed are {allowed}"),
         ("devices.a.type", 2, f"unknown key 'type'; did you mean 'device_type'?; allowed are {allowed}"),
+        ("devices.a.requires", 2, f"unknown key 'requires'; did you mean 'capabilities'?; allowed are {allowed}"),
         ("devices.b.max_concurrency", 4, "found the number 0; it must be at least 1"),
         ("devices.b.capabilities", 5, "found the text 'gpu'; a list is wanted here; write [gpu]"),
         (

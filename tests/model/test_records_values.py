@@ -38,7 +38,7 @@ from galaxy_core.model.records import encode
 from galaxy_core.model.records.faults import error_document, error_from
 from galaxy_core.model.records.header import Header
 from galaxy_core.model.records.losses import unkept_inputs
-from galaxy_core.model.records.replay import Replay, replay
+from galaxy_core.model.records.replay import Replay
 from galaxy_core.model.records.unkept import HEAD, MAX_TEXT, Keeper, LongText, Unkept, first_unkept, restored
 from galaxy_core.model.request import Call
 from galaxy_core.model.result import TaskStatus

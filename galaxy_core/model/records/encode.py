@@ -323,10 +323,12 @@ def edit(
     gone_tasks: Iterable[str] = (),
     gone_links: Iterable[str] = (),
     keeper: Keeper = _NOTHING,
+    with_metadata: bool = True,
 ) -> str:
     """An edit was made. `tasks` and `links` are all that it added, changed or skipped, `gone_…` the ids of what it took out.
 
-    What was taken out and added anew under the same id is in both.
+    What was taken out and added anew under the same id is in both. `with_metadata` False: those of the plan are as they
+    were in the last record that has them.
     """
     told = {
         "id": id,
@@ -334,7 +336,7 @@ def edit(
         "author": author,
         "revision": constellation._revision,
         "transaction": _transaction(transaction, keeper),
-        "image": _image(constellation, tasks, links, gone_tasks, gone_links, keeper),
+        "image": _image(constellation, tasks, links, gone_tasks, gone_links, keeper, with_metadata),
     }
     return f'[{n},"edit",{_json(told)}]'
 
@@ -347,9 +349,11 @@ def image(
     gone_tasks: Iterable[str] = (),
     gone_links: Iterable[str] = (),
     keeper: Keeper = _NOTHING,
+    with_metadata: bool = True,
 ) -> str:
     """Anything else was done by hand: all that it touched, as it is now; otherwise as `edit`."""
-    return f'[{n},"image",{_json(_image(constellation, tasks, links, gone_tasks, gone_links, keeper))}]'
+    touched = _image(constellation, tasks, links, gone_tasks, gone_links, keeper, with_metadata)
+    return f'[{n},"image",{_json(touched)}]'
 
 
 def resolve(
@@ -362,9 +366,10 @@ def resolve(
     tasks: Iterable[TaskStar],
     links: Iterable[TaskStarLine],
     keeper: Keeper = _NOTHING,
+    with_metadata: bool = True,
 ) -> str:
     """Somebody has said how a task ended: `tasks` and `links` are those of the `Resolution`."""
-    touched = _image(constellation, tasks, links, (), (), keeper)
+    touched = _image(constellation, tasks, links, (), (), keeper, with_metadata)
     told = {"task": task_id, "as": as_, "by": by, "at": at, "image": touched}
     return f'[{n},"resolve",{_json(told)}]'
 
@@ -376,13 +381,14 @@ def _image(
     gone_tasks: Iterable[str],
     gone_links: Iterable[str],
     keeper: Keeper,
+    with_metadata: bool,
 ) -> dict[str, Any]:
     return {
         "tasks": [lean_task(task, keeper) for task in tasks],
         "links": [lean_line(line, keeper) for line in links],
         "gone_tasks": list(gone_tasks),
         "gone_links": list(gone_links),
-        "head": lean_head(constellation, keeper),
+        "head": lean_head(constellation, keeper, with_metadata=with_metadata),
     }
 
 

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from attrs import asdict, field, frozen
 
+from galaxy_core.model.records.unkept import restored
+
 _TEXTS: Final = ("version", "run_id", "mark", "durability")
 
 
@@ -58,6 +60,9 @@ class Header:
             raise ValueError(f"its header has no {' and no '.join(missing)}")
         if type(known["at"]) not in (int, float):
             raise ValueError("at of its header is no number")
+        for name in ("metadata", "devices", "discoveries"):
+            if name in known:
+                known[name] = restored(known[name], lambda text: text.head)
         for name, kind in (("plugins", dict), ("metadata", dict), ("requires", dict), ("devices", list)):
             if not isinstance(known.get(name, kind()), kind):
                 raise ValueError(f"{name} of its header is not what it has to be")

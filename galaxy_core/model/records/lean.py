@@ -6,7 +6,6 @@ Moments are seconds since the epoch. What `model.documents` derives (durations, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -179,13 +178,11 @@ def lean_line(line: TaskStarLine, keeper: Keeper) -> dict[str, Any]:
     return found
 
 
-def lean_head(plan: TaskConstellation, keeper: Keeper) -> dict[str, Any]:
-    """What a plan says apart from its tasks and links."""
-    metadata: Mapping[str, Any] = plan._metadata
-    return {
+def lean_head(plan: TaskConstellation, keeper: Keeper, *, with_metadata: bool = True) -> dict[str, Any]:
+    """What a plan says apart from its tasks and links; its metadata, which may be large, only where they may be others."""
+    found: dict[str, Any] = {
         "constellation_id": plan._id,
         "name": plan._name,
-        "metadata": keeper.keep(dict(metadata)),
         "created_at": plan._created_at,
         "updated_at": plan._updated_at,
         "started_at": plan._started_at,
@@ -195,3 +192,6 @@ def lean_head(plan: TaskConstellation, keeper: Keeper) -> dict[str, Any]:
         "broken": plan._broken,
         "revision": plan._revision,
     }
+    if with_metadata:
+        found["metadata"] = keeper.keep(dict(plan._metadata))
+    return found

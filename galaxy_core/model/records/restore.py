@@ -225,7 +225,8 @@ class Restorer:
         """What a plan says apart from its tasks and links."""
         started, ended = found["started_at"], found["ended_at"]
         plan._name = _text(found["name"])
-        plan._metadata = self.value(found["metadata"])
+        if "metadata" in found:  # else they are as before
+            plan._metadata = self.value(found["metadata"])
         plan._created_at, plan._updated_at = _seconds(found["created_at"]), _seconds(found["updated_at"])
         plan._started_at = None if started is None else _seconds(started)
         plan._ended_at = None if ended is None else _seconds(ended)

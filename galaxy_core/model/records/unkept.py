@@ -1,8 +1,9 @@
 """Values in records: kept as JSON holds them, and what it cannot hold said to be so.
 
-Three markers stand for what is not itself JSON. Each is a dictionary of one key: ``{"$unkept": {type, text, plain?}}`` is a
-value that JSON cannot hold, ``{"$text": {head, length, file?, sha256?}}`` a text of more than `MAX_TEXT` characters, and
-``{"$dict": {...}}`` a dictionary that looks like a marker.
+Four markers stand for what is not itself JSON. Each is a dictionary of one key: ``{"$python": [type, *parts]}`` is a value
+of one of Python's own types, such as a tuple, as it was (python_values.py), ``{"$unkept": {type, text, plain?}}`` one that
+cannot be kept, ``{"$text": {head, length, file?, sha256?}}`` a text of more than `MAX_TEXT` characters, and ``{"$dict":
+{...}}`` a dictionary that looks like a marker. Of a subclass of a plain type or of a collection the plain value is kept.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from galaxy_core.model.records.python_values import NotHereError, apart, together
 from galaxy_core.model.serial import MAX_PARTS, MOST_BITS, described, plain
 
 #: Characters of a text that a record holds; what is longer goes to a file of the run, or is cut.
@@ -22,8 +24,9 @@ MAX_TEXT: Final = 1 << 20
 HEAD: Final = 4096
 #: Deeper than this, values are not kept.
 MAX_DEPTH: Final = 200
-UNKEPT, TEXT, DICT = "$unkept", "$text", "$dict"
-_MARKERS: Final = frozenset({UNKEPT, TEXT, DICT})
+UNKEPT, TEXT, DICT, PYTHON = "$unkept", "$text", "$dict", "$python"
+_MARKERS: Final = frozenset({UNKEPT, TEXT, DICT, PYTHON})
+_COLLECTIONS: Final = (dict, list, tuple, set, frozenset)
 _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 
 #: Keeps a long text in a file of the run: the name of the file and the SHA-256 of its UTF-8 text ("surrogatepass"), or None
@@ -84,7 +87,7 @@ def first_unkept(value: Any) -> Unkept | None:
         found = stack.pop()
         if type(found) is Unkept:
             return found
-        if isinstance(found, (dict, list)) and id(found) not in seen:
+        if isinstance(found, (dict, list, tuple)) and id(found) not in seen:
             seen.add(id(found))
             stack.extend(found.values() if isinstance(found, dict) else found)
     return None
@@ -127,30 +130,45 @@ class Keeper:
         if kind is bool or value is None:
             return value
         if kind is int:
-            return value if value.bit_length() <= MOST_BITS else self._unkept(value)
+            return value if value.bit_length() <= MOST_BITS else self._taken_apart(value)
         if kind is float:
-            return value if math.isfinite(value) else self._unkept(value)
+            return value if math.isfinite(value) else self._taken_apart(value)
         if kind is Unkept:
             return _marker(value)
-        if not issubclass(kind, (dict, list, tuple)):
+        if not issubclass(kind, _COLLECTIONS):
             return self._foreign(value)
         if id(value) in self._path or len(self._path) >= MAX_DEPTH or self._parts > MAX_PARTS:
             return self._unkept(value, described(value))
         self._path.add(id(value))
         try:
-            return self._followed(value, issubclass(kind, dict))
+            return self._followed(value, kind)
         except Exception:  # a subclass whose own code failed: whoever reads the record is told that it was not kept
             return self._unkept(value)
         finally:
             self._path.discard(id(value))
 
-    def _followed(self, value: Any, is_dict: bool) -> Any:
-        if not is_dict:
-            return [self._of(item) for item in value]
-        if not all(type(key) is str for key in value):
+    def _followed(self, value: Any, kind: type) -> Any:
+        if issubclass(kind, dict):
+            if not all(type(key) is str for key in value):
+                return self._keyed(value)
+            kept = {key: self._of(item) for key, item in value.items()}
+            return {DICT: kept} if len(kept) == 1 and not _MARKERS.isdisjoint(kept) else kept
+        items = [self._of(item) for item in value]
+        if issubclass(kind, list):
+            return items
+        if issubclass(kind, tuple):
+            return {PYTHON: ["tuple", *items]}
+        if not _come_back(items, len(value)):
             return self._unkept(value)
-        kept = {key: self._of(item) for key, item in value.items()}
-        return {DICT: kept} if len(kept) == 1 and not _MARKERS.isdisjoint(kept) else kept
+        return {PYTHON: ["set" if issubclass(kind, set) else "frozenset", *items]}
+
+    def _keyed(self, value: dict[Any, Any]) -> dict[str, Any]:
+        """A dictionary whose keys are not all texts."""
+        keys = [self._of(key) for key in value]
+        if not _come_back(keys, len(value)):
+            return self._unkept(value)
+        items = [self._of(item) for item in value.values()]
+        return {PYTHON: ["dict", *(part for pair in zip(keys, items, strict=True) for part in pair)]}
 
     def _foreign(self, value: Any) -> Any:
         """Of a subclass of a plain type the plain value, as everywhere else."""
@@ -164,7 +182,16 @@ class Keeper:
                 return self._of(float(value))
         except Exception:  # as above
             return self._unkept(value)
-        return self._unkept(value)
+        return self._taken_apart(value)
+
+    def _taken_apart(self, value: Any) -> dict[str, Any]:
+        taken = apart(value)
+        if taken is None:
+            return self._unkept(value)
+        name, parts = taken
+        if type(parts[0]) is str and len(parts[0]) > MAX_TEXT and not isinstance(value, (bytes, bytearray)):
+            return self._unkept(value)  # of a text that is cut the beginning is left, and of bytes that is one, too
+        return {PYTHON: [name, *(self._of(part) for part in parts)]}
 
     def _unkept(self, value: Any, shape: Any = None) -> dict[str, Any]:
         kind = type(value)
@@ -185,6 +212,19 @@ class Keeper:
             return {TEXT: {"head": text[:MAX_TEXT], "length": len(text)}}
         file, sha256 = kept
         return {TEXT: {"head": text[:HEAD], "length": len(text), "file": file, "sha256": sha256}}
+
+
+def _come_back(kept: list[Any], count: int) -> bool:
+    """Whether so many members of a set, or keys, come back as so many, with nothing unkept among them."""
+    try:
+        found = [restored(item, _head) for item in kept]
+        return len(set(found)) == count and first_unkept(found) is None
+    except (TypeError, ValueError):  # a list by another class, for one, which could be hashed as that
+        return False
+
+
+def _head(text: LongText) -> str:
+    return text.head
 
 
 def _marker(value: Unkept) -> dict[str, Any]:
@@ -212,6 +252,8 @@ def restored(value: Any, long: Callable[[LongText], Any]) -> Any:
 
 
 def _restored_marker(key: str, told: Any, long: Callable[[LongText], Any]) -> Any:
+    if key == PYTHON:
+        return _restored_python(told, long)
     if not isinstance(told, dict):
         raise ValueError(f"a marker {key!r} without its parts")
     if key == DICT:
@@ -225,3 +267,17 @@ def _restored_marker(key: str, told: Any, long: Callable[[LongText], Any]) -> An
     if not isinstance(head, str) or not isinstance(length, int):
         raise ValueError(f"a marker {key!r} without head and length")
     return long(LongText(head, length, file, sha256))
+
+
+def _restored_python(told: Any, long: Callable[[LongText], Any]) -> Any:
+    if type(told) is not list or not told:
+        raise ValueError(f"a marker {PYTHON!r} without its parts")
+    name, parts = told[0], [restored(part, long) for part in told[1:]]
+    hashed = parts if name in ("set", "frozenset") else parts[::2] if name == "dict" else []
+    lost = first_unkept(hashed)
+    if lost is not None:
+        return Unkept(name, f"one with {lost.text} in it")
+    try:
+        return together(name, parts)
+    except NotHereError as error:
+        return Unkept(name, f"{', '.join(map(str, parts))}; {error}")
