@@ -32,6 +32,15 @@ class DoesNotSayThatItWasSettled(FarSession):
         return Completed(exit_code=found.exit_code) if isinstance(found, Completed) else found
 
 
+@breaks("test_output_is_settled_as_it_was_or_is_said_to_be_lost")
+class KeepsTheBeginningAndDoesNotSaySo(FarSession):
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        found = await super().settle(attempt)
+        if isinstance(found, Completed):
+            found.stdout = "to"
+        return found
+
+
 @breaks("test_what_never_started_is_settled_as_refused")
 class NeverSure(FarSession):
     async def settle(self, attempt: Attempt, /) -> Outcome:

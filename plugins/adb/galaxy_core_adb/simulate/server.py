@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -48,6 +49,23 @@ def free_port() -> int:
         return number
 
 
+def port_for(owner: object) -> int:
+    """A port of the loopback on which, while `owner` lives, only those can listen who ask for it by its number.
+
+    One that is merely free is drawn by something else before the server starts, mostly a phone, one time in 14,000.
+    """
+    held = socket.socket()
+    # As adb does: on Linux both may have the port then, but not both listen.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    number: int = held.getsockname()[1]
+    if sys.platform == "linux":
+        weakref.finalize(owner, held.close)
+    else:
+        held.close()
+    return number
+
+
 async def ask(port: int, service: str) -> str:
     """The answer of the adb server on `port` to one `host:` request that is answered with a text.
 
@@ -76,7 +94,7 @@ class Server:
     def __init__(self, home: Path, adb: Path | None = None) -> None:
         self.home = home
         self.adb = adb or bundled_adb()
-        self.port = free_port()
+        self.port = port_for(self)
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = anyio.Lock()
 
@@ -103,10 +121,10 @@ class Server:
             await self._start()
 
     async def _start(self) -> None:
-        if await self.answers():
-            return
-        self._spawn()
         with anyio.move_on_after(STARTED_WITHIN_S):
+            if await self.answers():
+                return
+            self._spawn()
             while not await self.answers():
                 if self._process is not None and self._process.poll() is not None:
                     self._spawn()

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -102,7 +103,7 @@ class Daemon:
     ) -> None:
         self.folder = folder.absolute()
         self.user = getpass.getuser()
-        self.port = _free_port()
+        self.port = _port_for(self)
         self.home = self.folder / "home"
         self.host_key = self.folder / "host_key"
         self.user_key = self.folder / "user_key"
@@ -207,10 +208,18 @@ class Daemon:
             _kill(pid, signal.SIGKILL)
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _port_for(owner: object) -> int:
+    """A port of the loopback on which, while `owner` lives, only those can listen who ask for it by its number."""
+    held = socket.socket()
+    # As sshd does: on Linux both may have the port then, but not both listen.
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    number: int = held.getsockname()[1]
+    if sys.platform == "linux":
+        weakref.finalize(owner, held.close)
+    else:
+        held.close()
+    return number
 
 
 def _kill(pid: int, number: signal.Signals) -> None:
