@@ -178,6 +178,8 @@ class Attempting(Settling):
                 self._failed(task, lane, late, worker.attempt, is_late=True)
             else:
                 self._settle_failure(task, lane, "timeout", error, kept, doubt)
+        elif reason == "stop":
+            self._left(task, lane, doubt)
         elif reason == "lost":
             why = _went(lane)
             lost = Refused(why) if worker.is_held else when_lost(worker.attempt, why, lane.transport, kept)

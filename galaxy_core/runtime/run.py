@@ -67,10 +67,11 @@ class Run(Attempting):
                 if constellation._withheld:
                     at = self.wall()
                     for task in constellation.judge_withheld(list(constellation._withheld), at)[1]:
+                        self._forget(task)
                         self.reports.skipped(task, at)
-                await self.settler.expect()
-                for begin in self.beginnings:
+                for begin in self.beginnings:  # before anything is waited for: an edit may come, and start something
                     begin()
+                await self.settler.expect()
                 self.submit([task for task in constellation.get_ready_tasks() if task not in self.backing_off])
                 try:
                     await self._until_over()
@@ -124,8 +125,11 @@ class Run(Attempting):
             self._leave()
 
     def _give_back(self) -> None:
-        """Only a cancelled or broken run has anything left."""
+        """Only a run that was cancelled, was stopped or broke has anything left."""
         self.book.hungry.pop(self, None)
+        if self.is_halted:
+            for task in self.constellation._tasks.values():
+                self._count_out(task)
         if not self.constellation.is_complete() and not self.is_halted:
             self.cancelled = self.constellation._cancelled = True
             # First what has not started, so that no link is judged by what is cancelled after it.

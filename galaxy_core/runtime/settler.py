@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import anyio
 from attrs import define, field
 
-from galaxy_core.errors import DeviceLostError, OutcomeUnknownError, TaskRefusedError, TaskTimeoutError
+from galaxy_core.errors import DeviceLostError, OutcomeUnknownError, TaskFailedError, TaskRefusedError, TaskTimeoutError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core.extension.transports import features_of
 from galaxy_core.model.policy import Effect
@@ -41,14 +41,15 @@ TASK_CANCELLED: Final = "it was cancelled"
 #: What the embedding program says of an attempt of which nobody knows: "completed", "failed" or "retry"; None: no more.
 OnUnknown = Callable[[InFlight], "str | Awaitable[str | None] | None"]
 
-_CANCELLED, _UNKNOWN = TaskStatus.CANCELLED, TaskStatus.UNKNOWN
+_CANCELLED, _FAILED, _UNKNOWN = TaskStatus.CANCELLED, TaskStatus.FAILED, TaskStatus.UNKNOWN
 
 
 @define(eq=False)
 class Case:
     """An attempt to settle. `reason` says why its outcome is unknown; `is_late` that its deadline is over.
 
-    `doing` is what is being waited for, in words; `was_asked` that the device may have begun to stop it.
+    `doing` is what is being waited for, in words; `was_asked` that the device may have begun to stop it; `is_left` that whoever
+    resumes the run is to settle it.
     """
 
     task: TaskStar
@@ -62,6 +63,7 @@ class Case:
     doing: str = ""
     was_asked: bool = False
     timed_out: bool = False
+    is_left: bool = False
     answer: str | None = None
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
     stirred: anyio.Event = field(factory=anyio.Event)
@@ -71,7 +73,7 @@ class Case:
         self.scope.cancel()
 
     def stir(self) -> None:
-        """Its device came, went or was given up."""
+        """Its device came, went or was given up; or the run is being left."""
         self.stirred.set()
 
     @property
@@ -115,7 +117,7 @@ class Settler:
             return False
         started = task._started_at if task._started_at is not None else run.wall()
         in_flight = InFlight(
-            task._task_id, attempt.number, attempt.lease, run.mark, lane.device_id, started, attempt.progress
+            task._task_id, attempt.number, attempt.lease, attempt.mark, lane.device_id, started, attempt.progress
         )
         attempt.partial = None
         case = Case(task, lane, attempt, in_flight, outcome.reason, outcome.said, is_late, has_slot=True)
@@ -139,11 +141,12 @@ class Settler:
                     case.answer = await self._host_says(case)
         finally:
             self._run.settling.pop(case.task, None)
-            if not self._run.is_over:
+            if not self._run.is_over and not case.is_left:
                 self._conclude(case, outcome)
-                self._run._check_complete()
             elif case.has_slot:
                 case.lane.release()
+            if not self._run.is_over:
+                self._run._check_complete()
 
     async def _found_out(self, case: Case) -> Outcome:
         left_s = self._left_s(case)
@@ -171,6 +174,9 @@ class Settler:
         case.doing = f"waits for device {lane.device_id!r}, which knows what became of it"
         with anyio.CancelScope(deadline=give_up_at):
             while lane.session is None and not lane.gone:
+                if self._run.is_leaving:
+                    case.is_left = True
+                    case.interrupt()
                 case.stirred = anyio.Event()
                 await case.stirred.wait()
         return lane.session
@@ -217,8 +223,8 @@ class Settler:
 
     async def _host_says(self, case: Case) -> str | None:
         """What the embedding program says, if it was given a word in it; the log receives what it raises."""
-        if self.on_unknown is None or case.timed_out or self._run.cancelled:
-            return None
+        if self.on_unknown is None or case.timed_out or self._run.cancelled or case.task._effect is not Effect.ONCE:
+            return None  # what may run again does
         case.doing = "waits for the program to say what became of it (on_unknown)"
         try:
             answer = self.on_unknown(case.in_flight)
@@ -245,7 +251,8 @@ class Settler:
             run.given_up(task, lane)  # somebody has ended it by hand meanwhile
             return
         if run.ledger is not None and outcome is not None:
-            run.ledger.note(encode.settled, task._task_id, case.attempt.lease, type(outcome).__name__, _words(outcome))
+            told = _words(outcome) if case.answer is None else f"{_words(outcome)}; on_unknown said {case.answer!r}"
+            run.ledger.note(encode.settled, task._task_id, case.attempt.lease, type(outcome).__name__, told)
         if outcome is None:
             self._interrupted(case)
         elif case.timed_out:
@@ -261,6 +268,8 @@ class Settler:
         elif isinstance(outcome, Refused):
             why = f"task {task._task_id!r} was not started: {outcome.reason}"
             run._again(task, lane, "refused", TaskRefusedError(task._task_id, why))
+        elif case.answer is not None:
+            self._as_told(case, outcome)
         else:
             self._unknown(case, outcome)
         if isinstance(outcome, Completed | Refused) or (case.was_asked and outcome is None and case.doubt is None):
@@ -290,8 +299,21 @@ class Settler:
         result = run._result(task, lane, _UNKNOWN, error, outcome.said or case.said)
         run._end(task, _UNKNOWN, error, run.wall(), result)
         lane.release()
-        if case.answer is not None:
-            run.constellation.resolve(task._task_id, case.answer, by="on_unknown")
+
+    def _as_told(self, case: Case, outcome: Unknown) -> None:
+        """As the embedding program says: nobody hears that it was unknown, and nothing is skipped because of that."""
+        run, task, lane = self._run, case.task, case.lane
+        said, why = outcome.said or case.said or Completed(), f"as on_unknown said: {outcome.reason}"
+        if case.answer == "completed":
+            run._succeeded(task, lane, said)
+        elif case.answer == "failed":
+            failure = TaskFailedError(task._task_id, f"task {task._task_id!r} failed, {why}", said.exit_code)
+            run._end(task, _FAILED, failure, run.wall(), run._result(task, lane, _FAILED, failure, said))
+            lane.release()
+        else:
+            error = OutcomeUnknownError(task._task_id, f"task {task._task_id!r} runs again, {why}")
+            run._back_off(task, lane, 0.0, "lost", error, counted=False)
+            lane.release()
 
     # ------------------------------------------------------------------------------------------- markers
     async def expect(self) -> None:
@@ -299,7 +321,7 @@ class Settler:
         run = self._run
         if run.recorder is None:
             return
-        lanes = [lane for lane in run.book.lanes.values() if _can_expect(lane)]
+        lanes = [lane for lane in run.book.lanes.values() if self._can_expect(lane)]
         if lanes:
             async with anyio.create_task_group() as group:
                 for lane in lanes:
@@ -308,8 +330,16 @@ class Settler:
     def came(self, lane: Lane) -> None:
         """A device has come while the run is under way."""
         run = self._run
-        if run.recorder is not None and run._group is not None and _can_expect(lane):
+        if run.recorder is not None and run._group is not None and self._can_expect(lane):
             run._group.start_soon(self._expect, lane)
+
+    def _can_expect(self, lane: Lane) -> bool:
+        """Not while an attempt there is to be asked for: if its marker was removed, all would seem to be as if none had been."""
+        run = self._run
+        if lane.session is None or "settles" not in features_of(lane.transport) or not hasattr(lane.session, "expect"):
+            return False
+        cases, workers = run.settling.values(), run.busy
+        return not (any(case.lane is lane for case in cases) or any(worker.lane is lane for worker in workers))
 
     async def _expect(self, lane: Lane) -> None:
         session: Any = lane.session
@@ -357,10 +387,6 @@ class Settler:
                 session.release(mark)
             except BaseException as error:  # the log receives it: markers that stay are removed by age
                 self._run._logger.warning("a marker stays: %s", blamed(error, "transport", transport))
-
-
-def _can_expect(lane: Lane) -> bool:
-    return lane.session is not None and "settles" in features_of(lane.transport) and hasattr(lane.session, "expect")
 
 
 def _is_success(outcome: Completed) -> bool:

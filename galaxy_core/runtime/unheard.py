@@ -1,4 +1,4 @@
-"""Ends that were found out afterwards: how is known, and what the task printed is lost."""
+"""Ends that were found out afterwards: how is known, but perhaps not all that the task printed."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ from galaxy_core.model.task import TaskStar
 
 
 def as_heard(plan: TaskConstellation, task: TaskStar, outcome: Outcome) -> Outcome:
-    """A success without its output is none for those who need that: then somebody has to say whether it is done again.
+    """A success without its whole output is none for those who need that: then somebody has to say whether it is done again.
 
-    Looks at every task of the plan, for an attempt whose output is lost.
+    Looks at every task of the plan, for an attempt whose output is lost or cut.
     """
     if not isinstance(outcome, Completed) or outcome.error is not None or outcome.exit_code:
         return outcome
-    if not (outcome.metadata or {}).get("settled") or outcome.stdout is not None or outcome.value is not None:
+    if not (outcome.metadata or {}).get("settled") or outcome.value is not None:
         return outcome
+    if outcome.stdout is not None and not outcome.truncated:
+        return outcome
+    lost = "what it printed is lost" if outcome.stdout is None else "only the beginning of what it printed is kept"
     for link in task._out:
         if _judges_output(link):
-            why = f"it ended well, but what it printed is lost, and the condition of task {link._to!r} looks at it"
+            why = f"it ended well, but {lost}, and the condition of task {link._to!r} looks at it"
             return Unknown(why, outcome)
     for reader in plan._tasks.values():
         if reader._status in UNSTARTED and _reads(reader, task):
-            return Unknown(
-                f"it ended well, but what it printed is lost, and task {reader._task_id!r} reads it", outcome
-            )
+            return Unknown(f"it ended well, but {lost}, and task {reader._task_id!r} reads it", outcome)
     return outcome
 
 

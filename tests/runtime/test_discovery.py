@@ -388,6 +388,20 @@ class TestDevicesThatReturn:
             transport.back.set()
             await until(lambda: it.manager.get_device_status("p")["status"] == "idle")
 
+    @pytest.mark.parametrize(
+        ("transport", "told"), [("finding", "it is tried again when it is back"), ("fake", "it is not tried again")]
+    )
+    async def test_whether_one_that_was_given_up_is_tried_again_is_told(
+        self, transport: str, told: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async with house(Device("p", "finding"), max_retries=2) as (it, found):
+            found.device("p").plugged = False
+            if transport == "fake":
+                found.features = found.features - {"returns"}
+            await it.manager.connect_all()
+            await until(lambda: it.manager.get_device_status("p")["status"] == "failed")
+        assert f"device 'p': failed; {told}" in caplog.text
+
     async def test_one_that_was_given_up_is_tried_again_when_somebody_asks(self) -> None:
         async with house(Device("p", "finding"), max_retries=0) as (it, transport):
             transport.device("p").plugged = False

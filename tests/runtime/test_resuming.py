@@ -23,9 +23,13 @@ from galaxy_core import (
     TaskStar,
     TaskStarLine,
     TaskStatus,
+    resolve_recorded,
 )
 from galaxy_core.errors import ResumeError, RunLockedError, UnknownRecordedRunError
-from galaxy_core.model.records.replay import InFlight, replay
+from galaxy_core.model.records import replay as replaying
+from galaxy_core.model.records.making import hand_over
+from galaxy_core.model.records.replay import InFlight, Replay, replay
+from galaxy_core.runtime import resuming
 from galaxy_core.testing.journals import KeptRun, MemoryJournal
 
 pytestmark = pytest.mark.anyio
@@ -185,6 +189,36 @@ async def test_the_program_says_what_became_of_what_nobody_knows() -> None:
     assert result["status"] == "completed"
     assert work.ran == ["c", "once2"]
     assert replay(journal.kept["p"].records).over == "completed"
+
+
+async def test_whatever_takes_long_with_a_large_run_is_done_in_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[tuple[str, bool]] = []
+    is_elsewhere = False
+
+    async def elsewhere(function: Callable[..., Any], *args: Any) -> Any:
+        nonlocal is_elsewhere
+        is_elsewhere = True
+        try:
+            return function(*args)
+        finally:
+            is_elsewhere = False
+
+    def seen(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            places.append((name, is_elsewhere))
+            return function(*args)
+
+        return call
+
+    journal = await half_done()
+    monkeypatch.setattr(resuming, "in_thread", elsewhere)
+    monkeypatch.setattr(Replay, "take", seen("take", Replay.take))
+    monkeypatch.setattr(replaying, "hand_over", seen("hand over", hand_over))
+    async with orchestrated(journal) as orchestrator:
+        await orchestrator.resume("p", constellation=chain(Work()))
+    assert {name for name, _ in places} == {"take", "hand over"}
+    await resolve_recorded(journal, "p", "once", "completed")
+    assert [name for name, is_free in places if not is_free] == []
 
 
 # ------------------------------------------------------------------------------------------------------- refusals

@@ -17,6 +17,7 @@ from galaxy_core import (
     Reference,
     Refused,
     TaskConstellation,
+    TaskEvent,
     TaskStarLine,
     TaskStatus,
     Unknown,
@@ -95,6 +96,43 @@ async def test_a_success_without_output_is_unknown_while_a_task_is_to_read_it(va
     assert house.device().started == ["a"]
 
 
+async def test_what_is_kept_of_the_output_of_a_success_is_its_output() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", Completed(exit_code=0, stdout="kept\n", stderr="", metadata={"settled": True}))
+        constellation = once("a b", "a>b")
+        constellation.get_task("b").request = Command(["echo", Reference("a", "stdout")])  # type: ignore[union-attr]
+        constellation.add_dependency(
+            TaskStarLine.create_conditional("a", "b", "it is kept", Expression("contains(stdout, 'kept')"))
+        )
+        found = await house.run(constellation, None)
+    assert found["status"] == "completed"
+    assert found["results"]["a"].stdout == "kept\n"
+    assert [attempt.request for attempt in house.device().attempts[1:]] == [Command(["echo", "kept"])]
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_success_of_which_the_beginning_is_kept_is_one_while_nobody_reads_it(reads: bool) -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        cut = Completed(exit_code=0, stdout="the beg", stderr="", metadata={"settled": True}, truncated=True)
+        house.transport.became("a", cut)
+        constellation = once("a b", "a>b")
+        if reads:
+            constellation.get_task("b").request = Command(["echo", Reference("a", "stdout")])  # type: ignore[union-attr]
+        found = await house.run(constellation, None)
+        result = found["results"]["a"]
+        assert (result.stdout, result.exit_code) == ("the beg", 0)
+        assert result.status is (TaskStatus.UNKNOWN if reads else TaskStatus.COMPLETED)
+        if reads:
+            assert "only the beginning of what it printed is kept, and task 'b' reads it" in str(result.error)
+            constellation.resolve("a", "completed")
+            after = await house.run(constellation, None)
+            assert "only its beginning is kept" in str(after["results"]["b"].error)
+        else:
+            assert result.metadata["truncated"] is True
+
+
 @pytest.mark.parametrize("exit_code", [0, 3])
 async def test_a_condition_never_judges_output_that_is_lost(exit_code: int) -> None:
     async with settling_rig() as house:
@@ -111,6 +149,21 @@ async def test_a_condition_never_judges_output_that_is_lost(exit_code: int) -> N
             constellation.resolve("a", "completed")
             found = await house.run(constellation, None)
     assert "what it printed and returned is lost" in str(constellation.get_task("b").error)  # type: ignore[union-attr]
+    assert house.device().started == ["a"]
+
+
+@pytest.mark.parametrize("judge", [lambda payload: not payload, lambda payload, outcome: not outcome.stdout])
+async def test_a_function_never_judges_output_that_is_lost(judge: Callable[..., Any]) -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", Completed(exit_code=3, metadata={"settled": True}))
+        constellation = once("a b")
+        constellation.add_dependency(TaskStarLine.create_conditional("a", "b", "it is empty", judge))
+        found = await house.run(constellation, None)
+    assert found["results"]["a"].exit_code == 3
+    told = str(constellation.get_task("b").error)  # type: ignore[union-attr]
+    assert "what it printed and returned is lost" in told
+    assert "an Expression that looks at status or exit_code" in told
     assert house.device().started == ["a"]
 
 
@@ -320,6 +373,23 @@ async def test_devices_hear_which_markers_to_expect_before_anything_is_recorded_
     assert [attempt.mark.rpartition("-")[0] for attempt in device.attempts] == device.expected
 
 
+async def test_while_an_attempt_is_to_be_asked_for_its_device_expects_nothing_anew() -> None:
+    """Its marker may have been removed with all others: then a new folder would say that it had never been there."""
+    async with settling_rig(reconnect_delay=1.0, max_retries=20) as house:
+        house.orchestrator._journal = MemoryJournal()
+        house.transport.script("a", hang)
+        house.transport.became("a", Completed(exit_code=0))
+
+        async def happen() -> None:
+            await until(lambda: house.device().running)
+            house.device().unplug()
+            house.device().plug_in()
+
+        await run_and(house, once("a"), happen)
+    assert house.device().asked == ["a"]
+    assert len(house.device().expected) == 1
+
+
 async def test_a_run_without_a_journal_has_devices_expect_nothing() -> None:
     async with settling_rig() as house:
         await house.run(once("a"), None)
@@ -417,6 +487,36 @@ async def test_the_program_is_asked_when_the_device_does_not_know(answer: Any, s
     assert (found["status"] == "completed") is (status == "completed")
 
 
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("completed", ["a task_completed", "b task_started", "b task_completed"]),
+        ("failed", ["a task_failed", "b task_skipped"]),
+        ("retry", ["a task_retrying", "a task_started", "a task_completed", "b task_started", "b task_completed"]),
+        (None, ["a task_unknown", "b task_skipped"]),
+    ],
+)
+async def test_what_the_program_says_is_told_as_if_the_device_had_said_it(answer: Any, told: list[str]) -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", Unknown("its marker is gone"), Completed())
+        constellation = once("a b", "a>b")
+        await resumed(house, constellation, lambda flight: answer)
+        await house.bus.drain()
+    events = [event for event in house.recorder.events if isinstance(event, TaskEvent)]
+    assert [f"{event.task_id} {event.event_type.value}" for event in events] == told
+    why = "as on_unknown said: its marker is gone"
+    assert [why in str(event.error) for event in events if event.error][:1] == [answer is not None] * (
+        answer != "completed"
+    )
+
+
+async def test_the_program_is_not_asked_of_what_may_run_again() -> None:
+    asked = list[InFlight]()
+    async with settling_rig(settles=False) as house:
+        found = await resumed(house, plan("a", target_device_id="d1", effect=Effect.READ), asked.append)
+    assert (found["status"], house.device().started, asked) == ("completed", ["a"], [])
+
+
 async def test_a_program_that_fails_to_say_leaves_the_task_unknown(caplog: pytest.LogCaptureFixture) -> None:
     def on_unknown(in_flight: InFlight) -> str:
         raise LookupError(in_flight.task_id)
@@ -427,6 +527,21 @@ async def test_a_program_that_fails_to_say_leaves_the_task_unknown(caplog: pytes
         await resumed(house, constellation, on_unknown)
     assert constellation.get_task("a").status is TaskStatus.UNKNOWN  # type: ignore[union-attr]
     assert "on_unknown failed" in caplog.text
+
+
+async def test_what_was_settled_has_ended_when_that_was_found_out() -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", takes(5, Completed(exit_code=0, metadata={"settled": True})))
+        constellation = once("a b", "a>b")
+        await resumed(house, constellation)
+    settled, after = (constellation.get_task(name) for name in "ab")
+    assert settled is not None
+    assert after is not None
+    assert settled.result.metadata["settled"]
+    assert settled.result._end == settled._ended_at
+    assert settled._started_at == 0.0
+    assert settled.execution_duration == settled._ended_at
+    assert after._started_at >= settled._ended_at  # type: ignore[operator]
 
 
 async def test_what_an_earlier_process_began_on_a_device_that_is_away_waits_for_it() -> None:

@@ -178,6 +178,7 @@ class Case:
         known.update(self.manager.device_registry.get_all_devices())
         lacking: dict[Any, NoFittingDeviceError | None] = {}
         unknown: dict[str, str] = {}  # the first task that is pinned to it
+        alone = only_this_machine(self.devices_path)  # said once, whatever follows from it
         for task in self.constellation.get_all_tasks():
             pin = task.target_device_id
             if pin is not None and pin not in known:
@@ -185,7 +186,7 @@ class Case:
                     text = f"device {pin!r} is not registered, as for task {unknown[pin]!r}"
                 else:
                     unknown[pin] = task.task_id
-                    text = f"{UnknownDeviceError(pin, known, only_this_machine(self.devices_path))}"
+                    text, alone = f"{UnknownDeviceError(pin, known, alone)}", ""
                     if finder_of(pin, self.inventory.discoveries) is not None:
                         text += " A task cannot be pinned to a device that is yet to be found: require a capability."
                 yield ("tasks", task.task_id, "device"), text
@@ -201,7 +202,8 @@ class Case:
             if (error := lacking[needs]) is not None:
                 key = "requires" if task.requires else "device_type" if kind else "device"
                 text = str(NoFittingDeviceError([task.task_id], error.needs, error.missing, pinned=pin))
-                yield ("tasks", task.task_id, key), only_this_machine(self.devices_path) + text
+                yield ("tasks", task.task_id, key), alone + text
+                alone = ""
 
     def _assign(self) -> None:
         for device in self.awaited.values():

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
@@ -96,8 +97,29 @@ def _finite(_context: click.Context, _parameter: click.Parameter, seconds: float
     return seconds
 
 
-def conducting(function: F) -> F:
-    """How a run is shown and conducted, be it a new one or one that goes on: the fields of `running.performing.View`."""
+#: The options of `conducting`, and the fields of `running.performing.View` that they are.
+_OF_VIEW = {
+    "as_json": "json",
+    "plain": "plain",
+    "output": "output",
+    "artifacts": "artifacts",
+    "timeout_s": "timeout_s",
+    "backend": "backend",
+    "control": "control",
+    "block": "block",
+    "no_plugins": "no_plugins",
+}
+
+
+def conducting(function: F) -> Callable[..., Any]:
+    """How a run is shown and conducted, be it a new one or one that goes on: `view`, the fields of a `View`."""
+
+    @wraps(function)
+    def collected(*arguments: Any, **given: Any) -> Any:
+        view = {field: given.pop(option) for option, field in _OF_VIEW.items()}
+        return function(*arguments, view=view, **given)
+
+    decorated: Callable[..., Any] = collected
     for option in reversed(
         [
             click.option(
@@ -132,10 +154,13 @@ def conducting(function: F) -> F:
             ),
             click.option(
                 "--no-control",
+                "control",
                 is_flag=True,
+                flag_value=False,
+                default=True,
                 help="Open no control socket: no watch, why, edit, pause or stop from elsewhere.",
             ),
         ]
     ):
-        function = option(function)
-    return plugins(function)
+        decorated = option(decorated)
+    return plugins(decorated)

@@ -60,16 +60,36 @@ class RefusedError(Exception):
 
 
 def meant(run: str) -> str:
-    """The id of the newest run that is kept, where `last` was said; anything else as it is."""
+    """The id of the newest run of all, kept or only under way, where `last` was said; anything else as it is."""
     if run != "last":
         return run
-    from galaxy_core_cli.kept.finding import found
+    reached, kept = _newest_reached(), _newest_kept()
+    newest = max((one for one in (reached, kept) if one is not None), key=lambda one: one[1], default=None)
+    return run if newest is None else newest[0]  # it may be the name of a plan
+
+
+def _newest_kept() -> tuple[str, float] | None:
+    """The newest run that is kept, and when it was started, in seconds since the epoch."""
+    from galaxy_core_cli.kept.finding import by_id
     from galaxy_core_cli.kept.journals import journal_of
+    from galaxy_core_cli.kept.listing import looked_up
 
     try:
-        return found(run, journal_of(None))
-    except (UnknownRecordedRunError, click.ClickException):  # nothing is kept: it may be the name of a plan
-        return run
+        journal = journal_of(None)
+        run = by_id("last", journal)
+    except (UnknownRecordedRunError, click.ClickException):  # nothing is kept
+        return None
+    return run, looked_up(journal, run).started or 0.0
+
+
+def _newest_reached() -> tuple[str, float] | None:
+    """The newest run that can be reached, and when it was started, in seconds since the epoch."""
+    try:
+        found = [one for one in anyio.run(reachable_runs) if one.get("started") is not None]
+    except ControlError:  # there can be none on this system, or its folder is not safe
+        return None
+    newest = max(found, key=lambda one: float(one["started"]), default=None)
+    return None if newest is None else (str(newest["run"]), float(newest["started"]))
 
 
 def request(run: str, document: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from galaxy_core import TaskStar
+    from galaxy_core import ExecutionResult, TaskStar
 
 # Colours and the like. A task may well print them, and shown as text they only hide what it says.
 _STYLING = re.compile(r"\x1b\[[0-9;:]*m")
@@ -56,6 +56,11 @@ def tail(text: str, lines: int) -> tuple[list[str], int]:
             break
         shown.append(cut)
     return shown[::-1], len(found) - len(shown)
+
+
+def found_out(result: ExecutionResult | None) -> bool:
+    """Whether it was found out later that an attempt had ended: then it took as long as is told at most."""
+    return result is not None and bool(result.metadata.get("settled"))
 
 
 def duration(seconds: float) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .asking import TIMEOUT_S, command
+from .asking import LEAN, TIMEOUT_S, command
 
 #: A plan whose second task ends when somebody opens the pipe `go` for writing.
 PLAN = """
@@ -28,16 +28,24 @@ WRONG = {"operations": [{"remove_task": "first"}, {"remove_task": "nobody"}]}
 
 
 class Run:
-    """`galaxy run --json` (or other words) in a process of its own, whose task `wait` waits for `go`."""
+    """`galaxy run --json` (or other words) in a process of its own, whose task `wait` waits for `go`.
+
+    It uses other plugins than our own only with `plugins`.
+    """
 
     def __init__(
-        self, folder: Path, *arguments: str, json_: bool = True, words: tuple[str, ...] = ("run", "plan.yaml")
+        self,
+        folder: Path,
+        *arguments: str,
+        json_: bool = True,
+        words: tuple[str, ...] = ("run", "plan.yaml"),
+        plugins: bool = False,
     ) -> None:
-        self.folder = folder
+        self.folder, self.runtime = folder, os.environ["XDG_RUNTIME_DIR"]
         self.events: list[dict[str, Any]] = []
         if not (folder / "go").exists():
             os.mkfifo(folder / "go")
-        line = command(*words, *arguments, *(["--json"] if json_ else []))
+        line = command(*words, *arguments, *(["--json"] if json_ else []), *([] if plugins else [LEAN]))
         self.process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def until(self, **wanted: Any) -> dict[str, Any]:

@@ -25,6 +25,25 @@ CTRL_BACKSLASH = b"\x1c"
 _SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 ERASE_LINE = "\x1b[2K"
+# Both the shell and what it starts hold the pipe; the shell would not end when asked to.
+STUBBORN = """
+    name: stubborn
+    tasks:
+      stay: {shell: "trap '' TERM; exec 3> alive; sleep 1000 & echo here I am; wait; wait"}
+      next: {run: [echo], needs: [stay]}
+"""
+# Who is asked to end does, and leaves somebody behind who does not.
+ORPHANS = """
+    name: orphans
+    tasks:
+      stay: {shell: "exec 3> alive; (trap '' TERM; exec sleep 1000) & echo here I am; wait"}
+"""
+WILLING = """
+    name: willing
+    tasks:
+      stay: {shell: "exec 3> alive; echo here I am; sleep 1000"}
+      next: {run: [echo], needs: [stay]}
+"""
 
 
 class Terminal:

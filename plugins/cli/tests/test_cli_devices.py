@@ -48,6 +48,18 @@ def test_without_an_inventory_a_task_that_fits_no_device_is_told_of_that(galaxy:
         assert alone in done.out + done.err
 
 
+def test_without_an_inventory_that_is_said_once_however_many_tasks_fit_no_device(galaxy: Galaxy, write: Write) -> None:
+    tasks = ", ".join(f"{name}: {{run: [x], requires: [wings]}}" for name in "abcd")
+    write("plan.yaml", f"tasks: {{{tasks}, e: {{run: [x], device: pixel}}}}")
+    for what in ("validate", "run"):
+        done = galaxy(what, "plan.yaml")
+        assert done.code == Exit.REFUSED
+        said = done.out + done.err
+        assert said.count("No device fits task") == 4
+        assert said.count("without an inventory (--devices FILE, or GALAXY_DEVICES)") == 1
+        assert "alone: No device fits task 'a'" in said
+
+
 def test_the_inventory_can_be_named_by_the_environment(process: Galaxy, write: Write) -> None:
     path = write("devices.yaml", DEVICES)
     done = process("devices", "list", "--json", env={"GALAXY_DEVICES": str(path)})

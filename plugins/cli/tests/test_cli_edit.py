@@ -6,14 +6,13 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from .asking import TIMEOUT_S, Galaxy, Write, command
+from .asking import TIMEOUT_S, Galaxy, Write
 from .reached import ADD, PLAN, WRONG, Put, Run, Start, watching
 from .terminal import Terminal
 
@@ -23,10 +22,10 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no co
 # ------------------------------------------------------------------------------------------------- editing
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_task_is_added_to_a_plan_that_runs_and_runs(
-    backend: str, start: Start, process: Galaxy, transaction: Put
+    backend: str, start: Start, galaxy: Galaxy, transaction: Put
 ) -> None:
     run = start("--backend", backend)
-    done = process("edit", run.name, transaction(ADD), "--apply")
+    done = galaxy("edit", run.name, transaction(ADD), "--apply")
     assert (done.code, done.err) == (0, "")
     assert re.fullmatch(
         rf"done: one more\nrevision \d+; to take it back: galaxy edit {run.name} --undo \S+\n", done.out
@@ -42,49 +41,47 @@ def test_a_task_is_added_to_a_plan_that_runs_and_runs(
     assert [task["task_id"] for task in edit["diff"]["tasks"]["added"]] == ["more"]
 
 
-def test_a_preview_shows_what_would_change_and_changes_nothing(start: Start, process: Galaxy, transaction: Put) -> None:
+def test_a_preview_shows_what_would_change_and_changes_nothing(start: Start, galaxy: Galaxy, transaction: Put) -> None:
     run = start()
     file = transaction(ADD)
-    done = process("edit", run.name, file, "--preview")
+    done = galaxy("edit", run.name, file, "--preview")
     assert (done.code, done.err) == (0, "")
     assert "more" in done.out
-    assert process("edit", run.name, file, "--preview", "--mermaid").out.startswith("flowchart")
-    found = json.loads(process("edit", run.name, file, "--preview", "--json").out)
+    assert galaxy("edit", run.name, file, "--preview", "--mermaid").out.startswith("flowchart")
+    found = json.loads(galaxy("edit", run.name, file, "--preview", "--json").out)
     assert (found["is_sound"], found["tasks"]["added"][0]["task_id"]) == (True, "more")
-    asked = process("edit", run.name, file)
+    asked = galaxy("edit", run.name, file)
     assert (asked.code, asked.err) == (2, "nothing was changed: --apply does it, and --preview only shows it\n")
     assert asked.out == done.out
-    assert process("edit", run.name, file, "--preview", "--apply").code == 2
+    assert galaxy("edit", run.name, file, "--preview", "--apply").code == 2
     run.go()
     assert run.to_the_end()[0] == 0
     assert run.ended() == ["first", "wait", "last"]
 
 
 def test_a_refused_edit_is_exit_code_1_with_the_reasons_of_each_operation(
-    start: Start, process: Galaxy, transaction: Put
+    standing: Run, galaxy: Galaxy, transaction: Put
 ) -> None:
-    run = start()
+    run = standing
     file = transaction(WRONG)
-    done = process("edit", run.name, file, "--apply")
+    done = galaxy("edit", run.name, file, "--apply")
     assert (done.code, done.out) == (1, "")
     lines = done.err.splitlines()
     assert lines[0] == "error: the edit was refused; nothing was changed:"
     assert lines[1].startswith("edit.json:1: operations[0]: ")
     assert lines[2].startswith("edit.json:1: operations[1]: ")
-    preview = process("edit", run.name, file, "--preview")
+    preview = galaxy("edit", run.name, file, "--preview")
     assert preview.code == 1
     assert "first" in preview.out
     assert preview.err.splitlines()[:2] == ["error: the edit would be refused:", lines[1]]
-    answer = json.loads(process("edit", run.name, file, "--apply", "--json").out)
+    answer = json.loads(galaxy("edit", run.name, file, "--apply", "--json").out)
     assert (answer["ok"], len(answer["problems"])) == (False, 2)
-    run.go()
-    assert run.to_the_end()[0] == 0
 
 
 def test_the_reasons_of_a_refused_edit_are_told_at_the_lines_of_the_file(
-    start: Start, process: Galaxy, write: Write
+    standing: Run, galaxy: Galaxy, write: Write
 ) -> None:
-    run = start()
+    run = standing
     text = """
         {"operations": [
           {"add_task": {"id": "c1", "run": ["echo"], "needs": ["c2"]}},
@@ -94,24 +91,24 @@ def test_the_reasons_of_a_refused_edit_are_told_at_the_lines_of_the_file(
         ]}
         """
     write("edit.json", text)
-    done = process("edit", run.name, "edit.json", "--apply")
+    done = galaxy("edit", run.name, "edit.json", "--apply")
     places = sorted(line.partition("]: ")[0] for line in done.err.splitlines()[1:])
     assert places == ["edit.json:3: operations[1", "edit.json:4: operations[2", "edit.json:5: operations[3"]
     assert "moon" in done.err
-    piped = process("edit", run.name, "-", "--apply", stdin=text)
+    piped = galaxy("edit", run.name, "-", "--apply", stdin=text)
     assert "<standard input>: operations[1]: the plan would have a cycle: " in piped.err
-    answer = json.loads(process("edit", run.name, "edit.json", "--apply", "--json").out)
+    answer = json.loads(galaxy("edit", run.name, "edit.json", "--apply", "--json").out)
     assert {problem["operation"] for problem in answer["problems"]} == {1, 2, 3}
 
 
-def test_an_edit_can_be_taken_back(start: Start, process: Galaxy, transaction: Put) -> None:
+def test_an_edit_can_be_taken_back(start: Start, galaxy: Galaxy, transaction: Put) -> None:
     run = start()
     late = {"operations": [{"add_task": {"id": "late", "run": ["echo"], "needs": ["wait"]}}]}
-    done = json.loads(process("edit", run.name, transaction(late), "--apply", "--json").out)
-    undone = process("edit", run.name, "--undo", done["edit"])
+    done = json.loads(galaxy("edit", run.name, transaction(late), "--apply", "--json").out)
+    undone = galaxy("edit", run.name, "--undo", done["edit"])
     assert (undone.code, undone.err) == (0, "")
     assert undone.out.startswith(f"undone: {done['description']}\n")
-    again = process("edit", run.name, "--undo", done["edit"])
+    again = galaxy("edit", run.name, "--undo", done["edit"])
     assert again.code == 2
     run.go()
     assert run.to_the_end()[0] == 0
@@ -120,14 +117,14 @@ def test_an_edit_can_be_taken_back(start: Start, process: Galaxy, transaction: P
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"operations": [{"ad_task": {}}]}', "{}", '{"operations": 7}'])
 def test_a_transaction_that_cannot_be_read_is_exit_code_2(
-    text: str, start: Start, process: Galaxy, write: Write
+    text: str, standing: Run, galaxy: Galaxy, write: Write
 ) -> None:
-    run = start()
+    run = standing
     write("edit.json", text)
-    done = process("edit", run.name, "edit.json", "--apply")
+    done = galaxy("edit", run.name, "edit.json", "--apply")
     assert (done.code, done.out) == (2, "")
     assert "edit.json" in done.err
-    also = process("edit", run.name, "-", "--apply", stdin=text)
+    also = galaxy("edit", run.name, "-", "--apply", stdin=text)
     assert also.code == 2
     assert "<standard input>" in also.err
 
@@ -136,27 +133,24 @@ def test_a_transaction_that_cannot_be_read_is_exit_code_2(
     ("raw", "found"), [(b"\x87\xff{", "UTF-8"), (b"\x00\x01", ""), (b"\xff\xfe{\x00}\x00", "UTF-8")]
 )
 def test_a_transaction_that_is_no_text_is_told_as_one_that_cannot_be_read(
-    raw: bytes, found: str, start: Start, process: Galaxy, folder: Path
+    raw: bytes, found: str, standing: Run, galaxy: Galaxy, folder: Path
 ) -> None:
-    run = start()
+    run = standing
     (folder / "edit.json").write_bytes(raw)
-    done = process("edit", run.name, "edit.json", "--apply")
+    done = galaxy("edit", run.name, "edit.json", "--apply")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("error: edit.json")
     assert found in done.err
     for words in (("edit", run.name, "-", "--apply"), ("validate", "-")):
-        strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
-        piped = subprocess.run(
-            command(*words), input=raw, capture_output=True, timeout=TIMEOUT_S, check=False, env=strict
-        )
-        assert piped.returncode == 2
-        assert b"<standard input>" in piped.stdout + piped.stderr
+        piped = galaxy(*words, stdin=raw)
+        assert piped.code == 2
+        assert "<standard input>" in piped.out + piped.err
 
 
-def test_what_is_wrong_with_a_transaction_is_told_to_programs(start: Start, process: Galaxy, write: Write) -> None:
-    run = start()
+def test_what_is_wrong_with_a_transaction_is_told_to_programs(standing: Run, galaxy: Galaxy, write: Write) -> None:
+    run = standing
     write("edit.json", '{"operations": [\n{"remove_tsk": "last"}]}')
-    done = process("edit", run.name, "edit.json", "--apply", "--json")
+    done = galaxy("edit", run.name, "edit.json", "--apply", "--json")
     answer = json.loads(done.out)
     assert (done.code, answer["ok"], answer["code"]) == (2, False, "unreadable")
     (problem,) = answer["problems"]
@@ -165,46 +159,46 @@ def test_what_is_wrong_with_a_transaction_is_told_to_programs(start: Start, proc
 
 
 def test_a_refused_transaction_that_came_through_a_pipe_is_told_all_the_same(
-    start: Start, process: Galaxy, folder: Path
+    standing: Run, galaxy: Galaxy, folder: Path
 ) -> None:
-    run = start()
+    run = standing
     os.mkfifo(folder / "pipe")
     with ThreadPoolExecutor() as threads:
         threads.submit((folder / "pipe").write_text, json.dumps(WRONG))
-        done = process("edit", run.name, "pipe", "--apply")
+        done = galaxy("edit", run.name, "pipe", "--apply")
     assert done.code == 1
     assert "pipe: operations[1]: there is no task 'nobody'" in done.err
 
 
 def test_of_thousands_of_reasons_the_first_are_told_and_the_others_counted(
-    start: Start, process: Galaxy, transaction: Put
+    standing: Run, galaxy: Galaxy, transaction: Put
 ) -> None:
-    run = start()
+    run = standing
     file = transaction({"operations": [{"remove_task": f"none-{number}"} for number in range(1_051)]})
-    done = process("edit", run.name, file, "--apply", "--json")
+    done = galaxy("edit", run.name, file, "--apply", "--json")
     lines = done.err.splitlines()
     assert (done.code, len(lines), lines[-1]) == (1, 52, "and 1,001 more reasons")
     assert len(json.loads(done.out)["problems"]) == 1_051
 
 
-def test_a_transaction_can_come_on_standard_input(start: Start, process: Galaxy) -> None:
+def test_a_transaction_can_come_on_standard_input(start: Start, galaxy: Galaxy) -> None:
     run = start()
-    done = process("edit", run.name, "-", "--apply", stdin=json.dumps(ADD))
+    done = galaxy("edit", run.name, "-", "--apply", stdin=json.dumps(ADD))
     assert done.code == 0
     run.until(type="task_completed", task="more")
 
 
 def test_a_file_that_is_not_there_and_a_run_that_is_not_there_are_exit_code_2(
-    start: Start, process: Galaxy, transaction: Put
+    standing: Run, galaxy: Galaxy, transaction: Put
 ) -> None:
-    run = start()
-    assert process("edit", run.name, "no.json", "--apply").code == 2
+    run = standing
+    assert galaxy("edit", run.name, "no.json", "--apply").code == 2
     wrong = run.name[:-1] + ("0" if run.name[-1] != "0" else "1")
-    done = process("edit", wrong, transaction(ADD), "--apply")
+    done = galaxy("edit", wrong, transaction(ADD), "--apply")
     assert (done.code, done.out) == (2, "")
     assert f"did you mean '{run.name}'?" in done.err
-    assert process("edit", run.name).code == 2
-    assert process("edit", run.name, "edit.json", "--undo", "x").code == 2
+    assert galaxy("edit", run.name).code == 2
+    assert galaxy("edit", run.name, "edit.json", "--undo", "x").code == 2
 
 
 def test_a_person_is_asked_before_the_plan_is_changed(start: Start, transaction: Put) -> None:
@@ -222,13 +216,13 @@ def test_a_person_is_asked_before_the_plan_is_changed(start: Start, transaction:
 
 
 # ------------------------------------------------------------------------------------------------- watching, asking
-def test_a_run_is_watched_to_its_end(start: Start, process: Galaxy, transaction: Put) -> None:
+def test_a_run_is_watched_to_its_end(start: Start, galaxy: Galaxy, transaction: Put) -> None:
     run = start()
     with watching(run.name) as (watch, first):
         assert watch.stdout is not None
         assert first == "nightly: 3 tasks, 1 completed\n"
         assert re.fullmatch(r"\[ *\d.*\] running   wait on here\n", watch.stdout.readline())
-        assert process("edit", run.name, transaction(ADD), "--apply").code == 0
+        assert galaxy("edit", run.name, transaction(ADD), "--apply").code == 0
         assert re.fullmatch(
             r"\[ *\d.*\] edit      one more by \S+: revision \d+, tasks \+1, links \+1\n", watch.stdout.readline()
         )
@@ -270,7 +264,7 @@ def test_a_watcher_that_is_killed_or_interrupted_leaves_the_run_alone(start: Sta
     assert run.to_the_end()[0] == 0
 
 
-def test_a_run_that_is_killed_ends_its_watchers_with_a_word_and_is_cleared_away(start: Start, process: Galaxy) -> None:
+def test_a_run_that_is_killed_ends_its_watchers_with_a_word_and_is_cleared_away(start: Start, galaxy: Galaxy) -> None:
     run = start()
     with watching(run.name) as (watch, _):
         run.process.kill()
@@ -279,55 +273,56 @@ def test_a_run_that_is_killed_ends_its_watchers_with_a_word_and_is_cleared_away(
         assert watch.returncode == 2
     assert "the run's process has gone" in err
     assert run.socket.exists()
-    [left] = json.loads(process("runs", "--json").out)
+    [left] = json.loads(galaxy("runs", "--json").out)
     assert (left["run"], left["status"], left["resumable"]) == (run.name, "interrupted", True)
     assert not run.socket.exists()
     run.go()
 
 
-def test_a_run_says_why_a_task_waits(start: Start, process: Galaxy) -> None:
-    run = start()
-    done = process("why", run.name[-8:], "last")
+def test_a_run_says_why_a_task_waits(standing: Run, galaxy: Galaxy) -> None:
+    run = standing
+    done = galaxy("why", run.name[-8:], "last")
     assert (done.code, done.out) == (0, "task 'last' waits for 'wait' (running)\n")
-    assert json.loads(process("why", run.name, "last", "--json").out)["holders"] == ["wait"]
-    unknown = process("why", run.name, "lats")
+    assert json.loads(galaxy("why", run.name, "last", "--json").out)["holders"] == ["wait"]
+    unknown = galaxy("why", run.name, "lats")
     assert (unknown.code, unknown.out) == (2, "")
     assert "did you mean 'last'" in unknown.err
 
 
-def test_the_runs_that_can_be_reached_are_listed(start: Start, process: Galaxy) -> None:
-    words = ("runs",)
-    assert process(*words).err.startswith("no run is under way that can be reached")
-    run = start()
-    heading, line = process(*words).out.splitlines()
+def test_where_no_run_is_under_way_none_is_listed(galaxy: Galaxy) -> None:
+    assert galaxy("runs").err.startswith("no run is under way that can be reached")
+
+
+def test_the_runs_that_can_be_reached_are_listed(standing: Run, galaxy: Galaxy) -> None:
+    run, words = standing, ("runs",)
+    heading, line = galaxy(*words).out.splitlines()
     assert heading.split() == ["RUN", "PLAN", "STATUS", "TASKS", "SINCE", "PID"]
     assert line.split()[:7] == [run.name, "nightly", "executing", "1", "of", "3", "done"]
     assert line.split()[-1] == str(run.process.pid)
-    assert [one["run"] for one in json.loads(process(*words, "--json").out)] == [run.name]
+    assert [one["run"] for one in json.loads(galaxy(*words, "--json").out)] == [run.name]
 
 
-def test_without_a_name_the_only_run_is_watched_and_of_several_the_list_is_shown(start: Start, process: Galaxy) -> None:
-    none = process("watch")
+def test_without_a_name_the_only_run_is_watched_and_of_several_the_list_is_shown(start: Start, galaxy: Galaxy) -> None:
+    none = galaxy("watch")
     assert (none.code, none.out) == (2, "")
     assert none.err.startswith("error: no run can be reached: ")
     run = start()
     with watching() as (_, first):
         assert first == "nightly: 3 tasks, 1 completed\n"
     other = start()
-    several = process("watch")
+    several = galaxy("watch")
     assert several.code == 2
     assert {line.split()[0] for line in several.out.splitlines()[1:]} == {run.name, other.name}
     assert "galaxy watch RUN" in several.err
-    by_plan = process("why", "nightly", "last")
+    by_plan = galaxy("why", "nightly", "last")
     assert by_plan.code == 2
     assert f"'{run.name}' (plan 'nightly')" in by_plan.err
     assert "its last 8 characters are enough" in by_plan.err
     assert "the last characters of its id are enough" in several.err
 
 
-def test_a_run_is_reached_by_the_name_of_its_plan(start: Start, process: Galaxy) -> None:
-    start()
-    assert process("why", "nightly", "last").code == 0
+def test_a_run_is_reached_by_the_name_of_its_plan(standing: Run, galaxy: Galaxy) -> None:
+    assert galaxy("why", "nightly", "last").code == 0
 
 
 def test_what_tasks_print_is_watched_though_the_run_does_not_show_it(start: Start) -> None:
@@ -339,12 +334,12 @@ def test_what_tasks_print_is_watched_though_the_run_does_not_show_it(start: Star
     assert not [event for event in run.events if event["type"] == "task_output"]
 
 
-def test_an_edit_that_changes_nothing_says_so(start: Start, process: Galaxy, transaction: Put) -> None:
-    run = start()
+def test_an_edit_that_changes_nothing_says_so(standing: Run, galaxy: Galaxy, transaction: Put) -> None:
+    run = standing
     file = transaction(
         {"description": "as it is", "operations": [{"update_task": {"id": "last", "run": ["echo", "end"]}}]}
     )
-    done = process("edit", run.name, file, "--apply")
+    done = galaxy("edit", run.name, file, "--apply")
     assert (done.code, done.out, done.err) == (0, "nothing to change: as it is\n", "")
     with Terminal("edit", run.name, file) as terminal:
         assert terminal.to_the_end() == 0
@@ -352,7 +347,7 @@ def test_an_edit_that_changes_nothing_says_so(start: Start, process: Galaxy, tra
 
 
 def test_the_progress_of_a_run_tells_what_was_taken_back_and_that_nothing_changed(
-    folder: Path, write: Write, process: Galaxy, transaction: Put
+    folder: Path, write: Write, galaxy: Galaxy, transaction: Put
 ) -> None:
     write("plan.yaml", PLAN)
     run = Run(folder, json_=False)
@@ -360,11 +355,11 @@ def test_the_progress_of_a_run_tells_what_was_taken_back_and_that_nothing_change
     while "start     wait" not in run.process.stderr.readline():
         pass
     same = {"description": "as it is", "operations": [{"update_task": {"id": "last", "run": ["echo", "end"]}}]}
-    assert process("edit", "nightly", transaction(same), "--apply").code == 0
+    assert galaxy("edit", "nightly", transaction(same), "--apply").code == 0
     line = run.process.stderr.readline()
     late = {"description": "more", "operations": [{"add_task": {"id": "late", "run": ["echo"], "needs": ["wait"]}}]}
-    done = json.loads(process("edit", "nightly", transaction(late), "--apply", "--json").out)
-    assert process("edit", "nightly", "--undo", done["edit"]).code == 0
+    done = json.loads(galaxy("edit", "nightly", transaction(late), "--apply", "--json").out)
+    assert galaxy("edit", "nightly", "--undo", done["edit"]).code == 0
     assert " edit      more by " in run.process.stderr.readline()
     assert " undo      more by " in run.process.stderr.readline()
     run.go()
@@ -373,14 +368,14 @@ def test_the_progress_of_a_run_tells_what_was_taken_back_and_that_nothing_change
 
 
 def test_a_refused_edit_is_told_once_and_with_its_reasons(
-    folder: Path, write: Write, process: Galaxy, transaction: Put
+    folder: Path, write: Write, galaxy: Galaxy, transaction: Put
 ) -> None:
     write("plan.yaml", PLAN)
     run = Run(folder, json_=False)
     assert run.process.stderr is not None
     while "start     wait" not in run.process.stderr.readline():
         pass
-    assert process("edit", "nightly", transaction({"description": "no", **WRONG}), "--apply").code == 1
+    assert galaxy("edit", "nightly", transaction({"description": "no", **WRONG}), "--apply").code == 1
     line = run.process.stderr.readline()
     run.go()
     run.process.communicate(timeout=TIMEOUT_S)

@@ -21,10 +21,10 @@ READING = [("show", "last"), ("export", "last"), ("replay", "last"), ("resume", 
 
 
 @pytest.fixture
-def ran(process: Galaxy, write: Write, journal: Path) -> Path:
+def ran(galaxy: Galaxy, write: Write, journal: Path) -> Path:
     """The folder of a run that is over."""
     write("plan.yaml", "tasks: {a: {run: [echo, hi]}, b: {run: [echo, ho], needs: [a]}}")
-    done = process("run", "plan.yaml", "--json")
+    done = galaxy("run", "plan.yaml", "--json")
     assert done.code == 0, done.err
     return journal / str(done.events[-1]["run"])
 
@@ -40,22 +40,22 @@ def refused(done: Done, *parts: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- no such run
-def test_a_run_that_is_not_there_is_told_with_the_one_that_was_meant(ran: Path, process: Galaxy) -> None:
+def test_a_run_that_is_not_there_is_told_with_the_one_that_was_meant(ran: Path, galaxy: Galaxy) -> None:
     wrong = ran.name.replace("constellation", "constelation")
     for word in ("show", "resume"):
-        refused(process(word, wrong), repr(wrong), f"did you mean {ran.name!r}")
-    refused(process("show", ""), "empty")
+        refused(galaxy(word, wrong), repr(wrong), f"did you mean {ran.name!r}")
+    refused(galaxy("show", ""), "empty")
 
 
-def test_what_may_mean_several_runs_is_refused_with_all_of_them(ran: Path, process: Galaxy) -> None:
-    other = process("run", "plan.yaml", "--json").events[-1]["run"]
-    refused(process("resume", "constellation"), ran.name, other, "name more of the id")
+def test_what_may_mean_several_runs_is_refused_with_all_of_them(ran: Path, galaxy: Galaxy) -> None:
+    other = galaxy("run", "plan.yaml", "--json").events[-1]["run"]
+    refused(galaxy("resume", "constellation"), ran.name, other, "name more of the id")
 
 
-def test_where_nothing_is_kept_that_is_said(process: Galaxy, journal: Path) -> None:
-    refused(process("show", "last"), "'last'", "no run is recorded there at all")
+def test_where_nothing_is_kept_that_is_said(galaxy: Galaxy, journal: Path) -> None:
+    refused(galaxy("show", "last"), "'last'", "no run is recorded there at all")
     assert not journal.exists()
-    assert json.loads(process("runs", "--json").out) == []
+    assert json.loads(galaxy("runs", "--json").out) == []
 
 
 def test_without_a_journal_it_is_said_what_to_install(folder: Path) -> None:
@@ -76,11 +76,11 @@ def test_without_a_journal_it_is_said_what_to_install(folder: Path) -> None:
 
 
 # ------------------------------------------------------------------------------------------------- what is kept is not right
-def test_a_journal_of_a_newer_version_is_refused_and_not_touched(ran: Path, process: Galaxy, galaxy: Galaxy) -> None:
+def test_a_journal_of_a_newer_version_is_refused_and_not_touched(ran: Path, galaxy: Galaxy) -> None:
     with closing(sqlite3.connect(ran / "journal.db")) as database:
         database.execute("PRAGMA user_version = 99")
     before = (ran / "journal.db").read_bytes()
-    refused(process("resume", "last"), ran.name, "99", "install the newer Galaxy")
+    refused(galaxy("resume", "last"), ran.name, "99", "install the newer Galaxy")
     for words in READING:
         refused(galaxy(*words), ran.name, "99", "install the newer Galaxy")
     assert (ran / "journal.db").read_bytes() == before
@@ -88,23 +88,21 @@ def test_a_journal_of_a_newer_version_is_refused_and_not_touched(ran: Path, proc
     assert (listed["status"], "99" in listed["error"]) == ("unreadable", True)
 
 
-def test_a_journal_that_was_copied_by_half_is_refused(ran: Path, process: Galaxy, galaxy: Galaxy) -> None:
+def test_a_journal_that_was_copied_by_half_is_refused(ran: Path, galaxy: Galaxy) -> None:
     whole = (ran / "journal.db").read_bytes()
     (ran / "journal.db").write_bytes(whole[: len(whole) // 2])
-    refused(process("resume", "last"), ran.name)
+    refused(galaxy("resume", "last"), ran.name)
     for words in READING:
         refused(galaxy(*words), ran.name)
 
 
-def test_of_a_damaged_journal_what_is_sound_can_be_shown_and_exported(
-    ran: Path, process: Galaxy, galaxy: Galaxy
-) -> None:
+def test_of_a_damaged_journal_what_is_sound_can_be_shown_and_exported(ran: Path, galaxy: Galaxy) -> None:
     whole = bytearray((ran / "journal.db").read_bytes())
     place = whole.rfind(b'"completed"')
     assert place > 0
     whole[place + 1] ^= 1
     (ran / "journal.db").write_bytes(whole)
-    refused(process("resume", "last"), ran.name, "damaged")
+    refused(galaxy("resume", "last"), ran.name, "damaged")
     for words in READING:
         refused(galaxy(*words), ran.name, "damaged")
     exported = galaxy("export", "last", "--sound")
@@ -120,7 +118,7 @@ def test_of_a_damaged_journal_what_is_sound_can_be_shown_and_exported(
 # ------------------------------------------------------------------------------------------------- where it is to be kept
 @pytest.mark.parametrize("kind", ["file", "missing device"])
 def test_a_folder_that_cannot_be_made_keeps_anything_from_running(
-    kind: str, process: Galaxy, write: Write, folder: Path
+    kind: str, galaxy: Galaxy, write: Write, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write("plan.yaml", "tasks: {a: {shell: 'touch ran'}}")
     place = folder / "in-the-way" / "journal"
@@ -129,31 +127,34 @@ def test_a_folder_that_cannot_be_made_keeps_anything_from_running(
         place = Path("/proc/nowhere/journal")
         if not Path("/proc").is_dir():
             pytest.skip("there is no /proc")
-    done = process("run", "plan.yaml", env={"GALAXY_JOURNAL": str(place)})
-    refused(done, str(place), "GALAXY_JOURNAL")
+    monkeypatch.setenv("GALAXY_JOURNAL", str(place))
+    done = galaxy("run", "plan.yaml")
+    refused(done, str(place), "GALAXY_JOURNAL", "--journal none")
+    assert done.err.count("GALAXY_JOURNAL") == 1
     assert not (folder / "ran").exists()
+    assert galaxy("run", "plan.yaml", "--journal", "none").code == 0
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="there is nothing that root may not write to")
 def test_a_folder_that_is_read_only_keeps_anything_from_running(
-    process: Galaxy, write: Write, folder: Path, journal: Path
+    galaxy: Galaxy, write: Write, folder: Path, journal: Path
 ) -> None:
     write("plan.yaml", "tasks: {a: {shell: 'touch ran'}}")
     journal.mkdir(mode=0o500)
-    refused(process("run", "plan.yaml"), str(journal))
+    refused(galaxy("run", "plan.yaml"), str(journal))
     assert not (folder / "ran").exists()
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away")
-def test_a_run_of_another_user_is_not_gone_on_with(ran: Path, process: Galaxy) -> None:
+def test_a_run_of_another_user_is_not_gone_on_with(ran: Path, galaxy: Galaxy) -> None:
     for path in (ran, *ran.rglob("*")):
         os.chown(path, 12345, 12345)
-    refused(process("resolve", "last", "a", "--as", "retry"), "12345")
+    refused(galaxy("resolve", "last", "a", "--as", "retry"), "12345")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="files are limited by the shell")
 def test_a_disk_that_is_full_ends_the_run_and_nothing_is_started_that_is_not_kept(
-    process: Galaxy, write: Write, folder: Path
+    galaxy: Galaxy, write: Write, folder: Path
 ) -> None:
     """A limit of the size of files stands for it: 400 KiB."""
     tasks = "".join(
@@ -174,25 +175,25 @@ def test_a_disk_that_is_full_ends_the_run_and_nothing_is_started_that_is_not_kep
     assert "journal failed" in done.stderr.splitlines()[-1]
     ran = len((folder / "ran").read_text().splitlines())
     assert ran < 19
-    shown = json.loads(process("show", "last", "--json").out)
+    shown = json.loads(galaxy("show", "last", "--json").out)
     assert shown["status"] == "interrupted"
     begun = [task for task in shown["tasks"] if task["task"] != "t0" and (task["attempts"] or task["under_way"])]
     assert len(begun) == ran
-    assert process("resume", "last").code == 0
+    assert galaxy("resume", "last").code == 0
     assert len((folder / "ran").read_text().splitlines()) == 19
 
 
 def test_results_that_a_record_cannot_hold_are_told_of_and_the_run_is_kept(
-    process: Galaxy, write: Write, folder: Path
+    galaxy: Galaxy, write: Write, folder: Path
 ) -> None:
     write("plan.yaml", "tasks: {a: {shell: 'printf \"\\\\377\\\\000\\\\033[31m\\\\n\"'}}")
-    assert process("run", "plan.yaml").code == 0
-    shown = process("show", "last")
+    assert galaxy("run", "plan.yaml").code == 0
+    shown = galaxy("show", "last")
     assert shown.code == 0
     assert "\x1b" not in shown.out
     assert "\x00" not in shown.out
 
 
-def test_a_run_whose_folder_was_removed_in_the_middle_is_none(ran: Path, process: Galaxy) -> None:
+def test_a_run_whose_folder_was_removed_in_the_middle_is_none(ran: Path, galaxy: Galaxy) -> None:
     shutil.rmtree(ran)
-    refused(process("show", ran.name), ran.name)
+    refused(galaxy("show", ran.name), ran.name)

@@ -63,9 +63,9 @@ def gone_on(run: Run, *words: str) -> tuple[int, str, str]:
 
 
 def test_a_run_that_was_killed_is_listed_as_interrupted_and_goes_on_where_it_was(
-    killed: Run, process: Galaxy, folder: Path
+    killed: Run, galaxy: Galaxy, folder: Path
 ) -> None:
-    heading, line = process("runs").out.splitlines()
+    heading, line = galaxy("runs").out.splitlines()
     assert heading.split() == ["RUN", "PLAN", "STATUS", "TASKS", "SINCE", "PID"]
     assert line.split()[:7] == [killed.name, "nightly", "interrupted", "1", "of", "3", "done"]
     code, out, err = gone_on(killed, "resume", "last")
@@ -75,22 +75,22 @@ def test_a_run_that_was_killed_is_listed_as_interrupted_and_goes_on_where_it_was
     assert "first" not in "".join(line for line in lines if "] start" in line)
     assert re.fullmatch(r". nightly completed: 3 of 3 tasks done in .*", lines[-1])
     assert (folder / "first.log").read_text() == "x\n"
-    assert process("runs").out.splitlines()[1].split()[2] == "completed"
+    assert galaxy("runs").out.splitlines()[1].split()[2] == "completed"
 
 
-def test_a_run_can_be_killed_again_and_again_and_goes_on_each_time(killed: Run, process: Galaxy) -> None:
+def test_a_run_can_be_killed_again_and_again_and_goes_on_each_time(killed: Run, galaxy: Galaxy) -> None:
     for _ in range(2):
         again = Run(killed.folder, "last", words=("resume",))
         again.until(type="task_started", task="wait")
         kill(again)
-    assert [one["status"] for one in json.loads(process("runs", "--json").out)] == ["interrupted"]
+    assert [one["status"] for one in json.loads(galaxy("runs", "--json").out)] == ["interrupted"]
     last = Run(killed.folder, "last", words=("resume",))
     last.until(type="task_started", task="wait")
     last.go()
     code, err = last.to_the_end()
     assert code == 0, err
     assert last.events[-1]["counts"] == {"completed": 3}
-    assert len(json.loads(process("show", "last", "--json").out)["epochs"]) == 4
+    assert len(json.loads(galaxy("show", "last", "--json").out)["epochs"]) == 4
 
 
 def test_a_terminal_shows_tasks_that_were_done_before_as_done(killed: Run) -> None:
@@ -111,17 +111,19 @@ def test_a_run_that_is_over_has_nothing_to_resume(galaxy: Galaxy, write: Write) 
     assert galaxy("resume", "last", "--json").events[0]["type"] == "error"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: signal.Signals(number).name)
-def test_signals_cancel_a_run_that_goes_on_as_they_cancel_any(
-    number: signal.Signals, killed: Run, process: Galaxy
+def test_ctrl_c_cancels_a_run_that_goes_on_and_a_signal_that_ends_processes_stops_it(
+    killed: Run, galaxy: Galaxy
 ) -> None:
-    again = Run(killed.folder, "last", words=("resume",))
-    again.until(type="task_started", task="wait")
-    again.process.send_signal(number)
-    code, err = again.to_the_end()
-    assert code == (Exit.CANCELLED if number == signal.SIGINT else Exit.TERMINATED), err
-    assert again.events[-1]["status"] == "cancelled"
-    refused = process("resume", "last")
+    for number, code, status in (
+        (signal.SIGTERM, Exit.STOPPED, "stopped"),
+        (signal.SIGINT, Exit.CANCELLED, "cancelled"),
+    ):
+        again = Run(killed.folder, "last", words=("resume",))
+        again.until(type="task_started", task="wait")
+        again.process.send_signal(number)
+        left, err = again.to_the_end()
+        assert (left, again.events[-1]["status"]) == (code, status), err
+    refused = galaxy("resume", "last")
     assert (refused.code, "cancelled" in refused.err) == (Exit.REFUSED, True)
 
 
@@ -134,9 +136,9 @@ def test_ctrl_c_in_a_terminal_cancels_what_was_resumed(killed: Run) -> None:
     assert "galaxy stop" in terminal.text  # would have left it so that it can be resumed
 
 
-def test_a_run_under_way_is_not_resumed_by_another_process(start: Start, process: Galaxy) -> None:
+def test_a_run_under_way_is_not_resumed_by_another_process(start: Start, galaxy: Galaxy) -> None:
     run = start()
-    done = process("resume", run.name)
+    done = galaxy("resume", run.name)
     assert done.code == Exit.REFUSED
     assert f"process {run.process.pid}" in done.err
     run.go()
@@ -144,10 +146,10 @@ def test_a_run_under_way_is_not_resumed_by_another_process(start: Start, process
 
 
 def test_the_plan_has_to_be_the_one_that_the_run_began_with_if_one_is_named(
-    killed: Run, process: Galaxy, write: Write
+    killed: Run, galaxy: Galaxy, write: Write
 ) -> None:
     write("other.yaml", PLAN.replace("echo one", "echo two").replace("last:", "end:"))
-    done = process("resume", "last", "--plan", "other.yaml")
+    done = galaxy("resume", "last", "--plan", "other.yaml")
     assert (done.code, done.out) == (Exit.REFUSED, "")
     assert "first" in done.err
     assert "end" in done.err
@@ -155,7 +157,7 @@ def test_the_plan_has_to_be_the_one_that_the_run_began_with_if_one_is_named(
     assert code == 0, err
 
 
-def test_a_run_goes_on_with_the_devices_that_it_began_with(folder: Path, write: Write, process: Galaxy) -> None:
+def test_a_run_goes_on_with_the_devices_that_it_began_with(folder: Path, write: Write, galaxy: Galaxy) -> None:
     write(
         "devices.yaml",
         "devices: {far: {settings: {env: {WHO: {env: WHO_IT_IS}}}, capabilities: [special], max_concurrency: 1}}",
@@ -182,12 +184,12 @@ def test_a_run_goes_on_with_the_devices_that_it_began_with(folder: Path, write: 
         del os.environ["WHO_IT_IS"]
     [said] = [event for event in again.events if event["type"] == "task_completed" and event["task"] == "say"]
     assert (said["device"], said["stdout"]) == ("far", "***\n")
-    assert process("show", "last").code == 0
+    assert galaxy("show", "last").code == 0
 
 
-def test_a_device_that_is_gone_with_work_under_way_is_told_of(killed: Run, process: Galaxy, write: Write) -> None:
+def test_a_device_that_is_gone_with_work_under_way_is_told_of(killed: Run, galaxy: Galaxy, write: Write) -> None:
     write("other.yaml", "devices: {there: {}}")
-    done = process("resume", "last", "--devices", "other.yaml")
+    done = galaxy("resume", "last", "--devices", "other.yaml")
     assert (done.code, done.out) == (Exit.REFUSED, "")
     assert "'here'" in done.err
     assert "'there'" in done.err

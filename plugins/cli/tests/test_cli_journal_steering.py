@@ -55,31 +55,31 @@ PAYING = """
 """
 
 
-def status(process: Galaxy) -> str:
-    return str(json.loads(process("runs", "--json").out)[0]["status"])
+def status(galaxy: Galaxy) -> str:
+    return str(json.loads(galaxy("runs", "--json").out)[0]["status"])
 
 
-def test_a_paused_run_starts_nothing_until_it_is_continued(start: Start, process: Galaxy) -> None:
+def test_a_paused_run_starts_nothing_until_it_is_continued(start: Start, galaxy: Galaxy) -> None:
     run = start()
-    paused = process("pause", run.name)
+    paused = galaxy("pause", run.name)
     assert (paused.code, paused.err) == (0, "")
     assert paused.out == f"paused: {run.name}; 1 task still runs; to go on: galaxy continue {run.name}\n"
-    assert status(process) == "paused"
+    assert status(galaxy) == "paused"
     run.go()
     run.until(type="task_completed", task="wait")
-    assert "paused" in process("why", "last", "last").out
-    assert json.loads(process("pause", "last", "--json").out)["changed"] is False
-    assert process("continue", "nightly").out == f"goes on: {run.name}\n"
+    assert "paused" in galaxy("why", "last", "last").out
+    assert json.loads(galaxy("pause", "last", "--json").out)["changed"] is False
+    assert galaxy("continue", "nightly").out == f"goes on: {run.name}\n"
     assert run.to_the_end()[0] == 0
     assert run.ended() == ["first", "wait", "last"]
 
 
-def test_a_stopped_run_lets_tasks_end_leaves_and_is_resumed(start: Start, process: Galaxy) -> None:
+def test_a_stopped_run_lets_tasks_end_leaves_and_is_resumed(start: Start, galaxy: Galaxy) -> None:
     run = start()
     with subprocess.Popen(command("stop", "last"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stop:
         assert stop.stderr is not None
         assert stop.stderr.readline() == f"stopping: {run.name}; 1 task still runs\n"
-        assert status(process) == "stopping"
+        assert status(galaxy) == "stopping"
         run.go()
         code, err = run.to_the_end()
         assert code == Exit.STOPPED, err
@@ -87,27 +87,27 @@ def test_a_stopped_run_lets_tasks_end_leaves_and_is_resumed(start: Start, proces
     assert (stop.returncode, out) == (0, f"stopped: {run.name}; to go on: galaxy resume {run.name}\n")
     assert run.ended() == ["first", "wait"]
     assert run.events[-1]["status"] == "stopped"
-    assert status(process) == "stopped"
+    assert status(galaxy) == "stopped"
     for word in ("stop", "pause", "continue"):
-        late = process(word, "last")
+        late = galaxy(word, "last")
         assert (late.code, late.out) == (Exit.REFUSED, "")
         assert f"is not under way: stopped; to go on with it: galaxy resume {run.name}" in late.err
-    resumed = process("resume", "last")
+    resumed = galaxy("resume", "last")
     assert (resumed.code, resumed.out) == (0, "end\n")
 
 
-def test_a_run_that_nothing_keeps_is_not_stopped(start: Start, process: Galaxy) -> None:
+def test_a_run_that_nothing_keeps_is_not_stopped(start: Start, galaxy: Galaxy) -> None:
     run = start("--journal", "none")
-    done = process("stop", run.name)
+    done = galaxy("stop", run.name)
     assert (done.code, done.out) == (Exit.NOT_ALL, "")
     assert "kept in no journal" in done.err
     run.go()
     assert run.to_the_end()[0] == 0
 
 
-def test_what_is_stopped_waits_for_nobody_when_that_is_not_wanted(start: Start, process: Galaxy) -> None:
+def test_what_is_stopped_waits_for_nobody_when_that_is_not_wanted(start: Start, galaxy: Galaxy) -> None:
     run = start()
-    done = process("stop", run.name, "--no-wait", "--json")
+    done = galaxy("stop", run.name, "--no-wait", "--json")
     assert (done.code, json.loads(done.out)["running"]) == (0, 1)
     run.go()
     assert run.to_the_end()[0] == Exit.STOPPED
@@ -125,22 +125,22 @@ def paying(folder: Path, write: Write, install: Install) -> tuple[str, ...]:
 
 
 def test_an_unknown_task_is_resolved_as_completed_and_what_waits_for_it_runs_after_resuming(
-    paying: tuple[str, ...], process: Galaxy
+    paying: tuple[str, ...], galaxy: Galaxy
 ) -> None:
-    first = process(*paying)
+    first = galaxy(*paying)
     assert first.code == Exit.NOT_ALL, first.err
     assert first.events[-1]["counts"] == {"completed": 1, "unknown": 1, "skipped": 2}, first.out
-    assert "pay" in process("show", "last").out
-    done = process("resolve", "last", "pay", "--as", "completed")
+    assert "pay" in galaxy("show", "last").out
+    done = galaxy("resolve", "last", "pay", "--as", "completed")
     assert (done.code, done.err) == (0, "")
     run = first.events[-1]["run"]
     assert done.out == f"pay is completed\nopen again: thank, file\nto go on with the run: galaxy resume {run}\n"
-    assert process("runs").out.splitlines()[1].split()[2] == "reopened"
-    resumed = process("resume", "last", "--json")
+    assert galaxy("runs").out.splitlines()[1].split()[2] == "reopened"
+    resumed = galaxy("resume", "last", "--json")
     assert resumed.code == 0, resumed.err
     assert resumed.events[-1]["counts"] == {"completed": 4}
     assert [event["task"] for event in resumed.events if event["type"] == "task_started"] == ["thank", "file"]
-    [told] = json.loads(process("show", "last", "--json").out)["resolutions"]
+    [told] = json.loads(galaxy("show", "last", "--json").out)["resolutions"]
     assert (told["task"], told["as"]) == ("pay", "completed")
 
 
@@ -164,18 +164,18 @@ def test_an_unknown_task_is_resolved_to_be_run_again(paying: tuple[str, ...], ga
 
 
 def test_a_run_under_way_goes_on_at_once_when_a_task_is_resolved(
-    paying: tuple[str, ...], process: Galaxy, folder: Path, write: Write
+    paying: tuple[str, ...], galaxy: Galaxy, folder: Path, write: Write
 ) -> None:
     write(
         "plan.yaml",
         PAYING.replace("apart: {run: [apart], device: far}", 'wait: {shell: "read line < go", device: here}'),
     )
-    run = Run(folder, *paying[2:4])
+    run = Run(folder, *paying[2:4], plugins=True)
     run.until(type="task_unknown", task="pay")
-    done = process("resolve", "last", "pay", "--as", "completed", "--json")
+    done = galaxy("resolve", "last", "pay", "--as", "completed", "--json")
     assert (done.code, json.loads(done.out)["follows"]) == (0, ["thank", "file"])
     run.until(type="task_completed", task="file")
-    again = process("resolve", "last", "pay", "--as", "failed")
+    again = galaxy("resolve", "last", "pay", "--as", "failed")
     assert (again.code, again.out) == (Exit.NOT_ALL, "")
     assert "completed" in again.err
     run.go()

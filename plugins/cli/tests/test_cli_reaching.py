@@ -79,7 +79,7 @@ def test_a_run_that_does_not_answer_is_said_not_to(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who waits to be taken")
 def test_an_edit_that_is_given_up_while_the_run_is_stopped_is_not_done_later(
-    start: Start, process: Galaxy, transaction: Put
+    start: Start, galaxy: Galaxy, transaction: Put
 ) -> None:
     run = start()
     file = transaction(ADD)
@@ -88,7 +88,7 @@ def test_an_edit_that_is_given_up_while_the_run_is_stopped_is_not_done_later(
         edit.press(CTRL_C)
         assert edit.to_the_end() == 130
         assert "what the run has not done by now, it will not do" in edit.text
-    assert process("edit", run.name, file, "--preview").code == 0  # would be refused if there was the task already
+    assert galaxy("edit", run.name, file, "--preview").code == 0  # would be refused if there was the task already
     run.go()
     assert run.to_the_end()[0] == 0
     assert run.ended() == ["first", "wait", "last"]
@@ -109,14 +109,14 @@ def test_who_leaves_is_told_what_goes_on_and_what_was_not_done(start: Start, tra
 
 
 # ------------------------------------------------------------------------------------------------- without a socket
-def test_a_run_without_control_cannot_be_reached(start: Start, process: Galaxy, runtime: Path) -> None:
+def test_a_run_without_control_cannot_be_reached(start: Start, galaxy: Galaxy, runtime: Path) -> None:
     run = start("--no-control")
     assert next(event for event in run.events if event["type"] == "run_started")["control"] is None
-    [kept] = json.loads(process("runs", "--json").out)
+    [kept] = json.loads(galaxy("runs", "--json").out)
     assert (kept["run"], kept["status"], kept["resumable"]) == (run.name, "under_way", False)
     assert f"process {run.process.pid} " in kept["holder"]
     assert list(runtime.iterdir()) == []
-    paused = process("pause", "last")
+    paused = galaxy("pause", "last")
     assert (paused.code, paused.out) == (2, "")
     assert "has no control socket" in paused.err
 
@@ -130,13 +130,13 @@ def test_a_socket_that_cannot_be_opened_is_a_warning_and_the_run_goes_on(start: 
     assert err.startswith("warning: this run cannot be watched or edited from elsewhere: ")
 
 
-def test_a_terminal_is_told_how_to_reach_the_run(folder: Path, write: Write, process: Galaxy) -> None:
+def test_a_terminal_is_told_how_to_reach_the_run(folder: Path, write: Write, galaxy: Galaxy) -> None:
     write("plan.yaml", PLAN)
     os.mkfifo(folder / "go")
     with Terminal("run", "plan.yaml") as terminal:
         name = terminal.until(r"galaxy watch, why or edit (\S+)")[1]
         terminal.until("wait")
-        assert process("why", name, "last").code == 0
+        assert galaxy("why", name, "last").code == 0
         (folder / "go").write_text("went\n", encoding="utf-8")
         assert terminal.to_the_end() == 0
 
@@ -161,17 +161,17 @@ def _said(path: Path, data: bytes) -> list[dict[str, Any]]:
         return [json.loads(line) for line in received.splitlines()]
 
 
-def test_garbage_and_lines_of_11_megabytes_do_not_disturb_a_run(start: Start, process: Galaxy) -> None:
+def test_garbage_and_lines_of_11_megabytes_do_not_disturb_a_run(start: Start, galaxy: Galaxy) -> None:
     run = start()
     assert [one["code"] for one in _said(run.socket, os.urandom(1000).replace(b"\n", b"") + b"\n")] == ["garbage"]
     assert [one["code"] for one in _said(run.socket, b"[" * 11_000_000)] == ["too long"]
-    assert process("why", run.name, "last").code == 0
+    assert galaxy("why", run.name, "last").code == 0
     run.go()
     assert run.to_the_end()[0] == 0
     assert run.ended() == ["first", "wait", "last"]
 
 
-def test_silent_connections_do_not_keep_a_run_from_ending(start: Start, process: Galaxy) -> None:
+def test_silent_connections_do_not_keep_a_run_from_ending(start: Start, galaxy: Galaxy) -> None:
     run = start()
     with ExitStack() as stack:
         found = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(60)]
@@ -181,27 +181,27 @@ def test_silent_connections_do_not_keep_a_run_from_ending(start: Start, process:
                 one.sendall(b'{"do": ')
         assert select.select(found[32:], [], [], TIMEOUT_S)[0]  # those beyond the limit are answered
         assert not select.select(found[:32], [], [], 0)[0]
-        busy = process("why", run.name, "last")
+        busy = galaxy("why", run.name, "last")
         assert (busy.code, busy.out) == (2, "")
         assert "connections already" in busy.err
-        listed = process("runs")
+        listed = galaxy("runs")
         assert listed.out.splitlines()[1].split() == [run.name, "?", "no", "answer"]
         assert listed.err == f"{run.name}: there are 32 connections already\n"
         run.go()
         assert run.to_the_end()[0] == 0
 
 
-def test_a_socket_that_is_removed_meanwhile_ends_nothing(start: Start, process: Galaxy) -> None:
+def test_a_socket_that_is_removed_meanwhile_ends_nothing(start: Start, galaxy: Galaxy) -> None:
     run = start()
     run.socket.unlink()
-    assert process("why", run.name, "last").code == 2
+    assert galaxy("why", run.name, "last").code == 2
     run.go()
     assert run.to_the_end() == (0, "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SO_PEERCRED is Linux's")
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can become somebody else")
-def test_another_user_cannot_reach_a_run(start: Start, runtime: Path, process: Galaxy) -> None:
+def test_another_user_cannot_reach_a_run(start: Start, runtime: Path, galaxy: Galaxy) -> None:
     run = start()
     code = (
         "import os, socket, sys; os.setgid(65534); os.setuid(65534); one = socket.socket(socket.AF_UNIX)\n"
@@ -219,9 +219,9 @@ def test_another_user_cannot_reach_a_run(start: Start, runtime: Path, process: G
     assert connect() == "permission"
     run.socket.chmod(0o666)
     assert json.loads(connect())["code"] == "another user"
-    assert process("why", run.name, "last").code == 0
+    assert galaxy("why", run.name, "last").code == 0
     run.socket.parent.chmod(0o777)
-    refused = process("why", run.name, "last")
+    refused = galaxy("why", run.name, "last")
     assert refused.code == 2
     assert "others can write to it" in refused.err
     run.go()

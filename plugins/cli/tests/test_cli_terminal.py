@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,27 +13,25 @@ import pytest
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.running.kill import Process, family, processes
 
-from .asking import TIMEOUT_S, Install, Write, command
+from .asking import LEAN, TIMEOUT_S, Install, Write
 
 if sys.platform == "win32":
     pytest.skip("there are neither pseudo-terminals nor named pipes", allow_module_level=True)
 
-from .terminal import CTRL_BACKSLASH, CTRL_C, ERASE_LINE, HIDE_CURSOR, SHOW_CURSOR, Terminal, Witness
+from .terminal import (
+    CTRL_BACKSLASH,
+    CTRL_C,
+    ERASE_LINE,
+    HIDE_CURSOR,
+    ORPHANS,
+    SHOW_CURSOR,
+    STUBBORN,
+    WILLING,
+    Terminal,
+    Witness,
+)
 
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
-# Both the shell and what it starts hold the pipe; the shell would not end when asked to.
-STUBBORN = """
-    name: stubborn
-    tasks:
-      stay: {shell: "trap '' TERM; exec 3> alive; sleep 1000 & echo here I am; wait; wait"}
-      next: {run: [echo], needs: [stay]}
-"""
-WILLING = """
-    name: willing
-    tasks:
-      stay: {shell: "exec 3> alive; echo here I am; sleep 1000"}
-      next: {run: [echo], needs: [stay]}
-"""
 
 
 def test_live_progress_shows_tasks_as_they_move_and_gives_the_terminal_back(write: Write) -> None:
@@ -49,7 +46,7 @@ def test_live_progress_shows_tasks_as_they_move_and_gives_the_terminal_back(writ
     )
     go = Path("go")
     subprocess.run(["mkfifo", str(go)], check=True)
-    with Terminal("run", "plan.yaml") as terminal:
+    with Terminal("run", "plan.yaml", LEAN) as terminal:
         terminal.until(r"first .*here .*running .*hello \\x1b\[2J\\x1b\]0;evil\\x07there")
         terminal.until(r"second .*waiting .*after first")
         go.write_text("", encoding="utf-8")
@@ -66,7 +63,7 @@ def test_live_progress_shows_tasks_as_they_move_and_gives_the_terminal_back(writ
 
 def test_plain_lines_can_be_had_in_a_terminal(write: Write) -> None:
     write("plan.yaml", "tasks: {a: {run: [echo, hi]}}")
-    with Terminal("run", "plan.yaml", "--plain") as terminal:
+    with Terminal("run", "plan.yaml", LEAN, "--plain") as terminal:
         assert terminal.to_the_end() == 0
     assert HIDE_CURSOR not in terminal.shown
     assert "start     a on here" in terminal.shown
@@ -74,30 +71,38 @@ def test_plain_lines_can_be_had_in_a_terminal(write: Write) -> None:
 
 def test_a_long_output_is_cut_for_people(write: Write) -> None:
     write("plan.yaml", "tasks: {a: {shell: 'i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo line $i; done'}}")
-    with Terminal("run", "plan.yaml", "--plain") as terminal:
+    with Terminal("run", "plan.yaml", LEAN, "--plain") as terminal:
         assert terminal.to_the_end() == 0
     assert "(60 lines before)\r\nline 61\r\n" in terminal.shown
     assert "line 60\r\n" not in terminal.shown
 
 
-@pytest.mark.parametrize("size", [(20, 5), (40, 4), (200, 60)])
+@pytest.mark.parametrize("size", [(20, 4), (200, 60)])
 def test_progress_fits_terminals_of_any_size(size: tuple[int, int], write: Write) -> None:
     write(
         "plan.yaml", "tasks: {" + ", ".join(f"task-number-{n}: {{run: [echo, {'x' * 300}]}}" for n in range(30)) + "}"
     )
     width, height = size
-    with Terminal("run", "plan.yaml", width=width, height=height) as terminal:
+    with Terminal("run", "plan.yaml", LEAN, width=width, height=height) as terminal:
         assert terminal.to_the_end() == 0
     live = terminal.shown.partition(SHOW_CURSOR)[0]
     lines = re.split(r"\r\n|\r|\x1b\[2K|\x1b\[1A", live)
     assert max(len(re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line)) for line in lines) <= width
 
 
+def until_childless(pid: int) -> None:
+    """Wait until no child of a process is left."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while any(process.parent == pid for process in processes()):
+        assert time.monotonic() < deadline, "it still has children"
+        time.sleep(0.01)
+
+
 @BACKENDS
 def test_ctrl_c_cancels_the_run_and_ends_what_it_started(backend: str, write: Write, folder: Path) -> None:
     write("plan.yaml", WILLING)
     witness = Witness(folder / "alive")
-    with Terminal("run", "plan.yaml", "--backend", backend) as terminal:
+    with Terminal("run", "plan.yaml", LEAN, "--backend", backend) as terminal:
         terminal.until("here I am")
         terminal.press(CTRL_C)
         terminal.until("cancelling; press Ctrl-C again to kill")
@@ -107,12 +112,11 @@ def test_ctrl_c_cancels_the_run_and_ends_what_it_started(backend: str, write: Wr
     assert "willing cancelled: 0 of 2 tasks done, 2 cancelled" in terminal.text
 
 
-@BACKENDS
-def test_a_second_ctrl_c_kills_at_once_everything_that_was_started(backend: str, write: Write, folder: Path) -> None:
+def test_a_second_ctrl_c_kills_at_once_everything_that_was_started(write: Write, folder: Path) -> None:
     write("plan.yaml", STUBBORN)
     write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 1000}}}")
     witness = Witness(folder / "alive")
-    with Terminal("run", "plan.yaml", "--devices", "devices.yaml", "--backend", backend) as terminal:
+    with Terminal("run", "plan.yaml", LEAN, "--devices", "devices.yaml", "--backend", "trio") as terminal:
         terminal.until("here I am")
         terminal.press(CTRL_C)
         terminal.until("cancelling; press Ctrl-C again to kill")
@@ -124,12 +128,28 @@ def test_a_second_ctrl_c_kills_at_once_everything_that_was_started(backend: str,
     assert "Traceback" not in terminal.shown
 
 
-@BACKENDS
-def test_ctrl_backslash_kills_at_once_everything_that_was_started(backend: str, write: Write, folder: Path) -> None:
+@pytest.mark.parametrize("keys", [CTRL_C, CTRL_BACKSLASH], ids=["ctrl-c", "ctrl-backslash"])
+def test_what_has_lost_its_parents_while_the_run_was_cancelled_is_killed_too(
+    keys: bytes, write: Write, folder: Path
+) -> None:
+    write("plan.yaml", ORPHANS)
+    write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 1000}}}")
+    witness = Witness(folder / "alive")
+    with Terminal("run", "plan.yaml", LEAN, "--devices", "devices.yaml") as terminal:
+        terminal.until("here I am")
+        terminal.press(CTRL_C)
+        terminal.until("cancelling; press Ctrl-C again to kill")
+        until_childless(terminal.process.pid)
+        terminal.press(keys)
+        assert terminal.to_the_end() == (Exit.CANCELLED if keys == CTRL_C else Exit.QUIT)
+    assert witness.all_gone()
+
+
+def test_ctrl_backslash_kills_at_once_everything_that_was_started(write: Write, folder: Path) -> None:
     write("plan.yaml", STUBBORN)
     write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 1000}}}")
     witness = Witness(folder / "alive")
-    with Terminal("run", "plan.yaml", "--devices", "devices.yaml", "--backend", backend) as terminal:
+    with Terminal("run", "plan.yaml", LEAN, "--devices", "devices.yaml", "--backend", "trio") as terminal:
         terminal.until("here I am")
         terminal.press(CTRL_BACKSLASH)
         assert terminal.to_the_end() == Exit.QUIT
@@ -157,7 +177,7 @@ def test_children_write_nothing_more_once_the_command_was_killed(write: Write, f
         """,
     )
     witness = Witness(folder / "alive")
-    with Terminal("run", "plan.yaml") as terminal:
+    with Terminal("run", "plan.yaml", LEAN) as terminal:
         terminal.until("here I am")
         terminal.press(CTRL_BACKSLASH)
         assert terminal.to_the_end() == Exit.QUIT
@@ -166,114 +186,13 @@ def test_children_write_nothing_more_once_the_command_was_killed(write: Write, f
     assert not (folder / "written").exists()
 
 
-def test_hanging_up_twice_still_lets_the_run_end_in_order(write: Write, folder: Path) -> None:
-    write("plan.yaml", STUBBORN)
-    write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 0.5}}}")
-    witness = Witness(folder / "alive")
-    arguments = command("run", "plan.yaml", "--devices", "devices.yaml", "--json", "--show-output")
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        while "here I am" not in running.stdout.readline():
-            pass
-        running.send_signal(signal.SIGHUP)
-        assert "SIGHUP was received" in running.stderr.readline()
-        running.send_signal(signal.SIGHUP)
-        out, _ = running.communicate(timeout=TIMEOUT_S)
-    assert running.returncode == Exit.HUNG_UP
-    assert '"type":"run_result"' in out.splitlines()[-1]
-    assert witness.all_gone()
-
-
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGTERM, Exit.TERMINATED), (signal.SIGHUP, Exit.HUNG_UP), (signal.SIGINT, Exit.CANCELLED)],
-)
-@BACKENDS
-def test_signals_cancel_a_run_that_nobody_watches(
-    number: signal.Signals, code: Exit, backend: str, write: Write, folder: Path
-) -> None:
-    write("plan.yaml", WILLING)
-    witness = Witness(folder / "alive")
-    arguments = command("run", "plan.yaml", "--json", "--show-output", "--backend", backend)
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        lines = []
-        for line in running.stdout:
-            lines.append(line)
-            if "here I am" in line:
-                break
-        running.send_signal(number)
-        out, err = running.communicate(timeout=TIMEOUT_S)
-    assert running.returncode == code
-    pressed = number is signal.SIGINT
-    assert err == f"cancelling{'; press Ctrl-C again to kill' if pressed else f': {number.name} was received'}\n"
-    assert '"type":"run_result"' in out.splitlines()[-1]
-    assert '"status":"cancelled"' in out.splitlines()[-1]
-    assert witness.all_gone()
-
-
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT])
-@BACKENDS
-def test_a_signal_that_was_ignored_from_the_beginning_stays_ignored(
-    number: signal.Signals, backend: str, write: Write
-) -> None:
-    write("plan.yaml", "tasks: {a: {shell: 'echo here I am; cat < go'}}")
-    os.mkfifo("go")
-    ignoring = (
-        f"import os, signal, sys; signal.signal({int(number)}, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
-    )
-    arguments = command("run", "plan.yaml", "--json", "--show-output", "--backend", backend)
-    with subprocess.Popen(
-        [sys.executable, "-c", ignoring, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as running:
-        assert running.stdout is not None
-        while "here I am" not in running.stdout.readline():
-            pass
-        running.send_signal(number)
-        Path("go").write_text("", encoding="utf-8")
-        _, err = running.communicate(timeout=TIMEOUT_S)
-    told = "Ctrl-C (SIGINT) is ignored here, as it was when galaxy was started; to cancel the run: kill "
-    assert (running.returncode, err) == (0, f"{told}{running.pid}\n" if number is signal.SIGINT else "")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_same_signal_twice_kills(number: signal.Signals, write: Write, folder: Path) -> None:
-    write("plan.yaml", STUBBORN)
-    write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 1000}}}")
-    witness = Witness(folder / "alive")
-    arguments = command("run", "plan.yaml", "--devices", "devices.yaml", "--json", "--show-output")
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        assert running.stdout is not None
-        assert running.stderr is not None
-        while "here I am" not in running.stdout.readline():
-            pass
-        running.send_signal(number)
-        running.stderr.readline()
-        running.send_signal(number)
-        out, _ = running.communicate(timeout=TIMEOUT_S)
-    assert running.returncode == {signal.SIGINT: Exit.CANCELLED, signal.SIGTERM: Exit.TERMINATED}[number]
-    assert "run_result" not in out
-    assert witness.all_gone()
-
-
 def test_the_clock_goes_on_while_a_task_waits_to_be_tried_again(write: Write) -> None:
     write("plan.yaml", "tasks: {a: {shell: 'exit 3', effect: read, retry: {count: 1, backoff_s: 60, jitter: 0}}}")
-    with Terminal("run", "plan.yaml") as terminal:
+    with Terminal("run", "plan.yaml", LEAN) as terminal:
         terminal.until(r"again in 1:00: exit status 3")
         terminal.until(r"again in 5\ds: exit status 3")
         terminal.press(CTRL_C)
         assert terminal.to_the_end() == Exit.CANCELLED
-
-
-def test_closing_the_terminal_cancels_the_run(write: Write, folder: Path) -> None:
-    write("plan.yaml", WILLING)
-    witness = Witness(folder / "alive")
-    with Terminal("run", "plan.yaml") as terminal:
-        terminal.until("here I am")
-        terminal.close()
-        assert terminal.process.wait(TIMEOUT_S) == Exit.HUNG_UP
-    assert witness.all_gone()
 
 
 def test_a_run_can_be_cancelled_while_it_waits_for_a_device(write: Write, install: Install) -> None:
@@ -305,7 +224,7 @@ def test_a_run_can_be_cancelled_while_it_waits_for_a_device(write: Write, instal
 
 def test_of_a_run_that_cannot_begin_nothing_stays_but_the_reason(write: Write) -> None:
     write("plan.yaml", "tasks: {a: {run: [echo], device: nowhere}}")
-    with Terminal("run", "plan.yaml") as terminal:
+    with Terminal("run", "plan.yaml", LEAN) as terminal:
         assert terminal.to_the_end() == Exit.REFUSED
     last = terminal.shown.rpartition(ERASE_LINE)[2]
     assert "Device nowhere is not registered" in last
@@ -381,6 +300,22 @@ def test_descendants_and_their_sessions_are_family_and_nobody_else() -> None:
         ],
     )
     assert sorted(found) == [20, 21, 22, 30, 31, 40]
+
+
+def test_what_is_known_to_be_ours_is_family_with_its_descendants_and_sessions_but_never_we_ourselves() -> None:
+    found = family(
+        10,
+        [
+            Process(10, 5, 5),
+            Process(11, 5, 5),
+            Process(60, 1, 60),  # whose parents have ended
+            Process(61, 60, 61),
+            Process(62, 1, 60),
+            Process(63, 1, 63),
+        ],
+        [10, 60],
+    )
+    assert sorted(found) == [60, 61, 62]
 
 
 def test_processes_are_seen_as_the_system_tells_of_them() -> None:

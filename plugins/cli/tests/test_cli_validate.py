@@ -324,10 +324,10 @@ def test_json_is_for_programs(galaxy: Galaxy, write: Write) -> None:
     assert json.loads(galaxy("validate", "plan.yaml", "--json").out) == sound
 
 
-def test_a_plan_can_come_on_standard_input(process: Galaxy) -> None:
-    assert process("validate", "-", stdin="tasks: {a: {run: [echo]}}").code == 0
-    assert process("validate", "-", stdin='{"tasks": {"a": {"run": ["echo"]}}}').code == 0
-    done = process("validate", "-", stdin="tasks: {a: {run: [echo], device: nowhere}}")
+def test_a_plan_can_come_on_standard_input(galaxy: Galaxy) -> None:
+    assert galaxy("validate", "-", stdin="tasks: {a: {run: [echo]}}").code == 0
+    assert galaxy("validate", "-", stdin='{"tasks": {"a": {"run": ["echo"]}}}').code == 0
+    done = galaxy("validate", "-", stdin="tasks: {a: {run: [echo], device: nowhere}}")
     assert done.code == Exit.REFUSED
     assert done.out.startswith("<standard input>: tasks.a.device: ")
 

@@ -96,6 +96,14 @@ class SqliteJournal:
         """All runs, the newest first, with what can be said of each in a line. Reads all that is kept of them. May block."""
         return [entry_of(place, run_id) for run_id, place in self._all()]
 
+    def folder_of(self, run_id: str) -> Path:
+        """Where the files of a run lie, long texts among them: what its writer has as `folder`.
+
+        Raises:
+            UnknownRecordedRunError: there is no such run.
+        """
+        return self._place(run_id).files
+
     def entry(self, run_id: str) -> RunEntry:
         """The same of one run.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from galaxy_core_cli import options
@@ -24,25 +26,17 @@ def resume(
     journal: str | None,
     plan: str | None,
     devices: str | None,
-    as_json: bool,
-    plain: bool,
-    output: bool,
-    artifacts: str | None,
-    timeout_s: float | None,
-    backend: str,
-    no_control: bool,
-    block: tuple[str, ...],
-    no_plugins: bool,
+    view: dict[str, Any],
 ) -> int:
     """Go on with a run whose process has ended.
 
     What was done stays done. What was under way when the process ended is settled first, by what its device says of it, or
     by its effect. Everything else is as with `galaxy run`.
 
-    RUN is the id of a run, or a part of it that no other has, or `last`.
+    RUN is the id of a run, or a part of it that no other has, or `last`, or the name of its plan if only one run of that can
+    be resumed.
     """
     from galaxy_core_cli.running.performing import View
     from galaxy_core_cli.running.resuming import Again, go_on
 
-    view = View(as_json, plain, output, artifacts, backend, block, no_plugins, timeout_s, not no_control)
-    return go_on(Again(run, journal, plan, devices), view, context.ensure_object(options.State))
+    return go_on(Again(run, journal, plan, devices), View(**view), context.ensure_object(options.State))

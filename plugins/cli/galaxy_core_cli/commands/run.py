@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import click
 
@@ -35,15 +35,7 @@ def run(
     strategy: str | None,
     journal: str | None,
     durability: Literal["sync", "batched", "off"],
-    as_json: bool,
-    plain: bool,
-    output: bool,
-    artifacts: str | None,
-    timeout_s: float | None,
-    backend: str,
-    no_control: bool,
-    block: tuple[str, ...],
-    no_plugins: bool,
+    view: dict[str, Any],
 ) -> int:
     """Run a plan to its end.
 
@@ -54,9 +46,13 @@ def run(
 
     Ctrl-C cancels the run: what runs is stopped on its device, and every task gets an end. A second Ctrl-C kills;
     Ctrl-\\ kills at once.
+
+    SIGTERM and SIGHUP stop a run that is kept, so that it can be resumed: what may run again is ended, what may run only once
+    is waited for. A second SIGTERM leaves at once.
     """
     from galaxy_core_cli.running.performing import View
     from galaxy_core_cli.running.start import Options, start
 
-    view = View(as_json, plain, output, artifacts, backend, block, no_plugins, timeout_s, not no_control)
-    return start(Options(plan, devices, strategy, journal, durability), view, context.ensure_object(options.State))
+    return start(
+        Options(plan, devices, strategy, journal, durability), View(**view), context.ensure_object(options.State)
+    )

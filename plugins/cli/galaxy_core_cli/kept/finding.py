@@ -7,12 +7,53 @@ from collections.abc import Sequence
 from galaxy_core import Journal
 from galaxy_core.errors import UnknownRecordedRunError
 from galaxy_core_cli import say
+from galaxy_core_cli.kept.ages import ago
+from galaxy_core_cli.kept.listing import Listed, of_plan
+from galaxy_core_cli.text import count, safe_line
 
 #: The newest one.
 LAST = "last"
 
 
-def found(wanted: str, journal: Journal) -> str:
+#: Runs that are named.
+NAMED = 5
+
+
+def found(wanted: str, journal: Journal, *, resumable: bool = False) -> str:
+    """The id of the run of a journal that is meant by an id, a part of it, `last`, or the name of its plan.
+
+    Of a plan with several runs, `resumable` says that only those are meant that can be resumed.
+
+    Raises:
+        UnknownRecordedRunError: there is none, or there are several.
+        WrongValueError: there are several of that plan, or none that can be resumed.
+        GalaxyError, OSError: the journal cannot be read.
+    """
+    try:
+        return by_id(wanted, journal)
+    except UnknownRecordedRunError:
+        runs = of_plan(journal, wanted)
+        if not runs:
+            raise
+    fitting = [run for run in runs if run.is_open] if resumable else runs
+    if len(fitting) == 1:
+        return fitting[0].run_id
+    plan = f"of plan {wanted!r}"
+    if not fitting:
+        others = f"the newest of {len(runs):,}" if len(runs) > 1 else "the only one"
+        raise say.WrongValueError(f"no run {plan} can be resumed: {others} is {_told(runs[0])}")
+    more = f" and {len(fitting) - NAMED:,} more" if len(fitting) > NAMED else ""
+    names = "; ".join(map(_told, fitting[:NAMED]))
+    what = "can be resumed" if resumable else "are kept"
+    raise say.WrongValueError(f"{count(len(fitting), 'run')} {plan} {what}: {names}{more}. Name one of them")
+
+
+def _told(run: Listed) -> str:
+    age = "" if run.age_s is None else f", started {ago(run.age_s)} ago"
+    return f"{safe_line(run.run_id)} ({run.words}, {run.done:,} of {run.total:,} done{age})"
+
+
+def by_id(wanted: str, journal: Journal) -> str:
     """The id of the run of a journal that is meant by an id, a part of it, or `last`.
 
     Raises:

@@ -66,6 +66,14 @@ def listed(journal: Journal) -> list[Listed]:
     return [_replayed(journal, Listed(run_id, "", UNREADABLE)) for run_id in journal.runs()]
 
 
+def of_plan(journal: Journal, name: str) -> list[Listed]:
+    """The runs of plans of that name, the newest first."""
+    entries = getattr(journal, "entries", None)
+    if entries is None:
+        return [run for run in listed(journal) if run.name == name]
+    return [_of_entry(journal, one) for one in entries() if one.name == name]
+
+
 def looked_up(journal: Journal, run_id: str) -> Listed:
     """One of them.
 

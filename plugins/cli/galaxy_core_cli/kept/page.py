@@ -17,11 +17,11 @@ from galaxy_core_cli.kept.ages import ago
 from galaxy_core_cli.kept.finding import found
 from galaxy_core_cli.kept.journals import journal_of
 from galaxy_core_cli.kept.listing import Listed, looked_up
-from galaxy_core_cli.kept.reading import Kept, read
+from galaxy_core_cli.kept.reading import Beginning, Kept, read
 from galaxy_core_cli.kept.standing import advice
 from galaxy_core_cli.reaching import print_json
 from galaxy_core_cli.running.board import error_line
-from galaxy_core_cli.text import count, duration, label, safe, safe_line, shortened, table
+from galaxy_core_cli.text import count, duration, found_out, label, safe, safe_line, shortened, table
 
 RESULT = 60
 HEADING = ("TASK", "STATUS", "DEVICE", "ATTEMPTS", "TOOK", "RESULT")
@@ -30,7 +30,7 @@ HEADING = ("TASK", "STATUS", "DEVICE", "ATTEMPTS", "TOOK", "RESULT")
 def show_run(wanted: str, journal: str | None, as_json: bool) -> int:
     """Show a run."""
     kept_in = journal_of(journal)
-    kept = read(kept_in, found(wanted, kept_in))
+    kept = read(kept_in, found(wanted, kept_in), whole=as_json)
     one = looked_up(kept_in, kept.run_id)
     if as_json:
         print_json(document(kept, one))
@@ -105,7 +105,7 @@ def row(task: TaskStar, kept: Kept) -> tuple[str, ...]:
         _status(task, kept),
         safe_line(device),
         str(task.attempts or ""),
-        "" if took is None or not task.is_terminal else duration(took),
+        "" if took is None or not task.is_terminal else f"{'<' if found_out(result) else ''}{duration(took)}",
         _result(task, result),
     )
 
@@ -122,6 +122,8 @@ def _result(task: TaskStar, result: ExecutionResult | None) -> str:
         return ""
     if result.files:
         return f"{count(len(result.files), 'file')}: {shortened(', '.join(map(safe_line, result.files)), RESULT)}"
+    if isinstance(result.stdout, Beginning):
+        return f"{result.stdout.length:,} characters: galaxy show RUN {safe_line(task.task_id)}"
     said = (result.stdout or "").strip() or _value(result)
     last = said.rsplit("\n", 1)[-1]
     more = "… " if last != said else ""
@@ -171,13 +173,26 @@ def _task(task: TaskStar, kept: Kept) -> dict[str, Any]:
         "duration_s": task.execution_duration,
         "error": None if task.error is None else str(task.error),
         "result": result,
+        **({"cut": cut} if (cut := _cut(task.result)) else {}),
+    }
+
+
+def _cut(result: object) -> dict[str, Any]:
+    """Of which streams only the beginning stands there, how long they are, and where all of it is."""
+    if not isinstance(result, ExecutionResult):
+        return {}
+    streams = {"stdout": result.stdout, "stderr": result.stderr}
+    return {
+        name: {"length": text.length, "where": text.where}
+        for name, text in streams.items()
+        if isinstance(text, Beginning)
     }
 
 
 def show_task(wanted: str, task_id: str, journal: str | None, as_json: bool) -> int:
     """Show the whole of what a task left."""
     kept_in = journal_of(journal)
-    kept = read(kept_in, found(wanted, kept_in))
+    kept = read(kept_in, found(wanted, kept_in), whole=True)
     task = kept.constellation.get_task(task_id)
     if task is None:
         raise UnknownTaskError(task_id, [one.task_id for one in kept.constellation.get_all_tasks()])
@@ -196,6 +211,8 @@ def show_task(wanted: str, task_id: str, journal: str | None, as_json: bool) -> 
     for name, text in () if result is None else (("stdout", result.stdout), ("stderr", result.stderr)):
         if text:
             click.echo(f"\n==> {name} <==\n{safe(text)}", nl=not text.endswith("\n"))
+            if isinstance(text, Beginning):
+                click.echo(f"… {text.length:,} characters in all: {safe_line(text.where)}")
     if result is not None and not result.stdout and (value := _value(result)):
         click.echo(f"\n==> value <==\n{safe(value)}")
     return Exit.OK

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from attrs import frozen
@@ -27,6 +29,49 @@ class NotBegunError(JournalError):
             f"run {run_id!r} had not begun when its process ended: its plan was not kept yet, and nothing was started. "
             "Run the plan anew"
         )
+
+
+class Beginning(str):
+    """The beginning of a text of `length` characters; `where` is the file that has all of it, or why there is none."""
+
+    length: int
+    where: str
+
+    @classmethod
+    def of(cls, text: Any, where: str) -> Beginning:
+        """Of a text that is not in its record."""
+        found = cls(text.head)
+        found.length, found.where = text.length, where
+        return found
+
+
+def _beginnings(folder: Path | None) -> Callable[[Any], str]:
+    """How texts are shown that are not in their records: by how they begin, and where they are."""
+
+    def read(text: Any) -> str:
+        if text.file is None:
+            return Beginning.of(text, "the rest was not kept")
+        return Beginning.of(text, text.file if folder is None else str(folder / text.file))
+
+    return read
+
+
+def _whole(folder: Path | None) -> Callable[[Any], str]:
+    """How texts are shown that are not in their records: whole, if they are where they should be."""
+
+    def read(text: Any) -> str:
+        if folder is None or text.file is None:
+            return _beginnings(folder)(text)
+        place = (folder / text.file).resolve()
+        try:
+            found = place.read_bytes() if place.is_relative_to(folder.resolve()) else b""
+        except OSError as problem:
+            return Beginning.of(text, f"{place} cannot be read: {problem.strerror or problem}")
+        if hashlib.sha256(found).hexdigest() != text.sha256:
+            return Beginning.of(text, f"{place} is not what was kept")
+        return found.decode("utf-8", "surrogatepass")
+
+    return read
 
 
 @frozen
@@ -80,8 +125,10 @@ def lines_of(journal: Journal, run_id: str, *, sound: bool = False) -> tuple[Seq
         return found, error
 
 
-def read(journal: Journal, run_id: str, *, until: int | None = None, sound: bool = False) -> Kept:
+def read(journal: Journal, run_id: str, *, until: int | None = None, sound: bool = False, whole: bool = False) -> Kept:
     """A run, as it was after its record `until`, counted from 0, or last.
+
+    Long texts are not in the records: with `whole` they are read, else they are each a `Beginning`.
 
     Raises:
         JournalError, OSError: it cannot be read.
@@ -89,13 +136,15 @@ def read(journal: Journal, run_id: str, *, until: int | None = None, sound: bool
     lines, damage = lines_of(journal, run_id, sound=sound)
     if damage is None:
         check_begun(lines, run_id)
+    folder = getattr(journal, "folder_of", lambda _: None)(run_id)
+    texts = _whole(folder) if whole else _beginnings(folder)
     try:
-        found = replay(lines, until, run_id=run_id)
+        found = replay(lines, until, read=texts, run_id=run_id)
     except JournalDamagedError as error:
         if not sound:
             raise
         damage, lines = error, lines[: error.sound]
-        found = replay(lines, until, run_id=run_id)
+        found = replay(lines, until, read=texts, run_id=run_id)
     return Kept(journal, run_id, found, found.constellation(), len(lines), damage)
 
 

@@ -12,9 +12,9 @@ from galaxy_core import Journal, resolve_recorded
 from galaxy_core.errors import TransitionError, UnknownRecordedRunError, UnknownRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
-from galaxy_core_cli.kept.finding import found
+from galaxy_core_cli.kept.finding import LAST, by_id
 from galaxy_core_cli.kept.journals import journal_of
-from galaxy_core_cli.reaching import ask, author, print_json
+from galaxy_core_cli.reaching import ask, author, meant, print_json
 from galaxy_core_cli.text import safe_line
 
 #: Tasks that are named.
@@ -55,7 +55,7 @@ def _meant(wanted: str, journal: str | None) -> tuple[Journal | None, str, Excep
             raise
         return None, wanted, error
     try:
-        return kept_in, found(wanted, kept_in), None
+        return kept_in, by_id(meant(wanted) if wanted == LAST and journal is None else wanted, kept_in), None
     except UnknownRecordedRunError as error:
         if error.several:
             raise

@@ -14,11 +14,11 @@ from galaxy_core import ControlError, watch_run
 from galaxy_core.errors import GalaxyError, UnknownRecordedRunError, UnknownRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
-from galaxy_core_cli.kept.finding import found
+from galaxy_core_cli.kept.finding import LAST, by_id
 from galaxy_core_cli.kept.journals import journal_of
 from galaxy_core_cli.kept.listing import looked_up
 from galaxy_core_cli.kept.standing import UNDER_WAY, advice
-from galaxy_core_cli.reaching import RefusedError, ask, author, print_json
+from galaxy_core_cli.reaching import RefusedError, ask, author, meant, print_json
 from galaxy_core_cli.text import count, safe_line
 
 
@@ -33,7 +33,7 @@ def steer(what: str, wanted: str, as_json: bool) -> int:
 
 
 def _asked(what: str, wanted: str) -> tuple[str, Mapping[str, Any]]:
-    run = reachable(wanted)
+    run = _reachable(wanted)
     try:
         answer = ask(run, {"do": what, "author": author(f"galaxy {what}")})
     except UnknownRunError as error:
@@ -41,10 +41,12 @@ def _asked(what: str, wanted: str) -> tuple[str, Mapping[str, Any]]:
     return str(answer["run"]), answer
 
 
-def reachable(wanted: str) -> str:
-    """By what a run under way is reached: what was wanted, or the id of the kept run that it may mean."""
+def _reachable(wanted: str) -> str:
+    """By what a run under way is reached: what was wanted, or the id of the run that it may mean."""
+    if wanted == LAST:
+        return meant(wanted)
     try:
-        return found(wanted, journal_of(None))
+        return by_id(wanted, journal_of(None))
     except (UnknownRecordedRunError, click.ClickException):  # it may be the name of a plan; or nothing is kept here
         return wanted
 

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from galaxy_core import Event, EventType, ExecutionResult, TaskConstellation, TaskEvent, TaskStar, TaskStatus
 from galaxy_core_cli.reasons import why
-from galaxy_core_cli.text import label, safe_line
+from galaxy_core_cli.text import found_out, label, safe_line
 
 #: Plans with at most so many tasks have a row for each of them; of larger ones only what moves is remembered.
 SMALL = 200
@@ -58,6 +58,8 @@ _OVER = frozenset(
 )
 #: What they are told as.
 PAUSES = {EventType.CONSTELLATION_PAUSED: "paused", EventType.CONSTELLATION_PROCEEDED: "continued"}
+#: Of an attempt that was ended because the run is being stopped.
+STOPPED = "runs again when the run is resumed"
 _STATUSES = ("completed", "failed", "unknown", "skipped", "cancelled")
 #: Of a device.
 _AWAY = frozenset({"connecting", "disconnected", "failed"})
@@ -80,6 +82,7 @@ class Row:
     partial: str = ""  # the line that it is printing
     reason: str = ""  # why it is tried again,
     again_at: float = 0.0  # and when, in seconds since the epoch
+    is_bound: bool = False  # whether it took less than what lies between its start and its end
 
     def elapsed(self, now: float) -> float | None:
         """Seconds of its attempt so far; None before the first."""
@@ -199,7 +202,7 @@ class Board:
         row.started = None if began is None else began.timestamp()
         row.ended = None if ended is None else ended.timestamp()
         if isinstance(result, ExecutionResult):
-            row.device = result.device_id or row.device
+            row.device, row.is_bound = result.device_id or row.device, found_out(result)
             row.hear((result.stdout or "")[-LINE_CHARACTERS:])
             row.partial = ""
         if task.error is not None:
@@ -237,7 +240,7 @@ class Board:
             row.status, row.ended = "retrying", event.timestamp
             wait_s = float(event.data.get("wait_s", 0.0))
             row.reason, row.again_at = reason(event), event.timestamp + wait_s
-            row.note = f"again in {wait_s:.1f}s: {row.reason}"
+            row.note = STOPPED if is_stopped(event) else f"again in {wait_s:.1f}s: {row.reason}"
             self.running.pop(event.task_id, None)
             self.retrying[event.task_id] = row
         elif kind in ENDED:
@@ -250,7 +253,7 @@ class Board:
         result = event.result
         if isinstance(result, ExecutionResult):
             row.device = result.device_id or row.device
-            row.attempts = result.attempts
+            row.attempts, row.is_bound = result.attempts, found_out(result)
             if not row.line and result.stdout:
                 row.hear(result.stdout[-LINE_CHARACTERS:])
         row.partial = ""
@@ -261,6 +264,11 @@ class Board:
             self.failed.append(row)
         if not self.is_small:
             self.rows.pop(row.task_id, None)
+
+
+def is_stopped(event: TaskEvent) -> bool:
+    """Whether a task is to be tried again not by this run, but by whoever resumes it."""
+    return bool(event.data.get("reason") == "stopped")
 
 
 def _lost_for(device_id: str, error: object) -> str:

@@ -1,9 +1,8 @@
-"""Conducts one run: devices, orchestrator, reporter, and the signals and the time limit that cancel it."""
+"""Conducts one run: devices, orchestrator, reporter, and what ends it before its time."""
 
 from __future__ import annotations
 
 import math
-import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -12,17 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.abc
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from galaxy_core import (
     AssignmentError,
     ConstellationDeviceManager,
     ConstellationModificationSynchronizer,
     ControlError,
-    Event,
     EventBus,
-    EventType,
     Inventory,
     PluginRegistry,
     RunError,
@@ -32,14 +28,11 @@ from galaxy_core import (
 )
 from galaxy_core.errors import JournalError
 from galaxy_core.extension.interfaces import Durability
-from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.reasons import single
-from galaxy_core_cli.running.kill import kill_now
+from galaxy_core_cli.running.ending import Ending
 from galaxy_core_cli.running.reporter import Reporter
 from galaxy_core_cli.running.searching import Searching
-
-#: Signals that cancel a run, and what it then ends with.
-CODES = {"SIGINT": Exit.CANCELLED, "SIGTERM": Exit.TERMINATED, "SIGHUP": Exit.HUNG_UP}
+from galaxy_core_cli.running.stopping import Stopper
 
 
 @frozen
@@ -66,104 +59,13 @@ class Order:
     explain: Callable[[Exception], None] = lambda _: None
 
 
-@define(eq=False)
-class Ending:
-    """How the run of `constellation` ended; an observer, because that is known for certain only when it starts.
-
-    `result` is that of `orchestrate_constellation`, None when it was stopped before it began. `stopped` is the exit code that
-    goes with what stopped it; None when nothing did.
-    """
-
-    constellation: TaskConstellation
-    result: dict[str, Any] | None = None
-    stopped: Exit | None = None
-    has_begun: bool = False
-    is_kept: bool = False
-
-    heard = frozenset({EventType.CONSTELLATION_STARTED})
-
-    async def on_event(self, event: Event) -> None:
-        """Take the plan that runs."""
-        self.constellation = event.data["constellation"]
-        self.has_begun = True
-
-    @property
-    def code(self) -> Exit:
-        """The exit code. A run that was all done when it was to be stopped is as good as any."""
-        status = None if self.result is None else self.result["status"]
-        if status == "completed":
-            return Exit.OK
-        if status == "stopped":
-            return Exit.STOPPED
-        if self.stopped is not None:
-            return self.stopped
-        return Exit.CANCELLED if status == "cancelled" else Exit.NOT_ALL
-
-
-@define
-class _Stopper:
-    """Cancels a run, once."""
-
-    orchestrator: TaskConstellationOrchestrator
-    reporter: Reporter
-    ending: Ending
-    scope: anyio.CancelScope = field(factory=anyio.CancelScope)
-
-    async def watch_signals(self, *, task_status: anyio.abc.TaskStatus[None]) -> None:
-        """Cancel at the first signal; have a Ctrl-C after that, or the same signal again, kill."""
-        if sys.platform == "win32":  # Ctrl-C arrives as KeyboardInterrupt there, which cancels everything, too
-            task_status.started()
-            return
-        every = [getattr(signal, name) for name in CODES]
-        # What was ignored from the beginning stays so: nohup ignores SIGHUP, a script's job in the background SIGINT.
-        numbers = [number for number in every if signal.getsignal(number) is not signal.SIG_IGN]
-        if not numbers:
-            task_status.started()
-            return
-        with anyio.open_signal_receiver(*numbers) as received:
-            task_status.started()
-            async for number in received:
-                again = partial(self.again, {number})
-                for each in numbers:
-                    # Not received but handled at once, even while something keeps the event loop from running.
-                    signal.signal(each, again)
-                name = signal.Signals(number).name
-                by = "; press Ctrl-C again to kill" if name == "SIGINT" else f": {name} was received"
-                await self.stop(CODES[name], f"cancelling{by}")
-                await anyio.sleep_forever()  # leaving here would give the signals back
-
-    def again(self, before: set[int], number: int, _: object) -> None:
-        """Leave at once, if somebody insists; `before` are the signals so far.
-
-        SIGHUP never does: a terminal that is closed sends it twice, and the end of a login sends SIGTERM with it.
-        """
-        insists = number == signal.SIGINT or (number in before and signal.Signals(number).name != "SIGHUP")
-        before.add(number)
-        if insists:
-            kill_now(self.ending.stopped or Exit.CANCELLED, self.reporter.restore)
-
-    async def watch_time(self, timeout_s: float) -> None:
-        """Cancel when the time is up."""
-        await anyio.sleep(timeout_s)
-        await self.stop(Exit.TIMED_OUT, f"cancelling: {timeout_s:g} s are over")
-
-    async def stop(self, code: Exit, text: str) -> None:
-        """Cancel the run, unless it is being cancelled already."""
-        is_first = self.ending.stopped is None
-        if is_first:
-            self.ending.stopped = code  # before anybody is told, who may answer with the next signal at once
-        self.reporter.tell(text)
-        if is_first and not await self.orchestrator.cancel_all():
-            self.scope.cancel()  # nothing runs yet: devices are being connected, or a policy is being asked
-
-
 async def conduct(order: Order, reporter: Reporter) -> Ending:
     """Run it to its end, which the signals and the time limit may bring about.
 
     Raises:
         GalaxyError: nothing could be run.
     """
-    ending = Ending(order.constellation, is_kept=order.journal is not None)
+    ending = Ending(order.constellation, is_kept=order.journal is not None, resumes=order.resumes)
     bus = EventBus()
     bus.subscribe(reporter, reporter.heard)
     manager = ConstellationDeviceManager(plugins=order.registry, event_bus=bus)
@@ -181,7 +83,7 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
         journal=order.journal,
         durability=order.durability,
     )
-    stopper = _Stopper(orchestrator, reporter, ending)
+    stopper = Stopper(orchestrator, reporter, ending)
     failure: Exception | None = None
     async with anyio.create_task_group() as group:
         await group.start(stopper.watch_signals)
@@ -194,11 +96,15 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
         try:
             async with manager:
                 with stopper.scope, _telling(searching):
-                    async with _controlled(order, orchestrator, reporter):
+                    async with _controlled(order, orchestrator, reporter, ending):
                         ending.result = await _orchestrated(order, orchestrator)
-                        await bus.drain(math.inf)  # a report that is read slowly is still complete
         except Exception as error:  # raised again below, outside of the group, which would wrap it
             failure = error
+        stopper.scope = anyio.CancelScope()
+        with stopper.scope:
+            # A report that is read slowly is still complete. Not before the devices have left, of which it tells, too: what
+            # is still being told when this is over comes after the last line, or never.
+            await bus.drain(math.inf)
         group.cancel_scope.cancel()
     if failure is not None:
         found = single(failure)
@@ -230,9 +136,12 @@ def _telling(searching: Searching) -> Iterator[None]:
 
 @asynccontextmanager
 async def _controlled(
-    order: Order, orchestrator: TaskConstellationOrchestrator, reporter: Reporter
+    order: Order, orchestrator: TaskConstellationOrchestrator, reporter: Reporter, ending: Ending
 ) -> AsyncIterator[None]:
-    """Let other processes of this user reach the run, if that is wanted and can be."""
+    """Let other processes of this user reach the run, if that is wanted and can be.
+
+    That it cannot be is told when it has begun: another process may be at it, and then it does not, which is what matters.
+    """
     if not order.control or sys.platform == "win32":  # where there are no such sockets
         yield
         return
@@ -245,7 +154,8 @@ async def _controlled(
         try:
             path = await stack.enter_async_context(control_socket(orchestrator, synchronizer, plan))
         except (ControlError, OSError) as problem:
-            reporter.tell(f"warning: this run cannot be watched or edited from elsewhere: {problem}")
+            text = f"warning: this run cannot be watched or edited from elsewhere: {problem}"
+            ending.on_begin = partial(reporter.tell, text)
         else:
             reporter.reachable(plan.constellation_id, path)
         yield

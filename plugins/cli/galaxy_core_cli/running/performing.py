@@ -21,10 +21,11 @@ from galaxy_core import TaskConstellation
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.options import State
-from galaxy_core_cli.running.conduct import Ending, Order, conduct
+from galaxy_core_cli.running.conduct import Order, conduct
+from galaxy_core_cli.running.ending import Ending
 from galaxy_core_cli.running.jsonl import JsonReporter, encoded, error_document
 from galaxy_core_cli.running.keeping import refusal
-from galaxy_core_cli.running.kill import dying_at_quit
+from galaxy_core_cli.running.kill import branded, dying_at_quit
 from galaxy_core_cli.running.live import LiveReporter
 from galaxy_core_cli.running.picture import signs_for
 from galaxy_core_cli.running.plain import PlainReporter
@@ -82,7 +83,7 @@ def perform(order_of: Callable[[], Order], view: View, state: State) -> int:
             )
         with say.listening(reporter.tell, state):
             order.registry.load()  # in an event loop, Ctrl-C would not end an import
-            with reporter, dying_at_quit(reporter.restore):
+            with reporter, branded(), dying_at_quit(reporter.restore):
                 try:
                     ending = anyio.run(partial(conduct, order, reporter), backend=view.backend)
                 except Exception as error:
@@ -136,17 +137,17 @@ def _result_document(constellation: TaskConstellation, ending: Ending) -> dict[s
     """The last line of `--json`."""
     result = ending.result
     statistics = {} if result is None else result["statistics"]
-    status = "cancelled" if result is None else result["status"]
     return {
         "type": "run_result",
         "time": time.time(),
         "run": constellation.constellation_id,
         "name": constellation.name,
-        "status": status,
+        "status": ending.status,
         "exit_code": int(ending.code),
         "total_tasks": constellation.task_count,
         "counts": statistics.get("task_status_counts", {}),
         "duration_s": constellation.execution_duration,
+        "resumed_s": ending.resumed_s,
         "critical_path_s": statistics.get("critical_path_length"),
         "critical_path": statistics.get("critical_path_tasks", []),
         "total_work_s": statistics.get("total_work"),

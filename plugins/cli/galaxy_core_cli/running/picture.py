@@ -215,7 +215,8 @@ class Painter:
             line.append(_padded(safe_line(row.device), columns.device), "blue")
         line.append("  ")
         line.append(_padded(_WORDS.get(row.status, row.status), 9), style)
-        line.append(f"{'' if elapsed is None else duration(elapsed):>7}  ")
+        took = "" if elapsed is None else f"{'<' if row.is_bound else ''}{duration(elapsed)}"
+        line.append(f"{took:>7}  ")
         line.append(*self._says(row, now))
         return line
 

@@ -11,7 +11,7 @@ from typing import Self
 import anyio.to_thread
 
 from galaxy_core import ConstellationEvent, Event, EventType, TaskConstellation, TaskEvent
-from galaxy_core_cli.running.board import ENDED, HEARD, PAUSES, Board
+from galaxy_core_cli.running.board import ENDED, HEARD, PAUSES, Board, is_stopped
 from galaxy_core_cli.running.edits import EDITS, edit_line
 from galaxy_core_cli.running.reporter import Devices
 from galaxy_core_cli.streams import Lines
@@ -74,12 +74,14 @@ class PlainLines:
             again = f" (attempt {row.attempts})" if row.attempts > 1 else ""
             return f"start     {task}{where}{again}"
         if event.event_type is EventType.TASK_RETRYING:
+            if is_stopped(event):
+                return f"stopped   {task}{where}: {row.note}"
             if self._told.get(event.task_id) == row.reason:
                 return f"retry     {task}{where} again in {row.again_at - event.timestamp:.1f}s: the same once more"
             self._told[event.task_id] = row.reason
             return f"retry     {task}{where} {row.note}"
         elapsed = row.elapsed(event.timestamp)
-        took = "" if elapsed is None else f" ({duration(elapsed)})"
+        took = "" if elapsed is None else f" ({'at most ' if row.is_bound else ''}{duration(elapsed)})"
         told = self._told.pop(event.task_id, None)
         why = f": {'the same once more' if row.note == told else row.note}" if row.note else ""
         return f"{_WORDS[event.status]:<9} {task}{where}{took}{why}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import frozen
 
 from galaxy_core import TaskConstellation
-from galaxy_core.errors import ResumeError
+from galaxy_core.errors import JournalError, ResumeError
 from galaxy_core_cli.files import read_inventory, read_plan, registry
 from galaxy_core_cli.kept.devices import recorded_inventory
 from galaxy_core_cli.kept.finding import found
@@ -41,7 +41,7 @@ def _order(again: Again, view: View) -> Order:
     inventory = None if again.devices is None else read_inventory(again.devices)
     plugins = registry(view.block, view.no_plugins)
     journal = journal_of(again.journal, plugins)
-    run_id = found(again.run, journal)
+    run_id = found(again.run, journal, resumable=True)
     header = header_of(journal, run_id)
     if inventory is None:
         inventory = recorded_inventory(header, run_id)
@@ -51,6 +51,11 @@ def _order(again: Again, view: View) -> Order:
             error.add_note(
                 f"The devices are those of {again.devices}; without --devices it goes on with those that it began with."
             )
+        elif isinstance(error, JournalError) and isinstance(error.__cause__, OSError):
+            raise JournalError(
+                f"{error}. A run that goes on has to be written: make that folder writable, or copy the folder of all runs to "
+                "where it is, and set GALAXY_JOURNAL to that"
+            ) from error
 
     return Order(
         TaskConstellation(run_id, run_id),

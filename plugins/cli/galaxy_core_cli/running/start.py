@@ -10,6 +10,7 @@ from typing import Any
 from attrs import frozen
 
 from galaxy_core import AssignmentError, DeviceError, PlanError
+from galaxy_core.errors import JournalError
 from galaxy_core.extension.interfaces import Durability
 from galaxy_core_cli.checks import Case
 from galaxy_core_cli.files import DEFAULT_STRATEGY, read_inventory, read_plan, registry
@@ -52,6 +53,10 @@ def _order(options: Options, view: View) -> Order:
         """The kernel says what is wrong; the files say where."""
         if isinstance(error, PlanError | AssignmentError | DeviceError):
             Case(plan, options.plan, inventory, options.devices, plugins, strategy).refuse()
+        if isinstance(error, JournalError) and isinstance(error.__cause__, OSError):
+            where = "" if "GALAXY_JOURNAL" in str(error) else "Set GALAXY_JOURNAL to a folder that can be written. "
+            more = "Or keep this run nowhere, so that it cannot go on after a crash: --journal none"
+            raise JournalError(f"{error}. {where}{more}") from error
 
     journal = None if options.durability == "off" else chosen(options.journal, plugins)
     return Order(

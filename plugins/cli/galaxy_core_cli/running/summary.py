@@ -11,9 +11,9 @@ from rich.text import Text
 
 from galaxy_core import ExecutionResult, TaskConstellation, TaskStar
 from galaxy_core_cli.running.board import error_line
-from galaxy_core_cli.running.conduct import Ending
+from galaxy_core_cli.running.ending import Ending
 from galaxy_core_cli.running.picture import Signs
-from galaxy_core_cli.text import count, duration, label, safe, safe_line, shortened, tail
+from galaxy_core_cli.text import count, duration, found_out, label, safe, safe_line, shortened, tail
 
 #: Of each kind, so many tasks are told about; the rest is counted.
 MOST: Final = 20
@@ -55,7 +55,9 @@ def _stdout(task: TaskStar) -> str:
 def summary(constellation: TaskConstellation, ending: Ending, signs: Signs) -> Iterator[Text]:
     """What a person wants to know at the end; the last line is the verdict."""
     if ending.result is None:
-        yield Text("cancelled before anything was started", style="yellow")
+        yield Text(f"{ending.status} before anything was started", style="yellow")
+        if ending.resumes:
+            yield Text(f"to go on: galaxy resume {safe_line(constellation.constellation_id)}", style="dim")
         return
     tasks: dict[str, list[TaskStar]] = {status: [] for status in _STATUSES}
     for task in constellation.get_all_tasks():
@@ -69,7 +71,7 @@ def summary(constellation: TaskConstellation, ending: Ending, signs: Signs) -> I
         yield from _not_run(constellation, tasks["cancelled"], "cancelled", signs)
     yield from _cut(ending.result["results"])
     yield from _files(ending.result["results"])
-    yield from _figures(ending.result, signs)
+    yield from _figures(ending.result, signs, has_gap=ending.resumes)
     if ending.is_kept and (hint := _hint(constellation, ending)):
         yield Text(hint, style="dim")
     yield _verdict(constellation, ending, {status: len(found) for status, found in tasks.items()}, signs)
@@ -182,8 +184,11 @@ def _is_cut(result: ExecutionResult, name: str) -> bool:
     )
 
 
-def _figures(result: Mapping[str, Any], signs: Signs) -> Iterator[Text]:
-    """The critical path by the seconds that tasks really took, and how much was going on at a time."""
+def _figures(result: Mapping[str, Any], signs: Signs, *, has_gap: bool) -> Iterator[Text]:
+    """The critical path by the seconds that tasks really took, and how much was going on at a time.
+
+    `has_gap`: there was a time in which nobody ran anything.
+    """
     statistics = result["statistics"]
     way = [safe_line(task_id) for task_id in statistics["critical_path_tasks"]]
     wall_s = statistics["execution_duration"]
@@ -191,9 +196,11 @@ def _figures(result: Mapping[str, Any], signs: Signs) -> Iterator[Text]:
         return
     if len(way) > _PATH_TASKS:
         way = [*way[: _PATH_TASKS - 2], "...", way[-1]]
-    at_a_time = statistics["total_work"] / wall_s
+    at_a_time = 0.0 if has_gap else statistics["total_work"] / wall_s
+    is_bound = any(found_out(result["results"].get(task_id)) for task_id in statistics["critical_path_tasks"])
+    length = ("at most " if is_bound else "") + duration(statistics["critical_path_length"])
     yield Text(
-        f"critical path {duration(statistics['critical_path_length'])}: {shortened(f' {signs.arrow} '.join(way), 200)}"
+        f"critical path {length}: {shortened(f' {signs.arrow} '.join(way), 200)}"
         + (f"; on average {at_a_time:.1f} tasks at a time" if at_a_time >= _TOLD_AT_A_TIME else ""),
         style="dim",
     )
@@ -214,6 +221,8 @@ def _verdict(constellation: TaskConstellation, ending: Ending, counts: Mapping[s
         (f" {words}", "green" if good else "red"),
         f": {', '.join(parts)}",
     )
-    if took is not None:
+    if took is not None and ending.resumed_s is not None:
+        line.append(f" in {duration(ending.resumed_s)} since it was resumed, {duration(took)} since it began")
+    elif took is not None:
         line.append(f" in {duration(took)}")
     return line

@@ -25,8 +25,8 @@ from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.probing import examined
 from galaxy_core_cli.reasons import single, why
-from galaxy_core_cli.running.conduct import CODES
 from galaxy_core_cli.running.kill import dying_at_quit, kill_now
+from galaxy_core_cli.running.stopping import CODES
 from galaxy_core_cli.simulating.inventory import InventoryFile, plain
 from galaxy_core_cli.simulating.kinds import BROUGHT_BY, Chosen, installing
 from galaxy_core_cli.simulating.minding import mind

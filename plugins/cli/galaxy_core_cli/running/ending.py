@@ -1,0 +1,64 @@
+"""How a run ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+
+from galaxy_core import Event, EventType, TaskConstellation
+from galaxy_core_cli.exits import Exit
+
+
+@define(eq=False)
+class Ending:
+    """How the run of `constellation` ended; an observer, because that is known for certain only when it starts.
+
+    `result` is that of `orchestrate_constellation`, None when it was stopped before it began. `stopped` is the exit code that
+    goes with what cancelled it; None when nothing did. `is_kept` says that a journal has it, `resumes` that it went on.
+    `began_at` is when it began or went on, in seconds since the epoch.
+    """
+
+    constellation: TaskConstellation
+    result: dict[str, Any] | None = None
+    stopped: Exit | None = None
+    has_begun: bool = False
+    began_at: float | None = None
+    is_kept: bool = False
+    resumes: bool = False
+    on_begin: Callable[[], None] = lambda: None
+
+    heard = frozenset({EventType.CONSTELLATION_STARTED})
+
+    async def on_event(self, event: Event) -> None:
+        """Take the plan that runs."""
+        self.constellation = event.data["constellation"]
+        self.has_begun, self.began_at = True, event.timestamp
+        self.on_begin()
+
+    @property
+    def code(self) -> Exit:
+        """The exit code. A run that was all done when it was to be stopped is as good as any."""
+        if self.status == "completed":
+            return Exit.OK
+        if self.status == "stopped" and (self.result is not None or self.stopped in {Exit.TERMINATED, Exit.HUNG_UP}):
+            return Exit.STOPPED
+        if self.stopped is not None:
+            return self.stopped
+        return Exit.CANCELLED if self.status == "cancelled" else Exit.NOT_ALL
+
+    @property
+    def resumed_s(self) -> float | None:
+        """Seconds since it went on; None of one that did not. Since it began, there may have been a time without a process."""
+        began, took = self.constellation.execution_start_time, self.constellation.execution_duration
+        if not self.resumes or self.began_at is None or began is None or took is None:
+            return None
+        return max(0.0, began.timestamp() + took - self.began_at)
+
+    @property
+    def status(self) -> str:
+        """How it ended, in the words of its result; of one that was kept before and did not even go on, that it was stopped."""
+        if self.result is not None:
+            return str(self.result["status"])
+        return "stopped" if self.resumes else "cancelled"
