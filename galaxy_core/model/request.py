@@ -89,6 +89,7 @@ class Reference:
 
     def _check_whole(self, result: ExecutionResult, stream: str) -> None:
         """A transport that cuts may tell which stream by ``stdout_kept_bytes``; if it does not, both are suspect."""
+        self._check_heard(result)
         told = result.metadata
         text = getattr(result, stream)
         other = "stderr" if stream == "stdout" else "stdout"

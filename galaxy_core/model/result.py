@@ -62,7 +62,7 @@ def as_datetime(moment: float | datetime | None) -> datetime | None:
 
 
 #: Of a result that `_is_unheard`, in words.
-UNHEARD: Final = "what it printed and returned is lost: nobody was connected when it ended, and its device was asked afterwards how it did"
+UNHEARD: Final = "what it printed and returned is lost, or only its beginning is kept: nobody was connected when it ended, and its device was asked afterwards how it did"
 
 
 class ExecutionResult:
@@ -141,9 +141,11 @@ class ExecutionResult:
 
     @property
     def _is_unheard(self) -> bool:
-        """Whether its device was asked afterwards how it ended, so that what it printed and returned is lost."""
+        """Whether its device was asked afterwards how it ended, and does not know all that it printed and returned."""
         told = self._metadata
-        return bool(told and told.get("settled")) and self.stdout is None and self.result is None
+        if not told or not told.get("settled"):
+            return False
+        return bool(told.get("truncated")) or (self.stdout is None and self.result is None)
 
     @property
     def value(self) -> Any:

@@ -233,7 +233,6 @@ class Resumption:
         run.began_at = self.plan._started_at
         run.opened = used_plugins(self._plugins, required(run), self.strategy)
         run.settler.on_unknown = on_unknown
-        run.settler.in_doubt = {flight.device_id for flight in self._replay.in_flight.values()}
         run.beginnings.append(lambda: self._begin(run))
 
     def _begin(self, run: Run) -> None:

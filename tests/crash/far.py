@@ -177,7 +177,6 @@ class World:
     problems: list[str] = field(factory=list)
     story: list[str] = field(factory=list)
     is_calm: bool = False  # no more faults
-    tells_progress: bool = True  # whether its devices say that they were sent something, and that it began
     waits_for_disk: bool = True  # "sync"
 
     def note(self, life: Life, text: str) -> None:
@@ -241,8 +240,7 @@ class FarTransport:
 
     def __init__(self, world: World, life: Life, *, settles: bool) -> None:
         self.name = "far" if settles else "mute"
-        told = {"sends"} if world.tells_progress else set()
-        self.features = frozenset({"stops"} | told | ({"settles"} if settles else set()))
+        self.features = frozenset({"stops", "sends"} | ({"settles"} if settles else set()))
         self.world, self.life, self.settles = world, life, settles
 
     @asynccontextmanager
@@ -269,8 +267,7 @@ class FarSession:
         if self._fault("lost early"):
             raise DeviceLostError(self.device_id, "lost early")
         life.check()
-        if world.tells_progress:
-            attempt.sent()
+        attempt.sent()
         await anyio.sleep(random.choice((0.0, 0.001)))
         if self._fault("lost on the way"):
             raise DeviceLostError(self.device_id, "lost on the way")
@@ -279,8 +276,7 @@ class FarSession:
             return Refused("its mark is there already")
         if self._fault("lost at once"):
             raise DeviceLostError(self.device_id, "lost when it had begun")
-        if world.tells_progress:
-            attempt.acknowledged()
+        attempt.acknowledged()
         try:
             await anyio.sleep(max(0.0, work.ends_s - life.now()))
         except BaseException:
@@ -294,6 +290,9 @@ class FarSession:
 
     def _completed(self, work: Work) -> Completed:
         return Completed(f"{work.task_id} by {work.mark}", exit_code=work.code)
+
+    async def expect(self, mark: str) -> None:
+        await anyio.sleep(self.world.random.choice((0.0, 0.01, 0.3)))
 
     async def settle(self, attempt: Attempt) -> Completed | Refused | Unknown:
         world, life = self.world, self.life

@@ -1,8 +1,8 @@
 """The real command, killed at random moments until its run is over, and what must be true of it then.
 
 A trial: `galaxy run` is started and killed with SIGKILL after a random time; `galaxy resume last` goes on, and is killed,
-too; after so many kills the last one is let run to its end. Of half of the trials, an edit is committed meanwhile. Where a
-task ended `unknown`, the trial does what a person would: it looks at the traces, and resolves it.
+too; after so many kills the last one is let run to its end. In half of the trials somebody edits the run as long as it can be
+reached. Where a task ended `unknown`, the trial does what a person would: it looks at the traces, and resolves it.
 """
 
 from __future__ import annotations
@@ -11,45 +11,45 @@ import functools
 import json
 import os
 import shutil
-import signal
-import subprocess
-import sys
 import tempfile
+import threading
 import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 
+import anyio
 from attrs import define, field
 
-from galaxy_core import TaskStatus
-from galaxy_core.model.records.replay import Replay
-from tests.crash.plans import SHAPES, Workload, task, workload
+from galaxy_core import ControlError, ask_run
+from galaxy_core_journal import SqliteJournal
+from tests.crash.command import Command, run_to_its_end, seconds
+from tests.crash.edits import Diary, edit_document
+from tests.crash.judging import replayed, wrong_in_the_end, wrong_so_far
+from tests.crash.plans import SHAPES, Workload, workload
 
 #: Seconds that a command may take at most, on the busiest machine.
 LIMIT_S = 120.0
 #: Of how many kills the moment is drawn from the start of the command, not from when it began to write.
 EARLY = 0.15
+#: Of how many commands there is no forking: they are started as users start them.
+FRESH = 0.1
 #: Seconds in which a kill comes after that: about as long as the plans take.
 PLAN_S = 0.7
-GALAXY = (sys.executable, "-m", "galaxy_core_cli")
+#: Edits that are made in a trial, at most.
+EDITS = 4
 
 
 @functools.cache
 def undisturbed_s() -> float:
     """Seconds that a command takes from its start to its end on this machine, as busy as it is now."""
-    with tempfile.TemporaryDirectory(prefix="galaxy-crash-") as folder:
-        work = workload(Path(folder) / "work", "layered", Random(0))
-        began = time.monotonic()
-        command = [*GALAXY, "run", str(work.plan), "--devices", str(work.inventory), "--plain"]
-        subprocess.run(
-            command,
-            env={**os.environ, "GALAXY_JOURNAL": folder, "XDG_RUNTIME_DIR": folder},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=LIMIT_S,
-            check=True,
-        )
-        return time.monotonic() - began
+    with tempfile.TemporaryDirectory(prefix="galaxy-crash-") as name:
+        folder = Path(name)
+        work = workload(folder / "work", "layered", Random(0))
+        command = ["run", str(work.plan), "--devices", str(work.inventory), "--plain"]
+        return seconds(command, {"GALAXY_JOURNAL": name, "XDG_RUNTIME_DIR": name}, folder / "log", LIMIT_S)
 
 
 @define
@@ -61,7 +61,8 @@ class Trial:
     kills: int = 0
     before_any_record: int = 0
     unknown: int = 0
-    edited: bool = False
+    edits: int = 0
+    in_doubt: int = 0
     wrong: list[str] = field(factory=list)
     told: list[str] = field(factory=list)
 
@@ -75,190 +76,138 @@ def trial(seed: int, kills: int = 3, keep: Path | None = None) -> Trial:
     found = Trial(seed, SHAPES[seed % len(SHAPES)])
     folder = Path(tempfile.mkdtemp(prefix="galaxy-crash-")) if keep is None else keep / f"seed-{seed}"
     try:
-        _Crashing(found, workload(folder, found.shape, random), random, kills).run()
-    finally:
-        if keep is None and not found.wrong:
-            shutil.rmtree(folder, ignore_errors=True)
-        elif found.wrong:
-            found.told.append(f"kept in {folder}")
+        _Crashing(found, workload(folder, found.shape, random, spares=EDITS), random, kills).run()
+    except Exception as error:  # it is what is reported
+        found.wrong.append("".join(traceback.format_exception(error)))
+    if keep is None and not found.wrong:
+        shutil.rmtree(folder, ignore_errors=True)
+    elif found.wrong:
+        found.told.append(f"kept in {folder}")
     return found
 
 
 class _Crashing:
     def __init__(self, found: Trial, work: Workload, random: Random, kills: int) -> None:
         self.found, self.work, self.random, self.kills = found, work, random, kills
-        self.journal = work.folder / "journal"
-        self.env = {**os.environ, "GALAXY_JOURNAL": str(self.journal), "XDG_RUNTIME_DIR": str(work.folder)}
-        self.edit: subprocess.Popen[bytes] | None = None
+        self.journal = SqliteJournal(work.folder / "journal")
+        self.env = {"GALAXY_JOURNAL": str(self.journal.folder), "XDG_RUNTIME_DIR": str(work.folder)}
+        self.log = work.folder / "log"
+        self.edits = EDITS if random.random() < 0.5 else 0
         self.span_s = undisturbed_s()
 
     def run(self) -> None:
         """Until the run is over."""
         for _ in range(20 + self.kills):
-            if (kept := self._replayed()) is not None and kept.over is not None and not self.found.unknown:
+            replay = replayed(self.journal)
+            if replay is not None and replay.over is not None and not self.found.unknown:
                 break  # it was killed when all of it was over
+            if replay is not None and not replay.is_whole:  # nothing of it has begun: it is run anew
+                self.journal.remove(replay.run_id)
             code = self._go(killed=self.found.kills < self.kills)
-            self._check_unbegun()
-            if code is not None and not self._resolve():
+            replay = replayed(self.journal)
+            self.found.before_any_record += replay is None
+            self.found.wrong += wrong_so_far(self.work, replay)
+            if self.found.wrong or (code is not None and not self._resolve()):
                 break
         else:
             self.found.wrong.append("it never came to an end")
         if not self.found.wrong:
-            self._check()
-
-    def _command(self) -> list[str]:
-        if self._recorded():
-            return [*GALAXY, "resume", "last", "--plain"]
-        return [*GALAXY, "run", str(self.work.plan), "--devices", str(self.work.inventory), "--plain"]
+            self.found.wrong += wrong_in_the_end(self.work, replayed(self.journal))
+        self.found.edits = len(Diary(self.work.folder).committed)
 
     def _go(self, *, killed: bool) -> int | None:
         """Run or resume, and perhaps kill: the exit code, or None when it was killed."""
-        command = self._command()
+        arguments = ["run", str(self.work.plan), "--devices", str(self.work.inventory), "--plain"]
+        if self.journal.runs():
+            arguments = ["resume", "last", "--plain"]
         began = time.monotonic()
-        with (self.work.folder / "log").open("ab") as log:
-            process = subprocess.Popen(command, env=self.env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        if killed:
-            if self.random.random() < 0.5 and not self.found.edited:
-                self._edit()
-            if early := self.random.random() < EARLY:
-                wait_s = self.random.uniform(0.0, undisturbed_s())
+        before = self._written()
+        command = Command(arguments, self.env, self.log, fresh=self.random.random() < FRESH)
+        with self._edited(command):
+            if killed:
+                if early := self.random.random() < EARLY:
+                    wait_s = self.random.uniform(0.0, self.span_s)
+                else:
+                    while not command.is_over() and self._written() == before:  # until it is at work
+                        time.sleep(0.005)
+                    wait_s = time.monotonic() - began + self.random.uniform(0.0, PLAN_S)
+                code = command.wait(max(0.0, began + wait_s - time.monotonic()))
+                if code is None:
+                    command.kill()
+                    self.found.kills += 1
+                    self.found.told.append(f"{arguments[0]}: killed after {wait_s:.3f} s{' (early)' if early else ''}")
+                    return None
             else:
-                self._until_recorded(process)
-                wait_s = time.monotonic() - began + self.random.uniform(0.0, PLAN_S)
-            try:
-                code = process.wait(max(0.0, began + wait_s - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                self.found.kills += 1
-                self.found.told.append(f"{command[3]}: killed after {wait_s:.3f} s{' (early)' if early else ''}")
-                self._edited()
-                return None
-        else:
-            code = process.wait(LIMIT_S)
-        self._edited()
-        self.found.told.append(f"{command[3]}: exit code {code}")
+                code = command.wait(LIMIT_S)
+                if code is None:
+                    command.kill()
+        self.found.told.append(f"{arguments[0]}: exit code {code}")
         if code not in (0, 1):
-            self.found.wrong.append(f"{command[3]} ended with exit code {code}: {self._log()}")
+            log = self.log.read_text(errors="replace")[-1500:]
+            self.found.wrong.append(f"{arguments[0]} ended with exit code {code}: {log}")
         return code
 
-    def _until_recorded(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until it is at work: it has written to its journal since it was started."""
-        before = self._written()
-        while process.poll() is None and self._written() == before:
-            time.sleep(0.005)
-
     def _written(self) -> list[tuple[str, int]]:
-        return sorted((str(path), path.stat().st_size) for path in self.journal.glob("*/journal.db*") if path.exists())
+        found = []
+        for path in self.journal.folder.glob("*/journal.db*"):
+            with suppress(FileNotFoundError):  # it goes, or its folder gets its name, while we look
+                found.append((path.name, path.stat().st_size))
+        return sorted(found)
 
-    def _edit(self) -> None:
-        """Commit an edit somewhere in the next seconds, if there is a run to edit by then."""
-        path = self.work.folder / "edit.json"
-        added = task(self.work.folder, "added", 0.01, "once")
-        path.write_text(json.dumps({"operations": [{"add_task": {"id": "added", **added}}]}))
-        delay = self.random.uniform(0, undisturbed_s())
-        shell = f'sleep {delay:.3f}; exec "$@"'
-        command = ["sh", "-c", shell, "sh", *GALAXY, "edit", "crash-" + self.found.shape, str(path), "--apply"]
-        self.edit = subprocess.Popen(
-            command, env=self.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+    @contextmanager
+    def _edited(self, command: Command) -> Iterator[None]:
+        """Have somebody edit the run meanwhile."""
+        os.environ["XDG_RUNTIME_DIR"] = str(self.work.folder)  # where the run is looked for
+        waits = [self.random.uniform(0.0, 0.3) for _ in range(EDITS)]
+        editing = threading.Thread(target=self._edit, args=(command, waits))
+        editing.start()
+        try:
+            yield
+        finally:
+            editing.join()
 
-    def _edited(self) -> None:
-        if self.edit is not None:
-            if self.edit.wait(LIMIT_S) == 0:
-                self.found.edited = True
-                self.work.effects["added"] = "once"
-                self.found.told.append("the edit was committed")
-            self.edit = None
+    def _edit(self, command: Command, waits: list[float]) -> None:
+        diary = Diary(self.work.folder)
+        for number in range(1, self.edits + 1):
+            if number not in diary.asked:
+                time.sleep(waits[number - 1])
+                if not self._one_edit(command, diary, number):
+                    return
+
+    def _one_edit(self, command: Command, diary: Diary, number: int) -> bool:
+        """Ask as long as there is nobody; False when the run is gone."""
+        document = json.dumps(edit_document(self.work, number))
+        request = {"do": "edit", "transaction": document, "author": "crash"}
+        while not command.is_over():
+            try:
+                anyio.run(ask_run, f"crash-{self.found.shape}", {"do": "status"})
+            except ControlError:  # not yet
+                time.sleep(0.02)
+                continue
+            diary.asks(number)
+            try:
+                answer = anyio.run(ask_run, f"crash-{self.found.shape}", request)
+            except ControlError:  # it is gone, or does not hear us yet; nobody can tell whether it has done it
+                self.found.in_doubt += 1
+                return True
+            if answer.get("ok"):
+                diary.is_told(number)
+            self.found.told.append(f"edit {number}: {'committed' if answer.get('ok') else answer.get('error')}")
+            return True
+        return False
 
     def _resolve(self) -> bool:
         """Say of what is unknown what the traces say; whether there was any."""
-        replay = self._replayed()
+        replay = replayed(self.journal)
         if replay is None:
             return False
         unknown = [one for one, said in replay.document()["tasks"].items() if said["status"] == "unknown"]
         for task_id in unknown:
             self.found.unknown += 1
-            known = self.work.failed(task_id)
-            as_ = "completed" if self.work.began(task_id) > known else "retry"
-            done = subprocess.run(
-                [*GALAXY, "resolve", "last", task_id, "--as", as_],
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                timeout=LIMIT_S,
-                check=False,
-            )
-            self.found.told.append(f"resolve {task_id} as {as_}: exit code {done.returncode}")
-            if done.returncode:
-                self.found.wrong.append(f"resolve {task_id}: {done.stderr}")
+            as_ = "completed" if self.work.began(task_id) > self.work.failed(task_id) else "retry"
+            code = run_to_its_end(["resolve", "last", task_id, "--as", as_], self.env, self.log, LIMIT_S)
+            self.found.told.append(f"resolve {task_id} as {as_}: exit code {code}")
+            if code:
+                self.found.wrong.append(f"resolve {task_id}: {self.log.read_text(errors='replace')[-1500:]}")
                 return False
         return bool(unknown)
-
-    # ------------------------------------------------------------------------------------------- what must be
-    def _check_unbegun(self) -> None:
-        """Nothing may have begun of which there is no record."""
-        if not self._recorded():
-            self.found.before_any_record += 1
-            begun = [one for one in self.work.effects if self.work.began(one)]
-            if begun:
-                self.found.wrong.append(f"no run is recorded, but {begun} have begun")
-            return
-        replay = self._replayed()
-        if replay is None:
-            return
-        for task_id, said in replay.document()["tasks"].items():
-            began = self.work.began(task_id)
-            attempts = said.get("attempts", 0) or (1 if said["status"] not in ("pending", "waiting_dependency") else 0)
-            if (
-                began
-                and not attempts
-                and said["status"] in ("pending", "waiting_dependency")
-                and not said["current_retry"]
-            ):
-                self.found.wrong.append(f"{task_id} has begun {began} times, and the journal says {said['status']}")
-
-    def _check(self) -> None:
-        replay = self._replayed()
-        if replay is None:
-            self.found.wrong.append("no run is recorded")
-            return
-        plan = replay.constellation()
-        for task_id, effect in self.work.effects.items():
-            found = plan.get_task(task_id)
-            if found is None:
-                self.found.wrong.append(f"{task_id} is lost")
-                continue
-            fails = self.work.failures.get(task_id, 0)
-            began, ended, failed = self.work.began(task_id), self.work.ended(task_id), self.work.failed(task_id)
-            if found.status is not TaskStatus.COMPLETED:
-                self.found.wrong.append(f"{task_id} is {found.status.value}: {found.error}")
-            if effect == "once" and began > fails + 1:
-                self.found.wrong.append(f"{task_id} ({effect}) has begun {began} times, with {failed} failures")
-            if effect == "once" and ended > 1:
-                self.found.wrong.append(f"{task_id} ({effect}) has come to its end {ended} times")
-            if not began:
-                self.found.wrong.append(f"{task_id} is completed, and has never begun")
-
-    def _recorded(self) -> bool:
-        from galaxy_core_journal import SqliteJournal
-
-        return bool(SqliteJournal(self.journal).runs())
-
-    def _replayed(self) -> Replay | None:
-        from galaxy_core_journal import SqliteJournal
-
-        journal = SqliteJournal(self.journal)
-        runs = journal.runs()
-        if len(runs) > 1:
-            self.found.wrong.append(f"{len(runs)} runs are recorded")
-        if not runs:
-            return None
-        replay = Replay()
-        for line in journal.read(runs[0]):
-            replay.take(line)
-        return replay
-
-    def _log(self) -> str:
-        return (self.work.folder / "log").read_text(errors="replace")[-1500:]

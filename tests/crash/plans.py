@@ -53,18 +53,26 @@ class Workload:
         return _lines(self.traces / f"{task_id}.failed")
 
 
-def workload(folder: Path, shape: str, random: Random, size: int = 12) -> Workload:
-    """A plan of that shape, with tasks of 0 to 150 ms and of every effect, in a new folder."""
+def workload(
+    folder: Path, shape: str, random: Random, size: int = 12, *, spares: int = 0, most_s: float = 0.15
+) -> Workload:
+    """A plan of that shape, with tasks of 0 to `most_s` seconds and of every effect, in a new folder.
+
+    Some fail at first, and are tried again. With `spares`, that many tasks `x1`, … and one `y` wait for the last one; edits
+    are about them, see `edits`.
+    """
     (folder / "traces").mkdir(parents=True)
     script = folder / "work.sh"
     script.write_text(WORK)
     needs = _needs(shape, size)
+    last = (list(needs)[-1],)
+    needs |= {f"x{number + 1}": last for number in range(spares)} | ({"y": last} if spares else {})
     effects, failures, tasks = {}, {}, {}
     for number, (task_id, before) in enumerate(needs.items()):
         effect = random.choices(("once", "idempotent", "read"), (6, 2, 1))[0]
-        fails = random.randint(1, 2) if shape == "retries" and number % 3 == 1 else 0
+        fails = random.randint(1, 2) if shape == "retries" and number % 3 == 1 else int(number % 4 == 1)
         effects[task_id], failures[task_id] = effect, fails
-        tasks[task_id] = task(folder, task_id, random.uniform(0, 0.15), effect, fails, before)
+        tasks[task_id] = task(folder, task_id, random.uniform(0, most_s), effect, fails, before)
     plan, inventory = folder / "plan.json", folder / "devices.json"
     plan.write_text(json.dumps({"name": f"crash-{shape}", "tasks": tasks}))
     inventory.write_text(json.dumps({"devices": {"here": {"transport": "local", "max_concurrency": 4}}}))

@@ -1,58 +1,47 @@
-"""An orchestrator that dies at every boundary of its journal, on plans of five shapes with real processes."""
+"""An orchestrator that dies at the boundaries of its journal, on plans of five shapes with real processes, edits and retries.
+
+`python -m tests.crash.deaths` takes every boundary in every manner, on larger plans.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from galaxy_core import Effect, TaskStatus
-from galaxy_core.model.records.replay import Replay
-from galaxy_core_journal import SqliteJournal
-from tests.crash.boundaries import KINDS, Kind, run
-from tests.crash.plans import SHAPES, Workload, workload
+from tests.crash.boundaries import KINDS
+from tests.crash.deaths import Death, Found, Scale, boundaries, some, trial
+from tests.crash.plans import SHAPES
 
-TASKS = 4
-
-
-def _judge(work: Workload) -> list[str]:
-    """What is wrong with what was done, and with what is kept of it."""
-    journal = SqliteJournal(work.folder / "journal")
-    replay, wrong = Replay(), []
-    for line in journal.read(journal.runs()[0]):
-        replay.take(line)
-    plan = replay.constellation()
-    for task_id, effect in work.effects.items():
-        task, began, ended = plan.get_task(task_id), work.began(task_id), work.ended(task_id)
-        assert task is not None
-        if task.status is not TaskStatus.COMPLETED:
-            wrong.append(f"{task_id} is {task.status.value}: {task.error}")
-        if not ended:
-            wrong.append(f"{task_id} has never come to its end")
-        if effect == Effect.ONCE.value and (ended > 1 or began > work.failures[task_id] + 1):
-            wrong.append(f"{task_id} may run once, began {began} times and ended {ended} times")
-    return wrong
+SCALE = Scale()
+#: Trials at a time: they wait for processes most of the time.
+BESIDE = 3
 
 
-def _died(folder: Path, shape: str, kind: Kind, fatal: int) -> bool:
-    """Die at one write, go on in another process, and look; False when the run has no such write."""
-    work = workload(folder / f"{kind}-{fatal}", shape, Random(7), TASKS)
-    status, _ = run(work, fatal, kind)
-    if status == "completed":
-        return False
-    assert status == "killed", f"{kind} {fatal}: {status}"
-    status, _ = run(work)
-    assert status == "completed", f"{kind} {fatal}: the second process ended {status}"
-    wrong = _judge(work)
-    assert not wrong, f"{kind} {fatal}: {wrong}"
-    return True
+def _all(deaths: Iterable[Death], folder: Path) -> list[Found]:
+    with ThreadPoolExecutor(BESIDE) as pool:
+        return list(pool.map(partial(trial, scale=SCALE, folder=folder), deaths))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+def _wrong(found: Iterable[Found]) -> str:
+    return "\n".join(str(one) for one in found if one.wrong)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
-def test_death_at_any_boundary_loses_nothing_and_runs_nothing_twice(tmp_path: Path, shape: str, kind: Kind) -> None:
-    fatal = 1
-    while _died(tmp_path, shape, kind, fatal):
-        fatal += 1
-    assert fatal > 3, "a run has more writes than that"
+def test_death_at_any_write_loses_nothing_and_runs_nothing_twice(tmp_path: Path, shape: str) -> None:
+    writes = boundaries(shape, "before", SCALE, tmp_path)
+    assert writes > 8, "plan, starts, ends and edits of a run are more than that"
+    found = _all(some(shape, {"before": writes + 2}), tmp_path)  # how they are gathered is never quite the same
+    assert not _wrong(found), _wrong(found)
+    assert {one.death.kind for one in found if one.deaths} == set(KINDS)
+    assert sum(one.deaths for one in found) > writes // 2
+
+
+def test_death_while_a_journal_is_made_opened_or_closed_loses_nothing(tmp_path: Path) -> None:
+    statements = boundaries("layered", "statement", SCALE, tmp_path)
+    found = _all((Death("layered", "statement", at) for at in range(1, statements + 1)), tmp_path)
+    assert not _wrong(found), _wrong(found)
+    assert all(one.deaths for one in found)

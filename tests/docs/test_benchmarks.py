@@ -12,7 +12,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 SMALL = {
-    "adb.py": ["--phones", "2", "--commands", "20", "--repeat", "1", "--flapping", "2", "--seconds", "2"],
+    "adb.py": ["--phones", "2", "--commands", "10", "--repeat", "1", "--flapping", "2", "--seconds", "1"],
     "build.py": ["--tasks", "200", "--links", "300", "--repeat", "1"],
     "editing.py": ["--tasks", "300", "--repeat", "1"],
     "imports.py": ["--repeat", "1"],
@@ -22,7 +22,7 @@ SMALL = {
     "plans.py": ["--tasks", "500", "--repeat", "1"],
     "ssh.py": ["--commands", "20", "--repeat", "1"],
     "strategies.py": [],
-    "windows.py": ["--hosts", "2", "--commands", "3", "--repeat", "1", "--faulty", "20", "--many", "40"],
+    "windows.py": ["--hosts", "2", "--commands", "2", "--repeat", "1", "--faulty", "10", "--many", "10"],
 }
 
 

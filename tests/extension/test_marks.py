@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 
@@ -19,8 +20,10 @@ from galaxy_core.extension.interfaces import Outcome
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what runs is found in /proc")
 
-MARK = "0123456789abcdef-00000001"
-OTHER = "0123456789abcdef-00000002"
+#: Of this process alone: `kill_script` finds what another one runs at the same time, too.
+RUN = token_hex(8)
+MARK = f"{RUN}-00000001"
+OTHER = f"{RUN}-00000002"
 
 
 @pytest.fixture
@@ -43,6 +46,23 @@ def marked(folder: str, command: Command, mark: str = MARK, stdin_bytes: int | N
 
 def settled(folder: str, mark: str = MARK) -> Outcome | None:
     return marks.settled(shell(marks.settle_script(folder, mark)).stdout)
+
+
+def expect(folder: str) -> None:
+    shell(marks.expect_script(folder, MARK.rpartition("-")[0]))
+
+
+def recovered(folder: str) -> tuple[str | None, Completed]:
+    """What is kept, and the end with its output."""
+    said = shell(marks.settle_script(folder, MARK)).stdout
+    kept, ended = marks.kept(said), marks.settled(said)
+    output = shell(marks.output_script(folder, MARK))
+    stdout, stderr = (marks.output_in(f"a greeting\n{text}".encode()) for text in (output.stdout, output.stderr))
+    assert ended is not None
+    whole = kept == "whole"
+    found = marks.recovered(ended, stdout, stderr, whole=whole, cap_bytes=100_000, secrets=("hush-hush",))
+    assert isinstance(found, Completed)
+    return kept, found
 
 
 def begun(text: str) -> subprocess.Popen[bytes]:
@@ -102,6 +122,7 @@ def test_a_command_without_its_whole_input_is_not_started(folder: str, tmp_path:
 
 
 def test_what_was_not_there_is_fenced_off(folder: str, tmp_path: Path) -> None:
+    expect(folder)
     shell(marked(folder, Command(["true"]), OTHER))
     for _ in range(2):
         assert isinstance(settled(folder), Refused)
@@ -114,12 +135,14 @@ def test_what_was_not_there_is_fenced_off(folder: str, tmp_path: Path) -> None:
 def test_that_a_marker_is_not_there_proves_nothing_by_itself(folder: str, harm: str) -> None:
     run = Path(marks.marker(folder, MARK)).parent
     if harm != "nothing was ever there":
+        expect(folder)
         shell(marked(folder, Command(["true"]), OTHER))
     if harm == "removed":
         shell(f"rm -rf '{run}'".replace("a folder's", "a folder'\\''s"))
     elif harm != "nothing was ever there":
         (run / "boot").write_text("" if harm == "boot is torn" else "another life\n")
     assert isinstance(settled(folder), Unknown)
+    shell(marked(folder, Command(["true"]), OTHER))  # makes the folder, if it is not there
     assert isinstance(settled(folder), Unknown)
 
 
@@ -170,11 +193,14 @@ def test_settling_waits_while_it_runs_and_sees_when_it_was_killed(folder: str) -
 
 
 def test_a_marker_that_was_only_begun_is_unknown(folder: str) -> None:
-    Path(marks.marker(folder, MARK)).mkdir(parents=True)
+    place = Path(f"{marks.marker(folder, MARK)}.pid")
+    place.parent.mkdir(parents=True)
+    place.touch()
     assert isinstance(settled(folder), Unknown)
 
 
 def test_stopping_fences_off_what_has_not_started(folder: str) -> None:
+    expect(folder)
     shell(marked(folder, Command(["true"]), OTHER))
     shell(marks.fence_script(folder, MARK) + kill_script(MARK))
     assert shell(marked(folder, Command(["true"]))).returncode == 126
@@ -188,7 +214,7 @@ def test_markers_are_removed_when_they_are_released_and_their_run_with_the_last(
         shell(marked(folder, Command(["true"]), mark))
     released.add(MARK)
     shell(released.first() + "wait")
-    assert [path.name for path in Path(folder).glob("*/*")].count("00000001") == 0
+    assert not list(Path(folder).glob("*/00000001*"))
     assert shell(marked(folder, Command(["true"]), OTHER)).returncode == 126
     assert released.first() == ""
     shell(released.last())
@@ -200,8 +226,78 @@ def test_markers_are_removed_when_they_are_released_and_their_run_with_the_last(
 
 
 def test_markers_are_for_their_owner_alone(folder: str) -> None:
-    shell(marked(folder, Command(["true"])))
+    assert shell(marked(folder, text_of("umask; echo err >&2"))).stdout.strip().endswith("022")
     assert Path(marks.marker(folder, MARK)).parent.stat().st_mode & 0o077 == 0
+    for suffix in (".out", ".err", ".said"):
+        assert Path(marks.marker(folder, MARK) + suffix).stat().st_mode & 0o077 == 0
+
+
+def test_a_marker_that_comes_while_its_run_is_tidied_stays(folder: str) -> None:
+    expect(folder)
+    shell(marked(folder, Command(["true"])))
+    released = marks.Released(folder)
+    released.used(MARK)
+    shell(released.last().replace('[ -e "$1" ] ||', ""))  # as when it comes after the look
+    assert isinstance(settled(folder), Completed)
+    assert isinstance(settled(folder, OTHER), Unknown), "of what is not there nothing is concluded any more"
+
+
+def test_what_was_printed_is_kept(folder: str) -> None:
+    expect(folder)
+    shell(marked(folder, text_of("printf 'out hush-hush\\n'; echo err >&2; exit 3")))
+    kept, found = recovered(folder)
+    assert kept == "whole"
+    assert (found.exit_code, found.stdout, found.stderr, found.truncated) == (3, "out ***\n", "err\n", False)
+
+
+def test_of_much_output_the_beginning_is_kept_and_all_is_passed_on(folder: str) -> None:
+    expect(folder)
+    said = shell(marked(folder, text_of("seq 100000; printf hush- >&2")))
+    assert said.stdout.splitlines()[-1] == "100000"
+    assert Path(marks.marker(folder, MARK) + ".out").stat().st_size == marks.KEPT_BYTES
+    kept, found = recovered(folder)
+    assert kept == "whole"
+    assert found.truncated
+    assert found.stdout is not None
+    assert said.stdout.startswith(found.stdout)
+    assert len(found.stdout) > marks.KEPT_BYTES - 100
+    assert found.stderr == "hush-"
+
+
+def test_output_that_goes_on_after_the_command_is_a_part(folder: str) -> None:
+    expect(folder)
+    process = begun(marked(folder, text_of("echo begun; sleep 1000 & printf hush-; exit 2")))
+    try:
+        kept, found = recovered(folder)
+        assert kept == "part"
+        assert (found.exit_code, found.truncated) == (2, True)
+        assert found.stdout is not None
+        assert found.stdout.startswith("begun\n")
+        assert "hush" not in found.stdout, "it may be the half of a secret"
+    finally:
+        assert shell(kill_script(MARK)).returncode == 0
+        process.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("boot", ["", "another life\n", None])
+def test_output_from_another_life_of_the_machine_is_lost(folder: str, boot: str | None) -> None:
+    expect(folder)
+    shell(marked(folder, text_of("echo out")))
+    place = Path(marks.marker(folder, MARK)).parent / "boot"
+    place.unlink()
+    if boot is not None:
+        place.write_text(boot)
+    kept, found = recovered(folder)
+    assert (kept, found.exit_code) == (None, 0)
+
+
+def test_output_that_is_longer_than_any_is_lost(folder: str) -> None:
+    ended = Completed(exit_code=0, metadata={"settled": True})
+    long = b"x" * (marks.KEPT_BYTES + 1)
+    assert marks.recovered(ended, long, b"", whole=True, cap_bytes=100_000, secrets=()) is ended
+    assert marks.recovered(ended, None, b"", whole=True, cap_bytes=100_000, secrets=()) is ended
+    assert ended.stdout is None
+    assert marks.output_in(b"no such file") is None
 
 
 def test_old_runs_are_removed_whole(folder: str) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
+from tests.properties.seeds import first_wrong
 from tests.properties.sim import bugs_by_hand  # noqa: F401  it adds to BUGS
 from tests.properties.sim.bugs import BUGS
 from tests.properties.sim.simulation import simulate
@@ -14,21 +13,12 @@ from tests.properties.sim.simulation import simulate
 SEEDS = 400
 
 
-def _caught(backend: str) -> Iterator[int]:
-    for seed in range(SEEDS):
-        try:
-            trace = simulate(seed, backend)
-        except AssertionError:
-            yield seed
-        else:
-            if trace.problems:
-                yield seed
-
-
 @pytest.mark.parametrize("name", BUGS)
 def test_a_planted_bug_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     BUGS[name](monkeypatch)
-    assert next(_caught("asyncio"), None) is not None, f"no seed below {SEEDS} shows that {name.replace('_', ' ')}"
+    assert first_wrong(simulate, range(SEEDS), "asyncio") is not None, (
+        f"no seed below {SEEDS} shows that {name.replace('_', ' ')}"
+    )
 
 
 def test_there_are_at_least_twenty_bugs() -> None:

@@ -1,19 +1,22 @@
 """Markers of attempts on a POSIX far side: what says, after a lost link or a crash, whether an attempt has started and how it
 ended. See `SessionThatSettles`, and docs/decisions/0031-markers.md for the reasons.
 
-Below the folder of the markers there is a folder for each run (the first part of a mark), and in that one for each attempt:
-``boot`` (of a run: since when the machine is up), ``pid`` (of the shell that watches over the command) and ``end``: one
-line, ``exit N``, or ``direct N`` if the command wrote into the link itself, or ``refused WHY``. A line without its line
-break does not count.
+Below the folder of the markers there is a folder for each run (the first part of a mark), and in that one ``boot`` (since when
+the machine is up) and, under the rest of each mark, the files of an attempt: ``.pid``, the number of the shell that watches over
+the command, made in a way that succeeds once, or ``refused asked``; ``.end``: one line, ``exit N``, or ``direct N`` if the
+command wrote into the link itself, or ``refused input``; ``.out`` and ``.err``, the beginning of its output; and ``.said``, which
+says ``whole`` when nothing is added to those any more. A line without its line break does not count.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Collection
+from typing import Final, Literal
 
 from attrs import define, field
 
+from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.adapter.posix import quote
 from galaxy_core.extension.attempts import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core.model.request import Command
@@ -22,12 +25,17 @@ from galaxy_core.model.request import Command
 FOLDER: Final = ".galaxy/marks"
 #: Markers of runs in which nothing has happened for so many days are removed when a session is opened.
 KEPT_DAYS: Final = 7
+#: What a marker keeps of each output stream. Of more, only that there was more.
+KEPT_BYTES: Final = 1 << 16
+#: What the files of a marker are called, after its name.
+SUFFIXES: Final = (".pid", ".end", ".said", ".out", ".err", ".o", ".r", ".in")
 #: What a command says that was not started, with exit code 126.
 TAKEN: Final = "galaxy: an attempt with this mark was there before"
 NO_MARKER: Final = "galaxy: no marker can be made: "
 NO_INPUT: Final = "galaxy: its input did not arrive whole"
 _BOOT: Final = "b() { cat /proc/sys/kernel/random/boot_id || sysctl -n kern.bootsessionuuid; } 2>/dev/null"
-_SAID: Final = re.compile(r"^galaxy-settled (\S+) ?(\S*)\s*$", re.MULTILINE)
+_SAID: Final = re.compile(r"^galaxy-settled (\S+) ?(\S*) ?(\S*)\s*$", re.MULTILINE)
+_OUTPUT: Final = b"galaxy-output\n"
 
 
 def is_marked(attempt: Attempt) -> bool:
@@ -59,35 +67,39 @@ def why_unmarked(exit_code: int | None, stderr: str) -> str | None:
     return None
 
 
-# The marker comes first of all, made by `mkdir`, which succeeds once. The command writes into FIFOs from which `tee` passes
-# its output on, and goes on reading when it cannot: so a lost link does not end the command by SIGPIPE in its middle; where FIFOs cannot be made,
-# it writes into the link. Its input is taken whole before it starts, because a lost link looks like the end of the input.
+# The marker comes first of all, and is made by built-ins alone: with `set -C`, `>` makes a file that must not be there yet
+# (O_EXCL). The command writes into FIFOs from which `tee` passes its output on, and goes on reading when it cannot: so a lost
+# link does not end the command by SIGPIPE in its middle. Beside, `tee` keeps it in files that `ulimit` ends at KEPT_BYTES (it
+# counts in blocks of 512 bytes; with SIGXFSZ ignored, what is too much is an error, over which `tee` goes on to its other
+# output). Where FIFOs cannot be made, the command writes into the link. Its input is taken whole before it starts, because a
+# lost link looks like the end of the input.
 # `: HUP`, because adbd hangs up on the shell when it loses the link; what is trapped, not ignored, the command does not
 # inherit. The braces keep the shell's own words on a signal's victim ("Killed") out of the output; `c=$?` stands inside
 # them, because dash 0.5.12 forgets the redirections of a subshell that is alone in braces with redirections.
+# Who keeps the output holds the link until it is kept: so its end says that nothing more is written here.
 _MARKED: Final = rf"""m=$1 n=$2; shift 2; e=${{m%/*}}
 t() {{ echo "$*" >&2; exit 126; }}
-{_BOOT}
-if ! mkdir -- "$m" 2>/dev/null; then
-[ -d "$m" ] && t '{TAKEN}'
-(umask 077; mkdir -p -- "$e" && {{ [ -s "$e/boot" ] || b >"$e/boot"; }}) 2>/dev/null
-mkdir -- "$m" 2>/dev/null || {{ [ -d "$m" ] && t '{TAKEN}'; t "{NO_MARKER}$m"; }}
+f() {{ set -C; {{ echo $$ >"$m.pid"; }} 2>/dev/null; r=$?; set +C; return $r; }}
+if ! f; then
+[ -s "$m.pid" ] && t '{TAKEN}'
+(umask 077; mkdir -p -- "$e") 2>/dev/null
+f || {{ [ -s "$m.pid" ] && t '{TAKEN}'; t "{NO_MARKER}$m"; }}
 fi
-echo $$ 2>/dev/null >"$m/pid" || t "{NO_MARKER}$m"
 trap : HUP
 if [ -n "$n" ]; then
-cat >"$m/in"
-[ "$(wc -c <"$m/in")" -eq "$n" ] || {{ echo 'refused input' >"$m/end"; t '{NO_INPUT}'; }}
-exec <"$m/in"; rm -f -- "$m/in"
+cat >"$m.in"
+[ "$(wc -c <"$m.in")" -eq "$n" ] || {{ echo 'refused input' >"$m.end"; t '{NO_INPUT}'; }}
+exec <"$m.in"; rm -f -- "$m.in"
 fi
-if mkfifo "$m/o" "$m/r" 2>/dev/null; then
-(trap '' PIPE; exec tee /dev/null) <"$m/o" 2>/dev/null &
-(trap '' PIPE; exec tee /dev/null) <"$m/r" >&2 2>/dev/null &
-w=exit; {{ (exec "$@") >"$m/o" 2>"$m/r"; c=$?; }} 2>/dev/null
+if mkfifo "$m.o" "$m.r" 2>/dev/null; then
+(umask 077; trap '' PIPE XFSZ; exec 9>"$m.said"; o=$m.out r=$m.err s=whole
+ulimit -f {KEPT_BYTES // 512} 2>/dev/null || o=/dev/null r=/dev/null s=lost
+tee "$o" <"$m.o" 2>/dev/null 9>&- & tee "$r" <"$m.r" >&2 2>/dev/null 9>&-; wait; echo $s >&9) &
+w=exit; {{ (exec "$@") >"$m.o" 2>"$m.r"; c=$?; }} 2>/dev/null
 else
 w=direct; {{ (exec "$@" 2>&4 4>&-); c=$?; }} 4>&2 2>/dev/null
 fi
-echo "$w $c" >"$m/end"; exit $c"""
+echo "$w $c" >"$m.end"; exit $c"""
 
 
 def expect_script(folder: str, run_mark: str) -> str:
@@ -96,46 +108,63 @@ def expect_script(folder: str, run_mark: str) -> str:
     return f"e={quote(place)}\n{_EXPECT}"
 
 
+# Only into a folder that it makes: one that is there without `boot` may be what was made anew after all was removed.
 _EXPECT: Final = rf"""{_BOOT}
-(umask 077; mkdir -p -- "$e" && {{ [ -s "$e/boot" ] || b >"$e/boot"; }}) 2>/dev/null
+(umask 077; mkdir -p -- "${{e%/*}}" && mkdir -- "$e" && b >"$e/boot") 2>/dev/null
 """
 
 
 def settle_script(folder: str, mark: str) -> str:
     """Text for a shell that says what became of an attempt, for `settled`; about 20 s while it still runs.
 
-    Without a marker, nothing of it has started: if its run has left markers there, in this life of the machine. Then the
-    script makes the marker, and nothing can start any more.
+    Without a marker, nothing of it has started: if markers of its run were expected there, in this life of the machine. Then
+    the script makes the marker, and nothing can start any more.
     """
     return f"m={quote(marker(folder, mark))}\n{_SETTLE}"
 
 
-_SETTLE: Final = rf"""e=${{m%/*}}
-{_BOOT}
-say() {{ echo "galaxy-settled $*"; exit 0; }}
-t() {{ [ -f "$m/end" ] || return 1; w=; c=; read -r w c <"$m/end" && say "$w" "$c"; }}
-a() {{
+# Of another life of the machine the output does not count: what a power loss leaves of files need not be all. Who keeps the
+# output is done a moment after the command, unless it has left somebody behind who goes on writing.
+_SETTLE: Final = r"""e=${m%/*}
+@BOOT@
+say() { echo "galaxy-settled $*"; exit 0; }
+o() {
+  [ "$(cat "$e/boot" 2>/dev/null)" = "$(b)" ] || { s=lost; return; }
+  i=0
+  while [ $i -lt 20 ]; do
+    s=; [ -f "$m.said" ] && read -r s <"$m.said" && return
+    i=$((i + 1)); sleep 0.05 2>/dev/null || { i=20; sleep 1; }
+  done
+  s=part
+}
+t() {
+  [ -f "$m.end" ] || return 1
+  w=; c=; read -r w c <"$m.end" || return
+  s=lost; [ "$w" = exit ] && o; say "$w" "$c" "$s"
+}
+a() {
   if [ -r /proc/self/cmdline ]; then grep -qsF -- "$m" "/proc/$1/cmdline"
   else ps -ww -p "$1" -o args= 2>/dev/null | grep -qF -- "$m"; fi
-}}
-if [ ! -d "$m" ]; then
+}
+if [ ! -e "$m.pid" ]; then
   k=$(b)
-  if [ -n "$k" ] && [ "$(cat "$e/boot" 2>/dev/null)" = "$k" ] && mkdir -- "$m" 2>/dev/null; then
-    echo 'refused asked' >"$m/end"; say refused asked
-  fi
-  [ -d "$m" ] || say unknown absent
+  if [ -n "$k" ] && [ "$(cat "$e/boot" 2>/dev/null)" = "$k" ]; then (set -C; echo refused asked >"$m.pid") 2>/dev/null; fi
+  [ -e "$m.pid" ] || say unknown absent
 fi
 n=0
 while [ $n -lt 90 ]; do
   t
-  p=; [ -f "$m/pid" ] && read -r p <"$m/pid"
-  if [ -z "$p" ]; then [ $n -lt 4 ] || say unknown began
-  elif ! a "$p"; then t; say unknown ended; fi
+  p=; q=; [ -s "$m.pid" ] && { read -r p q <"$m.pid" || p=; }
+  case $p in
+    refused) say refused "$q";;
+    '') [ $n -lt 4 ] || say unknown began;;
+    *) if ! a "$p"; then t; say unknown ended; fi;;
+  esac
   n=$((n + 1))
   if [ $n -lt 12 ]; then sleep 0.05 2>/dev/null || sleep 1; else sleep 0.25 2>/dev/null || sleep 1; fi
 done
 say running
-"""
+""".replace("@BOOT@", _BOOT)
 
 _WHY: Final = {
     "absent": "its marker is not there, and nor is any of its run since the machine was started: it may have been removed",
@@ -147,7 +176,7 @@ _WHY: Final = {
 def settled(text: str) -> Outcome | None:
     """What a `settle_script` has said; None: it still runs."""
     found = _SAID.findall(text)
-    word, about = found[-1] if found else ("unknown", "")
+    word, about, _ = found[-1] if found else ("unknown", "", "")
     if word == "running":
         return None
     if word == "refused":
@@ -159,6 +188,52 @@ def settled(text: str) -> Outcome | None:
             return Unknown(why, ended)
         return ended
     return Unknown(_WHY.get(about, f"its marker says nothing that can be understood: {text[-200:].strip()!r}"))
+
+
+def kept(text: str) -> Literal["whole", "part"] | None:
+    """What the marker has of the output of an attempt that was `settled`; None: nothing that could be relied upon."""
+    found = _SAID.findall(text)
+    if not found or found[-1][0] != "exit":
+        return None
+    return "whole" if found[-1][2] == "whole" else "part" if found[-1][2] == "part" else None
+
+
+def output_script(folder: str, mark: str) -> str:
+    """Text for a shell that says what is kept of an attempt's output, on both its streams, for `output_in`."""
+    place = quote(marker(folder, mark))
+    tell = f"echo {_OUTPUT.decode().strip()}"
+    return f"{{ {tell}; cat {place}.out; }} 2>/dev/null; {{ {tell}; cat {place}.err 2>/dev/null; }} >&2\n"
+
+
+def output_in(said: bytes) -> bytes | None:
+    """What was kept, after whatever a login shell may say first; None when it is not there."""
+    _, found, output = said.partition(_OUTPUT)
+    return output if found else None
+
+
+def recovered(
+    ended: Outcome, stdout: bytes | None, stderr: bytes | None, *, whole: bool, cap_bytes: int, secrets: Collection[str]
+) -> Outcome:
+    """An end with what was kept of its output; `cap_bytes` and `secrets` as for the output of any other attempt."""
+    if (
+        not isinstance(ended, Completed)
+        or stdout is None
+        or stderr is None
+        or max(len(stdout), len(stderr)) > KEPT_BYTES
+    ):
+        return ended
+    for name, data in (("stdout", stdout), ("stderr", stderr)):
+        is_cut = not whole or len(data) == KEPT_BYTES
+        cap = min(cap_bytes, len(data)) if is_cut else cap_bytes
+        output = Output(name, cap_bytes=cap, place=lambda: None, spill_cap_bytes=0, secrets=secrets)
+        output.take(data, heard=False)
+        if is_cut:
+            output.take(b"\n", heard=False)  # stands for what is missing, so that no half of a secret is shown
+        setattr(ended, name, output.text)
+        if output.is_cut:
+            ended.truncated = True
+            ended.metadata = {**(ended.metadata or {}), f"{name}_kept_bytes": len(output.kept)}
+    return ended
 
 
 def without_outputs(attempt: Attempt, outcome: Outcome) -> Outcome:
@@ -178,7 +253,7 @@ def without_outputs(attempt: Attempt, outcome: Outcome) -> Outcome:
 def fence_script(folder: str, mark: str) -> str:
     """Text that sees to it that an attempt which has not made its marker never will."""
     place = quote(marker(folder, mark))
-    return f"mkdir -- {place} 2>/dev/null && echo 'refused asked' >{place}/end\n"
+    return f"(set -C; echo refused asked >{place}.pid) 2>/dev/null\n"
 
 
 def sweep_script(folder: str) -> str:
@@ -216,10 +291,14 @@ class Released:
         """For the end of the session: removes what may go, and what is empty then. Empty: nothing is there."""
         if not self._runs:
             return ""
-        rest = "".join(f'set -- {quote(run)}/*/; [ -d "$1" ] || rm -rf -- {quote(run)}\n' for run in self._runs)
+        # `rmdir` says no when a marker has come meanwhile; without `boot`, nothing is concluded from what is not there.
+        rest = "".join(
+            f'set -- {quote(run)}/*.*; [ -e "$1" ] || {{ rm -f -- {quote(run)}/boot; rmdir -- {quote(run)}; }} 2>/dev/null\n'
+            for run in self._runs
+        )
         self._runs.clear()
         return f"{self._removal()}\n{rest}" if self._marks else rest
 
     def _removal(self) -> str:
         marks, self._marks = self._marks, []
-        return "rm -rf -- " + " ".join(quote(marker(self.folder, mark)) for mark in marks)
+        return "rm -f -- " + " ".join(quote(marker(self.folder, mark)) + ".*" for mark in marks)

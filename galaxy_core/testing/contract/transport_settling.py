@@ -74,14 +74,40 @@ class SettlingClauses:
                 session.release(attempt.mark)  # type: ignore[attr-defined]  # declared
 
     @clause(
+        "what `settle` says of output: all of it as `execute` did, or its beginning, and `truncated`, or nothing (None)",
+        needs=SETTLES,
+    )
+    async def test_output_is_settled_as_it_was_or_is_said_to_be_lost(self, bench: Bench) -> None:
+        for request in (bench.work.say_both("to out é", "to err"), bench.work.copy_stdin("line é\n" * 12_000)):
+            if request is None:
+                continue
+            attempt = bench.attempt(request, leaves_marker=True)
+            async with bench.opened() as session:
+                await _expected(session, attempt)
+                said = (await _ended(bench, session, attempt)).outcome
+                assert isinstance(said, Completed), f"{request!r} came to {said!r}"[:400]
+                found = await settled(bench, session, attempt)
+                session.release(attempt.mark)  # type: ignore[attr-defined]  # declared
+            assert isinstance(found, Completed), f"it ended, and is settled as {found!r}"[:400]
+            for stream, all_of_it, kept in (
+                ("stdout", said.stdout, found.stdout),
+                ("stderr", said.stderr, found.stderr),
+            ):
+                told = f"its {stream} was {(all_of_it or '')[:80]!r}…, and is settled as {(kept or '')[:80]!r}…"
+                if found.truncated:
+                    assert (all_of_it or "").startswith(kept or ""), told
+                else:
+                    assert kept is None or kept == all_of_it, told
+
+    @clause(
         "what `settle` says of a mark that is not there: Refused; but of a run that left nothing there, nobody knows",
         needs=SETTLES,
     )
     async def test_what_never_started_is_settled_as_refused(self, bench: Bench) -> None:
         async with bench.opened() as session:
             attempt = bench.attempt(bench.can(bench.work.say("never"), "say"), leaves_marker=True)
-            expect = getattr(session, "expect", None)
-            await (_leave_one(bench, session) if expect is None else expect(attempt.mark.rpartition("-")[0]))
+            if not await _expected(session, attempt):
+                await _leave_one(bench, session)
             for _ in range(2):
                 found = await settled(bench, session, attempt)
                 assert isinstance(found, Refused), f"it was never started, and is settled as {found!r}"
@@ -260,9 +286,18 @@ async def _ended(bench: Bench, session: Any, attempt: Attempt) -> Ended:
 
 
 async def _leave_one(bench: Bench, session: Any) -> None:
-    """A first attempt of this run leaves its marker."""
+    """A first attempt of this run leaves its marker, which its far side expects if it can."""
     first = bench.attempt(bench.can(bench.work.say("first"), "say"), leaves_marker=True)
+    await _expected(session, first)
     await _ended(bench, session, first)
+
+
+async def _expected(session: Any, attempt: Attempt) -> bool:
+    """Have the far side expect markers of the run of an attempt. Whether it can."""
+    expect = getattr(session, "expect", None)
+    if expect is not None:
+        await expect(attempt.mark.rpartition("-")[0])
+    return expect is not None
 
 
 async def _cut(bench: Bench, attempt: Attempt, fault: Fault, phase: Phase) -> Any:

@@ -129,7 +129,19 @@ class AdbSession:
                 raise
             outcome = marks.settled(said.text)
             if outcome is not None:
+                outcome = await self._with_output(attempt, outcome, marks.kept(said.text))
                 return marks.without_outputs(attempt, outcome)
+
+    async def _with_output(self, attempt: Attempt, outcome: Outcome, kept: str | None) -> Outcome:
+        if kept is None:
+            return outcome
+        try:
+            said = await self.link.run(marks.output_script(self.released.folder, attempt.mark))
+        except AdbFailureError as error:
+            raise DeviceLostError(self.device.device_id, str(error)) from error
+        stdout, stderr = marks.output_in(said.stdout), marks.output_in(said.stderr)
+        cap, whole = self.settings.output_cap_bytes, kept == "whole"
+        return marks.recovered(outcome, stdout, stderr, whole=whole, cap_bytes=cap, secrets=self.masked)
 
     async def stop(self, attempt: Attempt, /) -> None:
         """See `SessionThatSettles.stop`."""

@@ -16,17 +16,19 @@ from galaxy_core import Command
 from galaxy_core.errors import nearest
 from galaxy_core.extension.adapter.marks import leading
 from galaxy_core.extension.adapter.posix import MARK
+from galaxy_core_local import watched
 from galaxy_core_local.settings import LocalSettings
 
 
 @frozen
 class Launch:
-    """What is started. `command` is a string only for the default shell of Windows."""
+    """What is started. `command` is a string only for the default shell of Windows; `is_watched`: see `watched`."""
 
     command: list[str] | str
     cwd: Path
     env: Mapping[str, str]
     stdin: bytes | None
+    is_watched: bool = False
 
 
 def prepare(command: Command, settings: LocalSettings, root: Path, mark: str, marker: str | None = None) -> Launch:
@@ -53,6 +55,9 @@ def prepare(command: Command, settings: LocalSettings, root: Path, mark: str, ma
         missing := missing_program(launch, is_shown)
     ) is not None:  # the shell that leaves the marker would start, and fail
         raise ValueError(missing)
+    if watched.is_possible():
+        words = [*watched.leading(marker, has_input=bool(data)), *launch.command]
+        return evolve(launch, command=words, is_watched=True)
     return evolve(launch, command=[*leading(marker, None if not data else len(data)), *launch.command])
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,9 +19,8 @@ from galaxy_core.extension.interfaces import Attempt, Outcome, Unknown
 from galaxy_core_local import family
 from galaxy_core_local.tree import Tree
 
-#: The files of a marker, most of which are there.
-_FILES = ("pid", "end", "o", "r", "in")
 _SWEPT: set[Path] = set()
+_NO_MARKER = marks.NO_MARKER.removeprefix("galaxy: ")
 
 
 def default_folder(root: Path) -> Path:
@@ -53,6 +53,8 @@ class Markers:
     folder: Path
     grace_s: float
     threads: CapacityLimiter
+    output_cap_bytes: int = marks.KEPT_BYTES
+    masked: Collection[str] = ()
     _runs: set[Path] = field(factory=set)
 
     def place(self, mark: str) -> str:
@@ -60,6 +62,47 @@ class Markers:
         place = marks.marker(str(self.folder), mark)
         self._runs.add(Path(place).parent)
         return place
+
+    def make_room(self, place: str) -> None:
+        """See to it that the marker of an attempt can be made. One system call, or a few.
+
+        Raises:
+            ValueError: it cannot.
+        """
+        folder = os.path.dirname(place)
+        if not os.path.isdir(folder):
+            try:
+                os.makedirs(folder, mode=0o700, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"{_NO_MARKER}{place}: {error.strerror}") from None
+
+    def why_not_begun(self, place: str, pid: int) -> str | None:
+        """Why the process that was to watch over a command has not made its marker; None if it has, and so has begun with it."""
+        try:
+            said = Path(f"{place}.pid").read_text()
+        except OSError:
+            said = ""
+        if said.strip() == str(pid):
+            return None
+        return marks.TAKEN.removeprefix("galaxy: ") if said else f"{_NO_MARKER}{place}"
+
+    async def give(self, place: str, stdin: bytes) -> None:
+        """Put its input beside the marker of an attempt, which takes it away from there.
+
+        Raises:
+            ValueError: it cannot be kept there.
+        """
+        try:
+            await to_thread.run_sync(_written, f"{place}.in", stdin, limiter=self.threads)
+        except FileExistsError:
+            raise ValueError(marks.TAKEN.removeprefix("galaxy: ")) from None
+        except OSError as error:
+            raise ValueError(f"its input cannot be kept at {place}: {error.strerror}") from None
+
+    def take_back(self, place: str) -> None:
+        """Remove the input of what has not begun."""
+        with suppress(OSError):
+            os.unlink(f"{place}.in")
 
     async def sweep(self) -> None:
         """Remove what is old, once for each folder."""
@@ -83,12 +126,23 @@ class Markers:
                 said = await run_process(
                     ["/bin/sh", "-c", script], stdin=subprocess.DEVNULL, check=False, start_new_session=True
                 )
-                outcome = marks.settled(said.stdout.decode("utf-8", "replace"))
+                text = said.stdout.decode("utf-8", "replace")
+                outcome = marks.settled(text)
                 if outcome is not None:
-                    return marks.without_outputs(attempt, outcome)
+                    return marks.without_outputs(attempt, await self._with_output(attempt, outcome, marks.kept(text)))
         except BaseException:
             await self.stop(attempt)
             raise
+
+    async def _with_output(self, attempt: Attempt, outcome: Outcome, kept: str | None) -> Outcome:
+        if kept is None:
+            return outcome
+        place = marks.marker(str(self.folder), attempt.mark)
+        stdout, stderr = await to_thread.run_sync(
+            lambda: [_read(f"{place}{suffix}") for suffix in (".out", ".err")], limiter=self.threads
+        )
+        cap, masked = self.output_cap_bytes, self.masked
+        return marks.recovered(outcome, stdout, stderr, whole=kept == "whole", cap_bytes=cap, secrets=masked)
 
     async def stop(self, attempt: Attempt) -> None:
         """See `SessionThatSettles.stop`."""
@@ -96,7 +150,7 @@ class Markers:
             attempt.partial = await self._stopped(attempt)
 
     async def _stopped(self, attempt: Attempt) -> Unknown | None:
-        place = Path(marks.marker(str(self.folder), attempt.mark))
+        place = marks.marker(str(self.folder), attempt.mark)
         pid = await to_thread.run_sync(_fenced, place, attempt.leaves_marker, limiter=self.threads)
         if sys.platform != "linux" or not await to_thread.run_sync(family.is_visible, limiter=self.threads):
             return Unknown("its processes cannot be looked for on this system")
@@ -110,11 +164,9 @@ class Markers:
         """Remove a marker: a handful of system calls."""
         place = marks.marker(str(self.folder), mark)
         self._runs.add(Path(place).parent)
-        with suppress(OSError):
-            for name in _FILES:
-                with suppress(FileNotFoundError):
-                    os.unlink(f"{place}/{name}")
-            os.rmdir(place)
+        for suffix in marks.SUFFIXES:
+            with suppress(OSError):
+                os.unlink(f"{place}{suffix}")
 
     async def aclose(self) -> None:
         """Remove the folders of runs in which nothing is left."""
@@ -123,23 +175,44 @@ class Markers:
                 await to_thread.run_sync(_tidy, self._runs, limiter=self.threads)
 
 
-def _fenced(place: Path, leaves_marker: bool) -> int:
+def _created(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _written(path: str, data: bytes) -> None:
+    with os.fdopen(_created(path), "wb") as file:
+        file.write(data)
+
+
+def _read(path: str) -> bytes | None:
+    """What is kept of a stream: nothing was said that is not there; None when it cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(marks.KEPT_BYTES + 1)
+    except FileNotFoundError:
+        return b""
+    except OSError:
+        return None
+
+
+def _fenced(place: str, leaves_marker: bool) -> int:
     """Keep it from starting; the number of the process that watches over it, -1 when there is none."""
     if leaves_marker:
         with suppress(OSError):
-            place.mkdir(mode=0o700)
-            (place / "end").write_text("refused asked\n")
+            _written(f"{place}.pid", b"refused asked\n")
     try:
-        return int((place / "pid").read_text())
+        return int(Path(f"{place}.pid").read_text())
     except (OSError, ValueError):
         return -1
 
 
 def _tidy(runs: set[Path]) -> None:
+    """`rmdir` says no when a marker has come meanwhile; without ``boot``, nothing is concluded from what is not there."""
     for run in runs:
         with suppress(OSError):
-            if os.listdir(run) == ["boot"]:
-                shutil.rmtree(run, ignore_errors=True)
+            if os.listdir(run) in (["boot"], []):
+                (run / "boot").unlink(missing_ok=True)
+                run.rmdir()
 
 
 def _sweep(folder: Path) -> None:

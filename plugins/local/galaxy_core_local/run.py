@@ -25,6 +25,7 @@ from galaxy_core_local.launch import Launch
 from galaxy_core_local.settings import LocalSettings
 from galaxy_core_local.streams import Capture, feed
 from galaxy_core_local.tree import Tree
+from galaxy_core_local.watched import Pipes
 
 #: Time for reading what is in the pipes of a command that has ended, when there is no time left.
 LAST_WORDS_S = 0.5
@@ -32,7 +33,7 @@ LAST_WORDS_S = 0.5
 _log = logging.getLogger(__name__)
 
 
-async def start(launch: Launch) -> Process:
+async def start(launch: Launch, pipes: Pipes | None = None) -> Process:
     """Start it as the leader of a session of its own, so that signals of our terminal do not reach it.
 
     Does not stop for cancellation once it has begun: half-way there is a process that nobody could end.
@@ -42,20 +43,43 @@ async def start(launch: Launch) -> Process:
     """
     await checkpoint()
     with CancelScope(shield=True):
-        process = await _open(launch, subprocess.PIPE if launch.stdin else subprocess.DEVNULL)
-    return process  # noqa: RET504  a return inside would do, but mypy holds that a CancelScope may swallow errors
+        if pipes is None:
+            given = (subprocess.PIPE if launch.stdin else subprocess.DEVNULL, subprocess.PIPE, subprocess.PIPE)
+            process = await _open(launch, *given)
+        else:
+            try:
+                process = await _open(launch, *pipes.given)
+            finally:
+                pipes.started()
+    return process
 
 
 if sys.platform == "win32":
 
-    async def _open(launch: Launch, stdin: int) -> Process:
+    async def _open(launch: Launch, stdin: int, stdout: int, stderr: int) -> Process:
         flags = subprocess.CREATE_NEW_PROCESS_GROUP
-        return await open_process(launch.command, stdin=stdin, cwd=launch.cwd, env=launch.env, creationflags=flags)
+        return await open_process(
+            launch.command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=launch.cwd,
+            env=launch.env,
+            creationflags=flags,
+        )
 
 else:
 
-    async def _open(launch: Launch, stdin: int) -> Process:
-        return await open_process(launch.command, stdin=stdin, cwd=launch.cwd, env=launch.env, start_new_session=True)
+    async def _open(launch: Launch, stdin: int, stdout: int, stderr: int) -> Process:
+        return await open_process(
+            launch.command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            cwd=launch.cwd,
+            env=launch.env,
+            start_new_session=True,
+        )
 
 
 def _in_cancelled_scope() -> bool:
@@ -67,7 +91,7 @@ def _in_cancelled_scope() -> bool:
 class Run:
     """A started process and what reads its output. `background` says that something outlived it, None when not.
 
-    `is_marked` says that a shell leaves a marker of it, `was_cut_short` that a cancellation came when the command itself had ended, and was not passed on.
+    `pipes` are those of a command that is watched. `is_marked` says that a shell leaves a marker of it, `was_cut_short` that a cancellation came when the command itself had ended, and was not passed on.
     """
 
     process: Process
@@ -78,6 +102,7 @@ class Run:
     background: str | None = None
     was_cut_short: bool = False
     is_marked: bool = False
+    pipes: Pipes | None = None
 
     async def to_its_end(self, stdin: bytes | None) -> int:
         """The exit code. When cancelled, ends the process and all its descendants first.
@@ -110,11 +135,12 @@ class Run:
 
     async def _read(self, silent: Event | None = None) -> None:
         """Both streams until nobody holds them any more, then set `silent`."""
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
+        ends = self.process if self.pipes is None else self.pipes
+        assert ends.stdout is not None
+        assert ends.stderr is not None
         async with create_task_group() as tasks:
-            tasks.start_soon(self.stdout.read, self.process.stdout)
-            tasks.start_soon(self.stderr.read, self.process.stderr)
+            tasks.start_soon(self.stdout.read, ends.stdout)
+            tasks.start_soon(self.stderr.read, ends.stderr)
         if silent is not None:
             silent.set()
 

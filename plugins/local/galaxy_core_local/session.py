@@ -17,14 +17,16 @@ from anyio import CancelScope, CapacityLimiter, to_thread
 from galaxy_core import Command
 from galaxy_core.extension.adapter.marks import is_marked, why_unmarked
 from galaxy_core.extension.adapter.output import Output
+from galaxy_core.extension.adapter.posix import NOT_STARTED
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_local.exchange import Exchange
-from galaxy_core_local.launch import prepare, why_not_started
+from galaxy_core_local.launch import Launch, prepare, why_not_started
 from galaxy_core_local.markers import Markers, default_folder
 from galaxy_core_local.run import Run, start
 from galaxy_core_local.settings import LocalSettings
 from galaxy_core_local.streams import Capture
 from galaxy_core_local.tree import Tree
+from galaxy_core_local.watched import Pipes
 
 #: Worker threads of one session: for files, for looking into /proc, for explaining what could not be started.
 THREADS = 8
@@ -39,7 +41,7 @@ class LocalSession:
         self._masked = masked
         self._threads = CapacityLimiter(THREADS)
         folder = default_folder(root) if settings.marks is None else Path(root, settings.marks)
-        self.markers = Markers(folder, settings.kill_grace_s, self._threads)
+        self.markers = Markers(folder, settings.kill_grace_s, self._threads, settings.output_cap_bytes, masked)
 
     async def execute(self, attempt: Attempt, /) -> Outcome:
         command = attempt.request
@@ -53,30 +55,78 @@ class LocalSession:
             await exchange.put()
         except ValueError as error:
             return Refused(str(error))
+        try:
+            pipes = await self._pipes(launch, marker)
+        except ValueError as error:
+            return Refused(str(error))
+        try:
+            return await self._run(attempt, launch, exchange, pipes, is_marked=marker is not None)
+        finally:
+            if pipes is not None:
+                pipes.close()
+
+    async def _pipes(self, launch: Launch, marker: str | None) -> Pipes | None:
+        """Make what a command that is watched is started with.
+
+        Raises:
+            ValueError: one of them cannot be made.
+        """
+        if marker is None or not launch.is_watched:
+            return None
+        self.markers.make_room(marker)
+        try:
+            pipes = Pipes(marker)
+        except OSError as error:
+            raise ValueError(f"it cannot be given an output: {error.strerror}") from None
+        if launch.stdin:
+            try:
+                await self.markers.give(marker, launch.stdin)
+            except BaseException:  # goes on
+                pipes.close()
+                raise
+        return pipes
+
+    async def _run(
+        self, attempt: Attempt, launch: Launch, exchange: Exchange, pipes: Pipes | None, *, is_marked: bool
+    ) -> Outcome:
         attempt.sent()
         try:
-            process = await start(launch)
+            process = await start(launch, pipes)
         except OSError as error:
+            if pipes is not None:
+                self.markers.take_back(pipes.place)
             return Refused(
                 await to_thread.run_sync(why_not_started, error, launch, self._masked, limiter=self._threads)
             )
         attempt.acknowledged()
-        tree = Tree(process, mark, self._threads)
+        tree = Tree(process, attempt.mark, self._threads)
         stdout, stderr = (self._capture(attempt, exchange, stream) for stream in ("stdout", "stderr"))
-        run = Run(process, tree, stdout, stderr, self._settings, is_marked=marker is not None)
+        run = Run(process, tree, stdout, stderr, self._settings, is_marked=is_marked, pipes=pipes)
         try:
-            exit_code = await run.to_its_end(launch.stdin)
+            exit_code = await run.to_its_end(None if pipes is not None else launch.stdin)
         except BaseException:
             attempt.partial = _outcome(run, process.returncode or 0, exchange)
             raise
-        if marker is not None and (why := why_unmarked(exit_code, run.stderr.output.text)) is not None:
+        if is_marked and (why := self._why_not_begun(run, exit_code)) is not None:
             return Refused(why)
+        if pipes is not None:
+            pipes.read_whole()
         with CancelScope(shield=True):  # what the command has left is part of what it has done
             await exchange.collect()
         outcome = _outcome(run, exit_code, exchange)
         if run.was_cut_short:  # then the outcome of a command that failed does not count, but what it said does
             attempt.partial = outcome
         return outcome
+
+    def _why_not_begun(self, run: Run, exit_code: int) -> str | None:
+        if run.pipes is None:
+            return why_unmarked(exit_code, run.stderr.output.text)
+        if exit_code != NOT_STARTED or run.stdout.output.size or run.stderr.output.size:
+            return None
+        why = self.markers.why_not_begun(run.pipes.place, run.process.pid)
+        if why is not None:
+            self.markers.take_back(run.pipes.place)
+        return why
 
     async def expect(self, run_mark: str, /) -> None:
         """See `SessionThatSettles`."""

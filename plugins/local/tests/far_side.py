@@ -77,7 +77,7 @@ class Processes:
 
     def _remains(self) -> list[str]:
         marks = [path.name for path in self._folder.iterdir() if path.name != "fault"]
-        markers = [f"marker {path.name}" for path in (self._folder.parent / "marks").glob("*/*") if path.is_dir()]
+        markers = [f"marker {path.name}" for path in (self._folder.parent / "marks").glob("*/*")]
         return [f"process {pid} of {mark}" for mark in marks for pid in _processes(mark)] + markers
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from secrets import token_hex
+from typing import Any
 
 import anyio
 import pytest
@@ -25,6 +29,7 @@ from galaxy_core import (
     TaskStar,
     Unknown,
 )
+from galaxy_core.extension.adapter.marks import KEPT_BYTES
 from galaxy_core.extension.interfaces import Outcome
 from galaxy_core.testing.journals import MemoryJournal
 from galaxy_core_local import markers
@@ -34,21 +39,24 @@ from galaxy_core_local.transports import LocalTransport
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="what runs is found in /proc")]
 
-RUN = "0123456789abcdef"
+#: Of this process alone: others may run these tests at the same time, and find each other's processes.
+RUN = token_hex(8)
+UNTIL_GO = "while [ ! -e go ]; do sleep 0.02; done"
 #: An orchestrator in a process of its own; it says so when its command has begun.
 ORCHESTRATOR = """
 import anyio, sys
 from galaxy_core import Attempt, Command, Device, TaskStar
 from galaxy_core_local.settings import LocalSettings
 from galaxy_core_local.transports import LocalTransport
-root, script = sys.argv[1:]
+root, run, script = sys.argv[1:]
 async def main():
     request = Command(["/bin/sh", "-c", script])
     hear = lambda attempt, stream, text: print(text, end="", flush=True)
     attempt = Attempt("run", TaskStar("task", request=request), "here", 1, 7, request, None, hear, None,
-                      "0123456789abcdef", leaves_marker=True)
+                      run, leaves_marker=True)
     settings = LocalSettings(root=root, marks=root + "/marks", kill_grace_s=0.1)
     async with LocalTransport().open(Device("here"), settings) as session:
+        await session.expect(run)
         print(await session.execute(attempt))
 anyio.run(main)
 """
@@ -76,7 +84,7 @@ def restored(script: str, lease: int = 7) -> Attempt:
 @contextmanager
 def killed_orchestrator(root: Path, script: str) -> Iterator[None]:
     """One that was killed while its command ran."""
-    process = subprocess.Popen([sys.executable, "-c", ORCHESTRATOR, str(root), script], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", ORCHESTRATOR, str(root), RUN, script], stdout=subprocess.PIPE)
     assert process.stdout is not None
     assert process.stdout.readline() == b"begun\n"
     process.kill()
@@ -85,19 +93,148 @@ def killed_orchestrator(root: Path, script: str) -> Iterator[None]:
     yield
 
 
-async def test_a_command_whose_orchestrator_was_killed_goes_on_and_is_settled(tmp_path: Path) -> None:
-    script = "echo begun; while [ ! -e go ]; do sleep 0.02; done; seq 100000; echo effect >>effects; exit 3"
-    with killed_orchestrator(tmp_path, script):
-        async with opened(tmp_path) as session, anyio.create_task_group() as group:
+async def found_after(root: Path, script: str, then: Callable[[], object], **settings: object) -> Outcome:
+    """What is found out about a command whose orchestrator was killed, after which something happens."""
+    with killed_orchestrator(root, script):
+        async with opened(root, **settings) as session, anyio.create_task_group() as group:
             found: list[Outcome] = []
 
             async def settle() -> None:
                 found.append(await session.settle(restored(script)))
 
             group.start_soon(settle)
-            (tmp_path / "go").touch()
-    assert found == [Completed(exit_code=3, metadata={"settled": True})]
+            then()
+    return found[0]
+
+
+async def test_a_command_whose_orchestrator_was_killed_goes_on_and_is_settled(tmp_path: Path) -> None:
+    script = f"echo begun; {UNTIL_GO}; seq 3; echo err >&2; echo effect >>effects; exit 3"
+    found = await found_after(tmp_path, script, (tmp_path / "go").touch)
+    assert found == Completed(exit_code=3, stdout="begun\n1\n2\n3\n", stderr="err\n", metadata={"settled": True})
     assert (tmp_path / "effects").read_text() == "effect\n"
+
+
+async def test_of_much_output_the_beginning_is_kept_and_the_command_goes_on(tmp_path: Path) -> None:
+    script = f"echo begun; seq 5000; {UNTIL_GO}; seq 100000; seq 100000 >&2; echo effect >>effects; exit 3"
+    found = await found_after(tmp_path, script, (tmp_path / "go").touch, output_cap_bytes=1 << 20)
+    assert isinstance(found, Completed)
+    assert (found.exit_code, found.truncated) == (3, True)
+    numbers = "".join(f"{n}\n" for n in range(1, 100001))
+    assert found.stdout == ("begun\n" + numbers[: numbers.index("5001")] + numbers)[:KEPT_BYTES]
+    assert found.stderr == numbers[:KEPT_BYTES]
+    assert (tmp_path / "effects").read_text() == "effect\n"
+
+
+async def test_output_that_is_found_is_capped_and_its_secrets_are_masked(tmp_path: Path) -> None:
+    script = "echo begun; echo hush-hush; seq 100"
+    masked = LocalSettings.model_validate({"root": tmp_path, "marks": tmp_path / "marks", "output_cap_bytes": 20})
+    with killed_orchestrator(tmp_path, script):
+        found = await LocalSession(masked, tmp_path, ["hush-hush"]).settle(restored(script))
+    assert isinstance(found, Completed)
+    assert (found.stdout, found.truncated) == ("begun\n***\n1\n2\n", True)
+
+
+async def test_output_is_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    async with opened(tmp_path) as session:
+        assert isinstance(await session.execute(attempt_at(Command(["sh", "-c", "echo out; echo err >&2"]))), Completed)
+    kept = {path.suffix: path for path in (tmp_path / "marks" / RUN).glob("00000007.*")}
+    assert {name: kept[name].read_text() for name in (".out", ".err")} == {".out": "out\n", ".err": "err\n"}
+    assert (tmp_path / "marks" / RUN).stat().st_mode & 0o777 == 0o700
+    assert {kept[name].stat().st_mode & 0o777 for name in (".out", ".err", ".said")} == {0o600}
+
+
+async def test_a_full_disk_costs_what_is_kept_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = os.splice
+    full: list[bool] = []
+
+    def splice(*given: Any, **more: Any) -> int:
+        if full:
+            raise OSError(errno.ENOSPC, "no room")
+        full.append(True)
+        return moved(*given, **more)
+
+    monkeypatch.setattr(os, "splice", splice)
+    async with opened(tmp_path) as session:
+        await session.expect(RUN)
+        done = await session.execute(attempt_at(Command(["sh", "-c", "echo 1; sleep 0.1; echo 2"])))
+        found = await session.settle(restored(""))
+    assert isinstance(done, Completed)
+    assert done.stdout == "1\n2\n"
+    assert isinstance(found, Completed)
+    assert (found.exit_code, found.stdout) == (0, None)
+
+
+async def test_a_second_start_leaves_what_the_first_has_kept_alone(tmp_path: Path) -> None:
+    async with opened(tmp_path) as session:
+        await session.expect(RUN)
+        await session.execute(attempt_at(Command(["echo", "first"])))
+        assert isinstance(await session.execute(attempt_at(Command(["echo", "second"]))), Refused)
+        found = await session.settle(restored(""))
+    assert isinstance(found, Completed)
+    assert found.stdout == "first\n"
+
+
+async def test_what_was_not_started_for_want_of_descriptors_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    async with opened(tmp_path) as session:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pipe", none_left)
+            outcome = await session.execute(attempt_at(Command(["cat"], stdin="secret")))
+        assert isinstance(outcome, Refused)
+        assert "too many open files" in outcome.reason
+        assert not list((tmp_path / "marks" / RUN).iterdir())
+        assert isinstance(await session.execute(attempt_at(Command(["cat"], stdin="secret"))), Completed)
+
+
+async def test_input_is_given_whole_and_left_nowhere(tmp_path: Path) -> None:
+    text = "line é\n" * 40_000
+    async with opened(tmp_path, output_cap_bytes=1 << 20) as session:
+        done = await session.execute(attempt_at(Command(["cat"], stdin=text)))
+    assert isinstance(done, Completed)
+    assert done.stdout == text
+    assert not list((tmp_path / "marks").rglob("*.in"))
+
+
+async def test_everything_that_watches_over_a_command_is_in_its_process_group(tmp_path: Path) -> None:
+    script = f"echo begun; {UNTIL_GO}"
+    with killed_orchestrator(tmp_path, script):
+        async with opened(tmp_path):
+            attempt = restored(script)
+            with anyio.fail_after(20):
+                # Until it reads on, as the orchestrator is dead; nobody tells when.
+                while len(names := [name for name, _ in of(attempt.mark)]) < 5 or names.count("tee") < 2:  # noqa: ASYNC110
+                    await anyio.sleep(0.01)
+            assert len({group for _, group in of(attempt.mark)}) == 1
+            os.killpg(of(attempt.mark)[0][1], signal.SIGKILL)
+            with anyio.fail_after(20):
+                while of(attempt.mark):  # noqa: ASYNC110  nobody tells when
+                    await anyio.sleep(0.01)
+
+
+async def test_nothing_of_a_command_is_left_whenever_it_is_cancelled(tmp_path: Path) -> None:
+    for delay_ms in range(0, 24, 2):
+        async with opened(tmp_path) as session:
+            attempt = attempt_at(Command(["sh", "-c", "sleep 1000 & echo begun; wait"]), lease=delay_ms + 1)
+            with anyio.move_on_after(delay_ms / 1000):
+                await session.execute(attempt)
+            assert not of(attempt.mark)
+
+
+def of(mark: str) -> list[tuple[str, int]]:
+    """The living processes of an attempt: name and process group."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+            if rest.split()[0] not in "ZX" and mark.encode() in (entry / "environ").read_bytes():
+                found.append((name, int(rest.split()[2])))
+        except OSError:
+            continue
+    return found
 
 
 async def test_a_command_whose_orchestrator_was_killed_can_be_stopped(tmp_path: Path) -> None:
@@ -120,6 +257,14 @@ async def test_settling_that_is_cancelled_stops_what_an_earlier_process_began(tm
                 await session.settle(attempt)
             assert attempt.partial is None
             assert not running(attempt.mark)
+
+
+def ended(root: Path, text: str) -> None:
+    """A marker with that end."""
+    run = root / "marks" / RUN
+    run.mkdir(parents=True)
+    (run / "00000007.pid").write_text("1\n")
+    (run / "00000007.end").write_text(text)
 
 
 def running(mark: str) -> bool:
@@ -173,6 +318,7 @@ async def test_of_a_run_that_has_left_nothing_nobody_knows(tmp_path: Path) -> No
 
 async def test_of_a_marker_of_another_life_of_the_machine_nothing_is_concluded(tmp_path: Path) -> None:
     async with opened(tmp_path) as session:
+        await session.expect(RUN)
         await session.execute(attempt_at(Command(["true"])))
         assert isinstance(await session.settle(restored("true", 8)), Refused)
         (tmp_path / "marks" / RUN / "boot").write_text("another\n")
@@ -184,9 +330,7 @@ async def test_a_command_that_was_to_leave_files_is_not_settled_as_a_success(tmp
     request = Command(["touch", "made"], outputs=("made",))
     async with opened(tmp_path) as session:
         attempt = Attempt.restored("run", TaskStar("task", request=request), "here", 1, 7, f"{RUN}-00000007")
-        place = tmp_path / "marks" / RUN / "00000007"
-        place.mkdir(parents=True)
-        (place / "end").write_text("exit 0\n")
+        ended(tmp_path, "exit 0\n")
         found = await session.settle(attempt)
     assert isinstance(found, Unknown)
     assert "'made'" in found.reason
@@ -194,9 +338,7 @@ async def test_a_command_that_was_to_leave_files_is_not_settled_as_a_success(tmp
 
 @pytest.mark.parametrize("text", ["", "exit", "exit 0", "exit zero\n", "\0\n", "exit 1 2\n"])
 async def test_a_marker_that_is_torn_says_nothing(tmp_path: Path, text: str) -> None:
-    place = tmp_path / "marks" / RUN / "00000007"
-    place.mkdir(parents=True)
-    (place / "end").write_text(text)
+    ended(tmp_path, text)
     async with opened(tmp_path) as session:
         assert isinstance(await session.settle(restored("true")), Unknown)
 

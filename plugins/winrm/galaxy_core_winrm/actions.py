@@ -11,7 +11,7 @@ from galaxy_core.extension.adapter.names import no_way_up
 
 #: Names of PowerShell parameters that need no escaping anywhere.
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
-
+_SECRETS = {"env": re.compile(r"[A-Z_][A-Z0-9_]*"), "keyring": re.compile(r"[^/]+/.+")}
 
 #: A file of the host.
 FarPath = Annotated[str, StringConstraints(min_length=1), AfterValidator(no_way_up)]
@@ -30,10 +30,25 @@ class PowerShell(BaseModel):
     @field_validator("parameters")
     @classmethod
     def _names(cls, parameters: dict[str, Any]) -> dict[str, Any]:
-        for name in parameters:
+        for name, value in parameters.items():
             if not PARAMETER.fullmatch(name):
                 raise ValueError(f"{name[:80]!r} is not the name of a parameter: letters, digits and '_' only")
+            if _means_a_secret(value):
+                raise ValueError(
+                    f"parameter {name!r} is a secret, and those do not stand in a plan: put it into the setting 'env' of "
+                    "the device, in the inventory, and have the script read $env:NAME (what is meant as it is: as JSON in a "
+                    "text, for ConvertFrom-Json)"
+                )
         return parameters
+
+
+def _means_a_secret(value: Any) -> bool:
+    """Whether it is how inventories name a secret, and hardly anything else; {file: …} may well be meant as it is."""
+    if not isinstance(value, dict) or len(value) != 1:
+        return False
+    ((key, name),) = value.items()
+    shape = _SECRETS.get(key)
+    return shape is not None and isinstance(name, str) and shape.fullmatch(name) is not None
 
 
 class Push(BaseModel):

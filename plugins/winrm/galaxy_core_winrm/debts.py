@@ -13,7 +13,8 @@ class Debts:
     """Of one host and user, across sessions.
 
     `shells` are ids of shells to be deleted, `running` those of them in which a command may still run. `names` are those of shells that may have been created without our hearing of
-    it, and how often they will still be looked for. `parts` are temporary files of transfers. `told` is what people were last told of them.
+    it, and how often they will still be looked for. `parts` are temporary files of transfers. `told` is what people were last told of them. `marked` are shells that are left alone, by mark; see `leave`.
+    `has_markers`: a trial has shown that attempts leave markers there.
     """
 
     shells: set[str] = field(factory=set)
@@ -21,6 +22,18 @@ class Debts:
     names: dict[str, int] = field(factory=dict)
     parts: set[str] = field(factory=set)
     told: str = ""
+    marked: dict[str, set[str]] = field(factory=dict)
+    has_markers: bool = False
+
+    def leave(self, mark: str, shell_id: str) -> None:
+        """A shell in which an attempt that leaves a marker may be at work: it is asked for, and nobody ends it before."""
+        self.marked.setdefault(mark, set()).add(shell_id)
+
+    def let_go(self, mark: str) -> None:
+        """What became of that attempt is known, or it is to be ended."""
+        left = self.marked.pop(mark, set())
+        self.shells |= left
+        self.running |= left
 
     def settled(self, shell_id: str) -> None:
         """That shell is gone."""

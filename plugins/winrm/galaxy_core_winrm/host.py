@@ -92,7 +92,7 @@ class Host:
 
 @define
 class Run:
-    """One command. `left` says what may still be running, and why, after it was stopped; None when nothing is."""
+    """One command. `outlives`: the mark of one that is not ended when its link is lost, because it leaves a marker. `left` says what may still be running, and why, after it was stopped; None when nothing is."""
 
     host: Host
     line: str
@@ -100,6 +100,7 @@ class Run:
     steps: Steps
     hear: Hear
     stdin: Input | None = None
+    outlives: str | None = None
     left: str | None = field(default=None, init=False)
     _input_error: HostError | None = field(default=None, init=False)
 
@@ -116,7 +117,7 @@ class Run:
             try:
                 exit_code = await self._converse(conversation, shell, command_id)
             except HostError as error:
-                await self._stop(shell, command_id)
+                await self._part(shell, command_id)
                 raise LostError(f"the command was started, and then {error}") from error
             except BaseException:
                 await self._stop(shell, command_id)
@@ -151,7 +152,7 @@ class Run:
         try:
             command_id = await conversation.ask(WinrmProtocol.command, shell.shell_id, self.line, has_stdin=has_stdin)
         except NoAnswerError as error:
-            await self._stop(shell, None)
+            await self._part(shell, None)
             raise LostError(f"the host was told to start the command, and then {error}") from error
         except HostError:
             self.host.shells.lose(shell, may_run=False)
@@ -230,6 +231,13 @@ class Run:
                     await self.host.shells.give_back(shell, command_id, conversation)
             except HostError as error:
                 _log.info("shell %s is deleted later: %s", shell.shell_id, error)
+
+    async def _part(self, shell: Shell, command_id: str | None) -> None:
+        """Nobody hears it any more: end it, unless somebody asks what became of it."""
+        if self.outlives is None:
+            await self._stop(shell, command_id)
+        else:
+            self.host.shells.leave(shell, self.outlives)
 
     async def _stop(self, shell: Shell, command_id: str | None) -> None:
         """End the command and everything in its shell, through another connection. Sets `left`."""

@@ -21,6 +21,8 @@ CMD_LIMIT: Final = 8_000
 PROCESS_LIMIT: Final = 32_766
 #: Standard input from nowhere, so that a program that reads it does not wait for ever.
 NO_INPUT: Final = " <nul"
+#: Stands after the mark of an attempt that leaves a marker.
+LEAVES_MARKER: Final = "set GALAXY_MARKER=1&"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_.:\\/+@-]+")
 _PLAIN_PROGRAM = re.compile(r"[A-Za-z0-9_.:\\-]+")

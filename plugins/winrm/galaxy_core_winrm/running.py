@@ -27,6 +27,7 @@ class Asked:
     """What is to be run: `line` for cmd.exe, with the mark; `is_script` when standard error will be CLIXML.
 
     `not_started` is how the text on standard error begins by which a script of ours says that it did not start anything.
+    `outlives`: see `Run`.
     """
 
     line: str
@@ -34,6 +35,7 @@ class Asked:
     stdin: Input | None = None
     is_script: bool = False
     not_started: str | None = None
+    outlives: str | None = None
 
 
 @define
@@ -113,7 +115,7 @@ class Hearing:
 async def run(host: Host, attempt: Attempt, asked: Asked, caps: Caps, threads: CapacityLimiter) -> Outcome:
     """Run it to its end, and say how that was. Leaves in `attempt.partial` what a cancellation leaves open."""
     hearing = Hearing(attempt, asked, caps, threads)
-    command = Run(host, asked.line, asked.place, attempt, hearing.hear, asked.stdin)
+    command = Run(host, asked.line, asked.place, attempt, hearing.hear, asked.stdin, asked.outlives)
     try:
         exit_code = await command.to_its_end()
     except NotStartedError as error:

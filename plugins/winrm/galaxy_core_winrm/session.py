@@ -20,6 +20,7 @@ from galaxy_core_winrm.facts import ask_facts, ask_whether_it_lives
 from galaxy_core_winrm.faults import HostError, NotSentError
 from galaxy_core_winrm.files import Files
 from galaxy_core_winrm.host import Host, Input
+from galaxy_core_winrm.markers import Markers
 from galaxy_core_winrm.running import Asked, Caps, in_lines, run
 from galaxy_core_winrm.settings import WinrmSettings
 from galaxy_core_winrm.shells import Place
@@ -43,6 +44,7 @@ class WinrmSession:
         self._env = {name: value.get_secret_value() for name, value in settings.env.items()}
         self._caps = Caps(settings.output_cap_bytes, settings.artifact_cap_bytes, _masked(device, self._env))
         self._threads = CapacityLimiter(FILE_THREADS)
+        self.markers = Markers(host, device.device_id, settings.powershell, SCRIPT_PIECE_BYTES)
 
     async def connect(self) -> None:
         """Make sure that the host answers and takes us, and ask what it is.
@@ -56,6 +58,7 @@ class WinrmSession:
         except HostError as error:
             raise DeviceLostError(self._device.device_id, f"its host {self._settings.endpoint}: {error}") from error
         self.facts = await ask_facts(self._host, self._settings.powershell, self._settings.root)
+        self.markers.can = "powershell" in self.facts
 
     async def probe(self) -> Mapping[str, str]:
         """Facts about the host, which has just answered."""
@@ -76,6 +79,8 @@ class WinrmSession:
                     f"a command that was to be stopped may still run on the host, and cannot be ended: {error}"
                 )
             _log.info("left on the host for now: %s (%s)", debts, error)
+        if self.markers.are_left_by(attempt):
+            await self.markers.prove()
         request = attempt.request
         if isinstance(request, Action):
             return await self._act(attempt, request)
@@ -86,6 +91,22 @@ class WinrmSession:
         except ValueError as error:
             return Refused(str(error))
         return await run(self._host, attempt, asked, self._caps, self._threads)
+
+    async def expect(self, run_mark: str, /) -> None:
+        """See `SessionThatSettles`."""
+        await self.markers.expect(run_mark)
+
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        """See `SessionThatSettles.settle`."""
+        return await self.markers.settle(attempt)
+
+    async def stop(self, attempt: Attempt, /) -> None:
+        """See `SessionThatSettles.stop`."""
+        await self.markers.stop(attempt)
+
+    def release(self, mark: str, /) -> None:
+        """See `SessionThatSettles.release`."""
+        self.markers.release(mark)
 
     async def _pay(self) -> None:
         debts = self._host.shells.debts
@@ -111,9 +132,18 @@ class WinrmSession:
         if command.shell is not None:
             # cmd.exe cannot be told where its input comes from without taking the text apart: it is closed.
             line = quoting.shell_line(command.shell)
+            if self.markers.works and self.markers.are_left_by(attempt):
+                return self.markers.asked(attempt.mark, *_by_cmd(line), stdin or b"", place)
             return Asked(quoting.marked(attempt.mark, line), place, Input(stdin or b""))
         words = [str(word) for word in command.argv or ()]
         direct = quoting.through_cmd(words)
+        if self.markers.works and self.markers.are_left_by(attempt):
+            # As without a marker, because cmd.exe finds more than CreateProcess does: batch files, its own commands.
+            if direct is None:
+                started = quoting.without_cmd(words)
+            else:
+                started = _by_cmd(direct + quoting.NO_INPUT if stdin is None else direct)
+            return self.markers.asked(attempt.mark, *started, stdin or b"", place)
         if direct is None:
             return self._without_cmd(attempt, words, place, stdin or b"")
         if stdin is None:
@@ -167,13 +197,22 @@ class WinrmSession:
     async def _script(self, attempt: Attempt, wanted: PowerShell) -> Outcome:
         try:
             first = powershell.payload(wanted.script, wanted.parameters)
+            asked = self._asked_of_powershell(attempt, first, Place.of(None, self._env))
         except ValueError as error:
             return Refused(str(error))
-        line = quoting.marked(attempt.mark, powershell.line(self._settings.powershell))
-        place = Place.of(None, self._env)
-        return await run(
-            self._host, attempt, Asked(line, place, Input(first), is_script=True), self._caps, self._threads
-        )
+        return await run(self._host, attempt, asked, self._caps, self._threads)
+
+    def _asked_of_powershell(self, attempt: Attempt, first: bytes, place: Place) -> Asked:
+        program = self._settings.powershell
+        if self.markers.works and self.markers.are_left_by(attempt):
+            arguments = powershell.line(program).removeprefix(f"{program} ")
+            return self.markers.asked(attempt.mark, program.strip('"'), arguments, first, place, is_script=True)
+        return Asked(quoting.marked(attempt.mark, powershell.line(program)), place, Input(first), is_script=True)
+
+
+def _by_cmd(line: str) -> tuple[str, str]:
+    """The program and its arguments that run a line as WinRM does; with /s, cmd.exe takes away these two quotes, and no other."""
+    return "cmd.exe", f'/s /c "{line}"'
 
 
 def _masked(device: Device, variables: Mapping[str, str]) -> tuple[str, ...]:

@@ -117,6 +117,11 @@ class Shells:
             self.debts.running.add(shell.shell_id)
         self._forget(shell)
 
+    def leave(self, shell: Shell, mark: str) -> None:
+        """The attempt with that mark may be at work in it, and goes on."""
+        self.debts.leave(mark, shell.shell_id)
+        self._forget(shell)
+
     def _forget(self, shell: Shell) -> None:
         if shell in self._out:
             self._out.remove(shell)

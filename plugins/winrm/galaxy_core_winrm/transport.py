@@ -38,7 +38,7 @@ class WinrmTransport:
     def __init__(self) -> None:
         self.name = "winrm"
         self.requests = frozenset({"run", "shell"})
-        self.features = frozenset({"cwd", "env", "stdin", "streams", "counts", "stops", "sends", "facts"})
+        self.features = frozenset({"cwd", "env", "stdin", "streams", "counts", "stops", "sends", "facts", "settles"})
         self.device_type: str | None = "windows"
         self._debts: dict[tuple[str, str], Debts] = {}
 
@@ -70,6 +70,8 @@ class WinrmTransport:
             is_connected = True
             yield session
         finally:
+            if is_connected:
+                await session.markers.aclose()
             await host.aclose(hastily=not is_connected)
 
 

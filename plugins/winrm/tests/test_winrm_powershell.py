@@ -11,6 +11,7 @@ import pytest
 from galaxy_core import Action
 from galaxy_core.extension.interfaces import Completed, Refused
 from galaxy_core_winrm import powershell
+from galaxy_core_winrm.actions import PowerShell
 from galaxy_core_winrm.simulate.host import WindowsHost
 from galaxy_core_winrm.simulate.powershell.known import digest, known_scripts
 from galaxy_core_winrm.simulate.powershell.twins import twins
@@ -30,6 +31,17 @@ async def test_parameters_are_data_whatever_they_hold(desk: Desk, host: WindowsH
         done = await desk.run(session, _script("param($text)\nWrite-Output $text", text=hostile))
     assert done.exit_code == 0
     assert done.stdout.replace("\r\n", "\n") == hostile + "\n"
+
+
+def test_what_only_looks_a_little_like_a_secret_is_a_parameter() -> None:
+    parameters: dict[str, Any] = {
+        "a": {"env": "test"},
+        "b": {"env": "A", "more": 1},
+        "c": {"file": "C:/x"},
+        "d": ["env"],
+        "e": {"env": 1},
+    }
+    assert PowerShell(script="x", parameters=parameters).parameters == parameters
 
 
 @pytest.mark.anyio
@@ -62,6 +74,8 @@ async def test_streams_come_apart_and_the_exit_code_is_kept(desk: Desk, host: Wi
         ({"script": ""}, "script"),
         ({"script": "x", "parameters": {"a b": 1}}, "not the name of a parameter"),
         ({"script": "x", "parameters": {"a;b": 1}}, "not the name of a parameter"),
+        ({"script": "x", "parameters": {"password": {"env": "OFFICE_PASSWORD"}}}, "the script read $env:NAME"),
+        ({"script": "x", "parameters": {"password": {"keyring": "office/robot"}}}, "the script read $env:NAME"),
         ({"script": "x", "command": "y"}, "command"),
         ({"script": "x" * 2_100_000}, "push a file"),
     ],

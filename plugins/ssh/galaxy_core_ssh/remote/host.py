@@ -161,6 +161,7 @@ class Host:
                     _, said = await link.helper.run(script)
                     outcome = marks.settled(said)
                     if outcome is not None:
+                        outcome = await self._with_output(link, attempt, outcome, marks.kept(said))
                         return marks.without_outputs(attempt, outcome)
         except LinkLostError as error:
             raise DeviceLostError(self.device.device_id, str(error)) from error
@@ -169,6 +170,18 @@ class Host:
         except BaseException:  # goes on to the kernel
             await self.stop(attempt)
             raise
+
+    async def _with_output(self, link: Link, attempt: Attempt, outcome: Outcome, kept: str | None) -> Outcome:
+        """On a channel of its own: it may be more than a helper says. When the host opens none, the end has to do."""
+        if kept is None:
+            return outcome
+        try:
+            said = await link.said(marks.output_script(self.released.folder, attempt.mark), 2 * marks.KEPT_BYTES)
+        except ChannelRefusedError:
+            return outcome
+        stdout, stderr = (marks.output_in(one) for one in said)
+        cap, whole = self.settings.output_cap_bytes, kept == "whole"
+        return marks.recovered(outcome, stdout, stderr, whole=whole, cap_bytes=cap, secrets=self.secrets)
 
     async def stop(self, attempt: Attempt) -> None:
         """See `SessionThatSettles.stop`."""

@@ -102,6 +102,31 @@ class Link:
             tested.set()
             channel.close()
 
+    async def said(self, text: str, most_bytes: int) -> tuple[bytes, bytes]:
+        """The first `most_bytes` of what a text for /bin/sh prints, on each of its streams.
+
+        Raises:
+            ChannelRefusedError: the host opens no channel.
+            LinkLostError: the connection is gone.
+        """
+        heard = {"stdout": bytearray(), "stderr": bytearray()}
+
+        def take(stream: str, data: bytes) -> None:
+            heard[stream].extend(data[: max(0, most_bytes - len(heard[stream]))])
+
+        channel = Channel(take)
+        try:
+            await channel.open(self.connection, scripts.LAUNCH)
+            await channel.write(scripts.line(text))
+            channel.write_eof()
+            while not channel.is_gone:
+                await channel.changed()
+        finally:
+            channel.close()
+        if channel.why_gone is not None or self.why_lost is not None:
+            raise LinkLostError(self.why_lost or "the connection was lost")
+        return bytes(heard["stdout"]), bytes(heard["stderr"])
+
     def is_full(self) -> None:
         """The host has refused another channel: from now on there is room for those that it has granted.
 

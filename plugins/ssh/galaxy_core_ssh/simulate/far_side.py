@@ -6,6 +6,7 @@ that ends, and can be held before the work begins, while it runs, and when it ha
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -180,7 +181,7 @@ class SshFarSide:
         found = {f"process {pid} of an attempt: {name}" for pid, name in processes_with(home, f"{MARK}=")}
         if not self.proxy.connections:
             found |= {f"process {pid}: {name}" for pid, name in processes_with(home)}
-        found |= {f"marker {path}" for path in self.daemon.home.glob("**/.galaxy/marks/*/*") if path.is_dir()}
+        found |= {f"marker {path}" for path in self.daemon.home.glob("**/.galaxy/marks/*/*")}
         found |= {f"part of a file {path.name!r}" for path in self.daemon.home.rglob("*.galaxy-part")}
         return sorted(found)
 
@@ -220,17 +221,25 @@ def processes_with(*texts: str) -> list[tuple[int, str]]:
 
     A text that ends with "=" stands for any value.
     """
-    wanted, found = [text.encode() for text in texts], []
-    for entry in Path("/proc").glob("[0-9]*"):
+    # The environment is a sequence of texts with NUL between them.
+    wanted = [b"\0" + text.encode() + (b"" if text.endswith("=") else b"\0") for text in texts]
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
         try:
-            environ = (entry / "environ").read_bytes().split(b"\0")
-            state = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+            environ = b"\0" + _read(f"/proc/{name}/environ") + b"\0"
+            if not all(text in environ for text in wanted):
+                continue
+            state = _read(f"/proc/{name}/stat").rpartition(b")")[2].split()[0]
+            line = _read(f"/proc/{name}/cmdline").replace(b"\0", b" ").decode("utf-8", "replace").strip()
         except (OSError, IndexError):
             continue
-        has = {
-            text for text in wanted for one in environ if one == text or (text[-1:] == b"=" and one.startswith(text))
-        }
-        if state not in "ZX" and len(has) == len(wanted):
-            found.append((int(entry.name), line))
+        if state not in b"ZX":
+            found.append((int(name), line))
     return found
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:  # many times faster than by way of `pathlib`, and every process is looked at
+        return file.read()

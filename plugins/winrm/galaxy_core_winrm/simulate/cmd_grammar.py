@@ -9,6 +9,8 @@ from attrs import define, field, frozen
 
 Operator = Literal["&", "&&", "||", "|"]
 _OPERATORS: tuple[Operator, ...] = ("&&", "||", "&", "|")
+#: Letters that are themselves, within quotes and without.
+_QUOTED, _BARE = re.compile(r'[^"]+'), re.compile(r'[^"^&|)<>\d]+')
 _REDIRECTION = re.compile(r"(\d?)(>>|>|<)(?:&(\d))?\s*")
 
 
@@ -105,6 +107,10 @@ class _Reader:
         redirections: list[Redirection] = []
         quoted = False
         while at < len(self._text):
+            if plain := (_QUOTED if quoted else _BARE).match(self._text, at):
+                letters.append(plain[0])
+                at = plain.end()
+                continue
             letter = self._text[at]
             if letter == '"':
                 quoted = not quoted
@@ -115,7 +121,7 @@ class _Reader:
                     continue
                 if letter in "&|" or (letter == ")" and depth):
                     break
-                digit_stands_alone = letter.isdigit() and (not letters or letters[-1] in " \t")
+                digit_stands_alone = letter.isdigit() and (not letters or letters[-1][-1:] in " \t")
                 if letter in "<>" or digit_stands_alone:
                     found = _REDIRECTION.match(self._text, at)
                     if found is not None:

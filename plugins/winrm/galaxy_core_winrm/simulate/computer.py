@@ -46,7 +46,8 @@ class Computer:
 
     def _programs(self) -> dict[str, list[str]]:
         powershell = [self.powershell] if self.powershell else self.python_words()
-        programs = {"powershell": powershell, "python": [sys.executable], "py": [sys.executable]}
+        cmd = [sys.executable, "-I", "-c", "from galaxy_core_winrm.simulate.cmd_exe import main; main()"]
+        programs = {"cmd": cmd, "powershell": powershell, "python": [sys.executable], "py": [sys.executable]}
         return programs | {f"{name}.exe": words for name, words in programs.items()}
 
     def python_words(self) -> list[str]:
@@ -95,6 +96,10 @@ class Computer:
         """How a path below the drive is called on that computer."""
         inner = path.relative_to(self.folder).parts
         return f"{inner[0].upper()}:\\" + "\\".join(inner[1:])
+
+    def markers(self) -> list[Path]:
+        """What attempts have left that are to be found again."""
+        return sorted((self.folder / "c").glob("Users/*/AppData/Local/galaxy/marks/*/*"))
 
     def temporary_files(self) -> list[Path]:
         """What the adapter's transfers write to before a file is whole."""

@@ -63,7 +63,7 @@ class WindowsHost:
         self._users = Users(passwords, name, folder / "users")
         self._tls = certificate
         self._tasks = tasks
-        self._truths = Truths()
+        self._truths = Truths(folder / "works")
         self._shells = Shells(
             self.computer, self.quotas, self.misbehaviour, self._truths, tasks, Programs(self.computer)
         )
@@ -152,7 +152,7 @@ class WindowsHost:
     async def remains(self) -> list[str]:
         """Commands that nobody has ended by Signal, their processes, and shells that nobody can still want, because every
         connection that has used them is closed; and temporary files of transfers. A shell that is kept for later by an open
-        connection is no remains."""
+        connection is no remains. Markers of attempts are."""
         self._shells.delete_idle()
         found = []
         for shell in self._shells.shells.values():
@@ -160,7 +160,8 @@ class WindowsHost:
             if not shell.connections & self._connections.keys():
                 found.append(f"shell {shell.shell_id} {shell.name}".rstrip())
         found += [f"process {each}" for each in processes_with(f"{JOB}={self.computer.job}.")]
-        found += [f"file {self.computer.windows_path(each)}" for each in self.computer.temporary_files()]
+        left = [*self.computer.temporary_files(), *self.computer.markers()]
+        found += [f"file {self.computer.windows_path(each)}" for each in left]
         return found
 
     def full_disk(self, *, on: bool) -> None:

@@ -18,6 +18,8 @@ from attrs import define, field
 
 JOB = "SIMULATED_JOB"
 EXIT_FILE = "SIMULATED_EXIT"
+#: The mark in the command line with which a command began; only of the leader of its session does it count.
+SHOWN_MARK = "SIMULATED_SHOWN_MARK"
 #: Read from a pipe at a time, and kept of what nobody has asked for yet: a command that says more is held up.
 _PIECE, _BACKLOG = 1 << 16, 1 << 20
 _LOOK_AGAIN_S = 0.002
@@ -28,13 +30,13 @@ _ELEMENT = 256
 def processes_with(entry: str) -> list[int]:
     """Ids of processes in whose environment `entry` ("NAME=" or "NAME=value") stands, with what it begins; Linux only."""
     # The environment is a sequence of entries that end with NUL; a whole value is asked for by giving the NUL with it.
-    wanted = entry.encode()
+    wanted = b"\0" + entry.encode()
     found = []
     for folder in os.listdir("/proc"):
         if not folder.isdigit():
             continue
         with contextlib.suppress(OSError), open(f"/proc/{folder}/environ", "rb") as file:
-            if any(each.startswith(wanted) for each in file.read().split(b"\0")) and not _is_dead(folder):
+            if wanted in b"\0" + file.read() and not _is_dead(folder):
                 found.append(int(folder))
     return found
 

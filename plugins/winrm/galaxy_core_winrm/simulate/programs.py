@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import re
-import shutil
-
 from galaxy_core_winrm.simulate import fault_codes
 from galaxy_core_winrm.simulate.cmd import translated
+from galaxy_core_winrm.simulate.cmd_line import CMD, program_of, unwrapped
 from galaxy_core_winrm.simulate.computer import Computer
 from galaxy_core_winrm.simulate.powershell.command_line import CMD_LIMIT, PROCESS_LIMIT, split
 from galaxy_core_winrm.simulate.processes import Program
 from galaxy_core_winrm.simulate.shells import Shell
 
-#: cmd.exe with what stands before its command: /d /s /q /u and others have no effect here, but for /s.
-_CMD = re.compile(
-    r'\s*"?(?:[^"\s]*\\)?cmd(?:\.exe)?"?(?P<switches>(?:\s+/[a-bd-jl-z](?::\w+)?)*)\s+/c\s*(?P<text>.*)', re.I | re.S
-)
 _TOO_LONG = r"The command line is too long.\r\n"
 
 
@@ -41,7 +34,7 @@ class Programs:
         """With WINRS_SKIP_CMD_SHELL: what CreateProcess does."""
         if len(line) > PROCESS_LIMIT:
             raise fault_codes.too_long(PROCESS_LIMIT)
-        if found := _CMD.fullmatch(line):
+        if found := CMD.fullmatch(line):
             return self._by_cmd(found["text"], shell, strip_quotes="/s" in found["switches"].lower().split())
         words = split(line)
         if not words:
@@ -52,28 +45,13 @@ class Programs:
         return [program, *words[1:]]
 
     def _found(self, name: str, shell: Shell) -> str | None:
-        """The program of that name: one of ours, one of the drive, one of this machine."""
-        plain = name.rpartition("\\")[2]
-        if (ours := self._computer.folder / "bin" / plain.lower()).exists():
-            return str(ours)
-        there = self._computer.path_of(name, shell.folder)
-        if there.is_file() and os.access(there, os.X_OK):
-            return str(there)
-        # An absolute path of this machine, too: tests say sys.executable.
-        for candidate in (name, plain, plain.lower().removesuffix(".exe")):
-            if candidate and (found := shutil.which(candidate)):
-                return found
-        return None
+        return program_of(name, self._computer, shell.folder)
 
     def _by_cmd(self, text: str, shell: Shell, *, strip_quotes: bool) -> list[str | bytes]:
         """What `cmd /c TEXT` does: by `/bin/sh`, as `cmd.translated` has it."""
         if len(text) + len("cmd.exe /c ") > CMD_LIMIT:
             return ["/bin/sh", "-c", f"printf '{_TOO_LONG}' >&2; exit 1"]
-        text = text.strip()
-        if found := _CMD.fullmatch(text):
-            return self._by_cmd(found["text"], shell, strip_quotes="/s" in found["switches"].lower().split())
-        if _loses_quotes(text) or (strip_quotes and text.startswith('"')):
-            text = "".join(text[1:].rsplit('"', 1))
+        text = unwrapped(text, strip_quotes=strip_quotes)
         return [
             "/bin/sh",
             "-c",
@@ -86,14 +64,3 @@ class Programs:
                 lambda name: self._found(name, shell),
             ),
         ]
-
-
-def _loses_quotes(text: str) -> bool:
-    """`cmd /?`: a text that begins with a quote keeps its quotes only if it has exactly two, with a blank and none of
-    &<>()@^| between them, and names a program."""
-    if not text.startswith('"'):
-        return False
-    if text.count('"') != 2:
-        return True
-    inner = text[1 : text.index('"', 1)]
-    return bool(set(inner) & set("&<>()@^|")) or " " not in inner

@@ -15,7 +15,7 @@ from attrs import define, field
 from galaxy_core_winrm.simulate import fault_codes, soap
 from galaxy_core_winrm.simulate.computer import Computer
 from galaxy_core_winrm.simulate.misbehaviour import Misbehaviour
-from galaxy_core_winrm.simulate.processes import Program, Running, end_job, kill_job
+from galaxy_core_winrm.simulate.processes import SHOWN_MARK, Program, Running, end_job, kill_job
 from galaxy_core_winrm.simulate.quotas import Quotas
 from galaxy_core_winrm.simulate.soap import RSP, Request
 from galaxy_core_winrm.simulate.truths import Truths
@@ -243,15 +243,17 @@ class Shells:
         job = f"{self.computer.job}.{shell.shell_id}.{command_id}"
         skip = request.is_set("WINRS_SKIP_CMD_SHELL")
         program = self.start(line, shell, skip_cmd=skip, job=job, command_id=command_id)
+        mark = shell.environment.get("GALAXY_MARK") or _mark_in(line.encode())
+        if mark:  # what stands in its command line, Windows shows to all processes of its user
+            program.environment = {**program.environment, SHOWN_MARK: mark}
         try:
             running = Running.start(program)
         except OSError as error:
             raise fault_codes.not_found(line[:80]) from error
         shell.operations += 1
-        mark = shell.environment.get("GALAXY_MARK") or _mark_in(line.encode())
         shell.commands[command_id] = Command(running, mark)
         if mark:
-            self.truths.began(mark, running)
+            self.truths.began(mark, running, leaves_marker="GALAXY_MARKER=1" in line)
         self.tasks.start_soon(running.serve)
         return soap.commanded(command_id)
 

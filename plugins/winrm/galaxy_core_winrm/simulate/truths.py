@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from attrs import define, field
 
 from galaxy_core.testing.contract.faults import Truth
 from galaxy_core_winrm.simulate.processes import JOB, Running, processes_with
 
+_NOT_STARTED = 126
+
 
 @define
 class _Work:
     starts: int = 0
+    leaves_marker: bool = False
     running: list[Running] = field(factory=list)
 
 
 @define
 class Truths:
-    """Kept for the life of a host; work that ended long ago costs a few hundred bytes."""
+    """Kept for the life of a host; work that ended long ago costs a few hundred bytes.
 
+    Of an attempt that leaves a marker, the script that watches over the work notes in `folder` when that starts.
+    """
+
+    folder: Path
     _work: dict[str, _Work] = field(factory=dict)
 
-    def began(self, mark: str, running: Running) -> None:
+    def began(self, mark: str, running: Running, *, leaves_marker: bool = False) -> None:
         work = self._work.setdefault(mark, _Work())
+        work.leaves_marker = leaves_marker
         work.starts += 1
         work.running.append(running)
 
@@ -31,8 +41,14 @@ class Truths:
         if work is None:
             return Truth()
         alive = any(_is_alive(each) for each in work.running)
-        last = work.running[-1]
-        return Truth(work.starts, alive, None if last.by_force else last.exit_code)
+        starts, last = work.starts, work.running[-1]
+        if work.leaves_marker:
+            try:
+                starts = (self.folder / mark).read_text(encoding="ascii").count("start")
+            except FileNotFoundError:
+                return Truth(0, alive)
+            last = next((each for each in work.running if each.exit_code != _NOT_STARTED), last)
+        return Truth(starts, alive, None if last.by_force else last.exit_code)
 
 
 def _is_alive(running: Running) -> bool:

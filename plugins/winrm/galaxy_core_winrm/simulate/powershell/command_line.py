@@ -6,6 +6,10 @@ read by simpler rules than the arguments: quotes only, no backslashes.
 
 from __future__ import annotations
 
+import re
+
+#: Letters that are themselves, within quotes and without.
+_QUOTED, _BARE = re.compile(r'[^\\"]+'), re.compile(r'[^\\" \t]+')
 #: What CreateProcess takes, and what cmd.exe takes, in characters.
 PROCESS_LIMIT, CMD_LIMIT = 32_767, 8_191
 
@@ -43,6 +47,10 @@ def _argument(line: str, at: int) -> tuple[str, int]:
     word: list[str] = []
     quoted = False
     while at < len(line) and (quoted or line[at] not in " \t"):
+        if plain := (_QUOTED if quoted else _BARE).match(line, at):
+            word.append(plain[0])
+            at = plain.end()
+            continue
         slashes = 0
         while at < len(line) and line[at] == "\\":
             slashes += 1
@@ -59,7 +67,4 @@ def _argument(line: str, at: int) -> tuple[str, int]:
             at += 1
             continue
         word.append("\\" * slashes)
-        if at < len(line) and (quoted or line[at] not in " \t"):
-            word.append(line[at])
-            at += 1
     return "".join(word), at

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from . import marker_twins
 from .command_line import split
 from .console import Console, Drive, ExitError, has_room, variable
 
@@ -166,13 +167,21 @@ def run(process: Process, parameters: Mapping[str, Any]) -> None:
     raise ExitError(code if code >= 0 else 1)
 
 
+def marked(process: Process, parameters: Mapping[str, Any]) -> None:
+    marker_twins.marked(process, parameters, _program)
+
+
 twins: dict[str, Twin] = {
     "bootstrap": bootstrap,
     "facts": facts,
+    "marked": marked,
+    "marks": marker_twins.marks,
     "pull": pull,
     "push": push,
     "remove": remove,
     "run": run,
+    "settle": marker_twins.settle,
+    "stop": marker_twins.stop,
 }
 
 
