@@ -321,7 +321,7 @@ class Settler:
         run = self._run
         if run.recorder is None:
             return
-        lanes = [lane for lane in run.book.lanes.values() if self._can_expect(lane)]
+        lanes = [lane for lane in run.book.lanes.values() if _can_expect(lane)]
         if lanes:
             async with anyio.create_task_group() as group:
                 for lane in lanes:
@@ -330,16 +330,8 @@ class Settler:
     def came(self, lane: Lane) -> None:
         """A device has come while the run is under way."""
         run = self._run
-        if run.recorder is not None and run._group is not None and self._can_expect(lane):
+        if run.recorder is not None and run._group is not None and _can_expect(lane):
             run._group.start_soon(self._expect, lane)
-
-    def _can_expect(self, lane: Lane) -> bool:
-        """Not while an attempt there is to be asked for: if its marker was removed, all would seem to be as if none had been."""
-        run = self._run
-        if lane.session is None or "settles" not in features_of(lane.transport) or not hasattr(lane.session, "expect"):
-            return False
-        cases, workers = run.settling.values(), run.busy
-        return not (any(case.lane is lane for case in cases) or any(worker.lane is lane for worker in workers))
 
     async def _expect(self, lane: Lane) -> None:
         session: Any = lane.session
@@ -387,6 +379,10 @@ class Settler:
                 session.release(mark)
             except BaseException as error:  # the log receives it: markers that stay are removed by age
                 self._run._logger.warning("a marker stays: %s", blamed(error, "transport", transport))
+
+
+def _can_expect(lane: Lane) -> bool:
+    return lane.session is not None and "settles" in features_of(lane.transport) and hasattr(lane.session, "expect")
 
 
 def _is_success(outcome: Completed) -> bool:

@@ -173,10 +173,12 @@ class World:
     effects: dict[str, Effect] = field(factory=dict)
     failing: dict[str, int] = field(factory=dict)  # how many of its attempts fail
     pardoned: dict[str, int] = field(factory=dict)  # second begins that a person asked for
+    lost: set[str] = field(factory=set)  # the marks of what goes on on a device to which the link broke
     left: set[str] = field(factory=set)  # the marks of what was in flight when the last process died
     problems: list[str] = field(factory=list)
     story: list[str] = field(factory=list)
     is_calm: bool = False  # no more faults
+    sessions: int = 0  # how many are open
     waits_for_disk: bool = True  # "sync"
 
     def note(self, life: Life, text: str) -> None:
@@ -247,7 +249,11 @@ class FarTransport:
     async def open(self, device: Device, settings: Any) -> AsyncIterator[FarSession]:
         self.life.check()
         await anyio.sleep(self.world.random.choice((0.0, 0.01, 0.5)))
-        yield FarSession(self.world, self.life, device.device_id, settles=self.settles)
+        self.world.sessions += 1
+        try:
+            yield FarSession(self.world, self.life, device.device_id, settles=self.settles)
+        finally:
+            self.world.sessions -= 1
 
 
 class FarSession:
@@ -275,6 +281,7 @@ class FarSession:
         if work is None:
             return Refused("its mark is there already")
         if self._fault("lost at once"):
+            world.lost.add(work.mark)
             raise DeviceLostError(self.device_id, "lost when it had begun")
         attempt.acknowledged()
         try:
@@ -295,6 +302,14 @@ class FarSession:
         await anyio.sleep(self.world.random.choice((0.0, 0.01, 0.3)))
 
     async def settle(self, attempt: Attempt) -> Completed | Refused | Unknown:
+        try:
+            return await self._became(attempt)
+        except BaseException:
+            if not self.life.is_dead:
+                self.world.stop(self.life, attempt.mark)
+            raise
+
+    async def _became(self, attempt: Attempt) -> Completed | Refused | Unknown:
         world, life = self.world, self.life
         await anyio.sleep(world.random.choice((0.0, 0.01)))
         life.check()
@@ -305,12 +320,7 @@ class FarSession:
             return Refused("no marker")
         if self._fault("settle"):
             return Unknown("cannot say")
-        try:
-            await anyio.sleep(max(0.0, work.ends_s - life.now()))
-        except BaseException:
-            if not life.is_dead:
-                world.stop(life, work.mark)
-            raise
+        await anyio.sleep(max(0.0, work.ends_s - life.now()))
         life.check()
         if work.stopped_s is not None:
             return Unknown("it was stopped in its middle")
@@ -319,8 +329,10 @@ class FarSession:
         return said
 
     async def stop(self, attempt: Attempt) -> None:
-        await anyio.sleep(self.world.random.choice((0.0, 0.01)))
-        self.world.stop(self.life, attempt.mark)
+        with anyio.CancelScope(shield=True):  # what it begins is not left halfway
+            await anyio.sleep(self.world.random.choice((0.0, 0.01)))
+            if not self.life.is_dead:
+                self.world.stop(self.life, attempt.mark)
 
     def release(self, mark: str) -> None:
         return None

@@ -19,3 +19,4 @@ for _package in _WHOLE:
 from galaxy_core import PluginRegistry  # noqa: E402
 
 PluginRegistry().load()
+importlib.import_module("tests.crash.boundaries")

@@ -2,7 +2,7 @@
 
 A seed draws a plan, edits, faults of devices and of the disk, and the moments of crashes. Devices go on with what they do
 when the orchestrator dies; of what it was writing, a beginning survives. The next life resumes. In the last one nothing
-goes wrong any more, and everything has to come to an end. What must be true: see `far` and `_Lives._judge`.
+goes wrong any more, and everything has to come to an end. What must be true: see `far` and `Lives.judge`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from random import Random
 from typing import Any, TypeVar
 
@@ -77,7 +78,7 @@ class _Strategy:
         return {task.task_id: task.fitting[index % len(task.fitting)] for index, task in enumerate(placement.tasks)}
 
 
-class _Lives:
+class Lives:
     def __init__(self, seed: int, backend: str) -> None:
         self.seed, self.backend, self.random = seed, backend, Random(seed)
         self.disk = Disk(Random(seed + 1))
@@ -157,6 +158,15 @@ class _Lives:
         everything.cancel()
 
     async def _orchestrate(self, life: Life, group: anyio.abc.TaskGroup) -> str:
+        async with self.house(life) as (orchestrator, synchronizer):
+            group.start_soon(self.edit, life, orchestrator, synchronizer)
+            return await self.begin(life, orchestrator)
+
+    @asynccontextmanager
+    async def house(
+        self, life: Life
+    ) -> AsyncIterator[tuple[TaskConstellationOrchestrator, ConstellationModificationSynchronizer]]:
+        """All that a process has while it lives."""
         clock = virtual_clock(self.seed * 10 + life.number)
         registry = PluginRegistry(discover=False)
         for plugin in (
@@ -180,18 +190,20 @@ class _Lives:
                 journal=SimJournal(self.disk, life),
                 durability=self.durability,  # type: ignore[arg-type]
             )
-            synchronizer = ConstellationModificationSynchronizer(orchestrator)
-            group.start_soon(self._edit, life, orchestrator, synchronizer)
-            if self._is_begun():
-                self.world.left = {flight.mark for flight in self._replay().in_flight.values()}
-                result = await orchestrator.resume(RUN, on_unknown=lambda said: self._truth(life, said))
-            else:
-                result = await orchestrator.orchestrate_constellation(self.plan(), assignment_strategy="spread")
+            yield orchestrator, ConstellationModificationSynchronizer(orchestrator)
+
+    async def begin(self, life: Life, orchestrator: TaskConstellationOrchestrator) -> str:
+        """Go on with the run, or begin it; how it ended."""
+        if self._is_begun():
+            self.world.left = {flight.mark for flight in self.replay().in_flight.values()}
+            result = await orchestrator.resume(RUN, on_unknown=lambda said: self._truth(life, said))
+        else:
+            result = await orchestrator.orchestrate_constellation(self.plan(), assignment_strategy="spread")
         return str(result["status"])
 
     def _is_begun(self) -> bool:
         """Whether there is a run to go on with: one whose plan was not recorded whole is started anew."""
-        if self.disk.lines and not self._replay().is_whole:
+        if self.disk.lines and not self.replay().is_whole:
             if self.world.works and self.durability == "sync":
                 self.world.problems.append("the plan is not recorded, and something was done")
             self.disk.lines.clear()
@@ -213,12 +225,13 @@ class _Lives:
             return "retry"
         return "completed"
 
-    async def _edit(
+    async def edit(
         self,
         life: Life,
         orchestrator: TaskConstellationOrchestrator,
         synchronizer: ConstellationModificationSynchronizer,
     ) -> None:
+        """Edit the run from its beginning on."""
         random = self.random
         while orchestrator.run_of(RUN) is None:  # noqa: ASYNC110  nothing tells when a run can be edited
             await anyio.sleep(0.001)
@@ -268,17 +281,17 @@ class _Lives:
                 status = "completed"
             base_s += (crash_at or 5.0) + self.random.choice((0.0, 0.2, 5.0))
             crashed += status == "crashed"
-            if not self._judge(life, status):
+            if not self.judge(life, status):
                 break
             if status not in ("crashed", "broken"):
                 break
         if not self.world.problems:
-            self._judge_end(status)
+            self.judge_end(status)
         return Trace(self.seed, self.backend, tuple(self.world.problems), crashed, tuple(self.world.story))
 
-    def _judge(self, life: Life, status: str) -> bool:
+    def judge(self, life: Life, status: str) -> bool:
         """What survived a life."""
-        if self.disk.lines and (replay := self._replay()).is_whole:
+        if self.disk.lines and (replay := self.replay()).is_whole:
             tasks = replay.document()["tasks"]
             if self.durability == "sync":
                 for task_id, value in self.heard.items():
@@ -296,11 +309,12 @@ class _Lives:
             self.world.problems.append("there is no run, and something was done")
         return not self.world.problems
 
-    def _judge_end(self, status: str) -> None:
+    def judge_end(self, status: str) -> None:
+        """When the last life is over."""
         if status in ("crashed", "broken"):
             self.world.problems.append(f"the last life ended as {status}")
             return
-        tasks = self._replay().document()["tasks"]
+        tasks = self.replay().document()["tasks"]
         for task_id, said in tasks.items():
             if said["status"] not in _TERMINAL:
                 self.world.problems.append(f"{task_id} is {said['status']} in the end")
@@ -312,7 +326,8 @@ class _Lives:
             if self.world.effects[task_id] is Effect.ONCE and len(done) > 1 and self.durability == "sync":
                 self.world.problems.append(f"{task_id} (once) was done {len(done)} times")
 
-    def _replay(self) -> Replay:
+    def replay(self) -> Replay:
+        """The run as it is recorded."""
         replay = Replay()
         for line in self.disk.lines:
             replay.take(line)
@@ -320,7 +335,7 @@ class _Lives:
 
     def _is_over(self) -> bool:
         """Whether the orchestrator died after it had recorded the end of everything."""
-        return bool(self.disk.lines) and self._replay().over is not None
+        return bool(self.disk.lines) and self.replay().over is not None
 
 
 async def _at_once(function: Callable[..., T], *arguments: Any) -> T:
@@ -329,15 +344,16 @@ async def _at_once(function: Callable[..., T], *arguments: Any) -> T:
 
 
 class _Ear:
-    def __init__(self, lives: _Lives, life: Life) -> None:
+    def __init__(self, lives: Lives, life: Life) -> None:
         self.lives, self.life = lives, life
 
     async def on_event(self, event: Event) -> None:
         self.lives.heard_of(self.life, event)
 
 
-def simulate(seed: int, backend: str) -> Trace:
-    """Play one seed on "asyncio" or "trio"."""
+@contextmanager
+def without_threads(backend: str) -> Iterator[None]:
+    """Nothing is done in threads, and trio has the same order for the same seed."""
     logging.disable(logging.CRITICAL)
     in_thread, resuming.in_thread = resuming.in_thread, _at_once
     try:
@@ -345,14 +361,21 @@ def simulate(seed: int, backend: str) -> Trace:
             from trio._core import _run
 
             _run._ALLOW_DETERMINISTIC_SCHEDULING = True  # type: ignore[misc]  # trio has no public way
-        return _Lives(seed, backend).play()
-    except (DeadError, AssertionError):
-        raise
-    except BaseException as error:
-        raise AssertionError(f"seed {seed} on {backend} broke: {error!r}") from error
+        yield
     finally:
         resuming.in_thread = in_thread
         logging.disable(logging.NOTSET)
+
+
+def simulate(seed: int, backend: str) -> Trace:
+    """Play one seed on "asyncio" or "trio"."""
+    with without_threads(backend):
+        try:
+            return Lives(seed, backend).play()
+        except (DeadError, AssertionError):
+            raise
+        except BaseException as error:
+            raise AssertionError(f"seed {seed} on {backend} broke: {error!r}") from error
 
 
 if __name__ == "__main__":

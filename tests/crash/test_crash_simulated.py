@@ -6,7 +6,7 @@ import pytest
 
 from tests.crash.simulated import simulate
 
-SEEDS = 100
+SEEDS = 60
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -373,23 +373,6 @@ async def test_devices_hear_which_markers_to_expect_before_anything_is_recorded_
     assert [attempt.mark.rpartition("-")[0] for attempt in device.attempts] == device.expected
 
 
-async def test_while_an_attempt_is_to_be_asked_for_its_device_expects_nothing_anew() -> None:
-    """Its marker may have been removed with all others: then a new folder would say that it had never been there."""
-    async with settling_rig(reconnect_delay=1.0, max_retries=20) as house:
-        house.orchestrator._journal = MemoryJournal()
-        house.transport.script("a", hang)
-        house.transport.became("a", Completed(exit_code=0))
-
-        async def happen() -> None:
-            await until(lambda: house.device().running)
-            house.device().unplug()
-            house.device().plug_in()
-
-        await run_and(house, once("a"), happen)
-    assert house.device().asked == ["a"]
-    assert len(house.device().expected) == 1
-
-
 async def test_a_run_without_a_journal_has_devices_expect_nothing() -> None:
     async with settling_rig() as house:
         await house.run(once("a"), None)

@@ -103,14 +103,16 @@ echo "$w $c" >"$m.end"; exit $c"""
 
 
 def expect_script(folder: str, run_mark: str) -> str:
-    """Text for a shell that notes that attempts of a run are to leave markers: what is missing then has not started."""
+    """Text for a shell that notes that attempts of a run are to leave markers: what is missing then has not started.
+
+    To be run before the first of them, and never again: see `Expected`.
+    """
     place = marker(folder, f"{run_mark}-0").rpartition("/")[0]
     return f"e={quote(place)}\n{_EXPECT}"
 
 
-# Only into a folder that it makes: one that is there without `boot` may be what was made anew after all was removed.
 _EXPECT: Final = rf"""{_BOOT}
-(umask 077; mkdir -p -- "${{e%/*}}" && mkdir -- "$e" && b >"$e/boot") 2>/dev/null
+(umask 077; mkdir -p -- "$e" && {{ [ -s "$e/boot" ] || b >"$e/boot"; }}) 2>/dev/null
 """
 
 
@@ -262,6 +264,37 @@ def sweep_script(folder: str) -> str:
         f"[ -d {quote(folder)} ] && find {quote(folder)} -mindepth 1 -maxdepth 1 -type d -mtime +{KEPT_DAYS} "
         "-exec rm -rf {} + 2>/dev/null"
     )
+
+
+class Expected:
+    """Runs of which a device was told to expect markers, by this process, under whose mark no other leaves any.
+
+    Once is all: a folder that is missing afterwards was removed, and what it held has to be unknown. A device that were told again
+    would say that nothing had ever started.
+    """
+
+    def __init__(self, most: int = 100_000) -> None:
+        self._most = most
+        self._runs: dict[tuple[str, ...], None] = {}
+
+    def has(self, run_mark: str, *where: str) -> bool:
+        """Whether it was told there."""
+        return (*where, run_mark) in self._runs
+
+    def note(self, run_mark: str, *where: str) -> None:
+        """It was. The oldest are forgotten."""
+        self._runs[(*where, run_mark)] = None
+        while len(self._runs) > self._most:
+            del self._runs[next(iter(self._runs))]
+
+
+#: Of this process.
+EXPECTED: Final = Expected()
+
+
+def run_of(mark: str) -> str:
+    """The mark of the run that an attempt's mark begins with."""
+    return mark.rpartition("-")[0]
 
 
 @define

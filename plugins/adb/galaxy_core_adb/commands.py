@@ -31,6 +31,8 @@ async def run_command(session: AdbSession, attempt: Attempt, command: Command) -
     """
     settings = session.settings
     sources = Sources(attempt, session.files_root)
+    if marks.is_marked(attempt):
+        await session.expect_once(marks.run_of(attempt.mark))
     try:
         secret, header = _secrets(session)
         data = str(command.stdin or "").encode()

@@ -104,11 +104,22 @@ class AdbSession:
 
     async def expect(self, run_mark: str, /) -> None:
         """See `SessionThatSettles`."""
-        self.released.used(f"{run_mark}-0")
         try:
-            await self.link.run(marks.expect_script(self.released.folder, run_mark))
+            await self.expect_once(run_mark)
         except AdbFailureError as error:
             raise DeviceLostError(self.device.device_id, str(error)) from error
+
+    async def expect_once(self, run_mark: str) -> None:
+        """See `expect`; nothing, if the device was told before.
+
+        Raises:
+            AdbFailureError: nobody knows whether it has heard.
+        """
+        where = (str(self.settings.server_port), self.link.serial, self.released.folder)
+        if not marks.EXPECTED.has(run_mark, *where):
+            self.released.used(f"{run_mark}-0")
+            await self.link.run(marks.expect_script(self.released.folder, run_mark))
+            marks.EXPECTED.note(run_mark, *where)
 
     async def settle(self, attempt: Attempt, /) -> Outcome:
         """See `SessionThatSettles.settle`."""

@@ -112,10 +112,13 @@ class Markers:
 
     async def expect(self, run_mark: str) -> None:
         """See `SessionThatSettles`."""
+        if marks.EXPECTED.has(run_mark, str(self.folder)):
+            return
         place = marks.marker(str(self.folder), f"{run_mark}-0")
         self._runs.add(Path(place).parent)
         script = marks.expect_script(str(self.folder), run_mark)
         await run_process(["/bin/sh", "-c", script], stdin=subprocess.DEVNULL, check=False, start_new_session=True)
+        marks.EXPECTED.note(run_mark, str(self.folder))
 
     async def settle(self, attempt: Attempt) -> Outcome:
         """See `SessionThatSettles.settle`."""

@@ -15,7 +15,7 @@ from typing import Any
 from anyio import CancelScope, CapacityLimiter, to_thread
 
 from galaxy_core import Command
-from galaxy_core.extension.adapter.marks import is_marked, why_unmarked
+from galaxy_core.extension.adapter.marks import is_marked, run_of, why_unmarked
 from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.adapter.posix import NOT_STARTED
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
@@ -56,7 +56,11 @@ class LocalSession:
         except ValueError as error:
             return Refused(str(error))
         try:
+            if marker is not None:
+                await self.markers.expect(run_of(mark))
             pipes = await self._pipes(launch, marker)
+        except OSError as error:
+            return Refused(f"no marker can be made: {error.strerror}")
         except ValueError as error:
             return Refused(str(error))
         try:

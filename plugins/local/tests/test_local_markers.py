@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -164,6 +165,19 @@ async def test_a_full_disk_costs_what_is_kept_and_says_so(tmp_path: Path, monkey
     assert (found.exit_code, found.stdout) == (0, None)
 
 
+async def test_of_what_was_removed_nothing_is_concluded_whatever_comes_after(tmp_path: Path) -> None:
+    """Not even by a session that opens afterwards, and a command that makes the folder again."""
+    async with opened(tmp_path) as session:
+        await session.execute(attempt_at(Command(["true"])))
+        assert isinstance(await session.settle(restored("", 8)), Refused), "it was expected with the first command"
+    shutil.rmtree(tmp_path / "marks")
+    async with opened(tmp_path) as session:
+        await session.expect(RUN)
+        await session.execute(attempt_at(Command(["true"]), lease=9))
+        assert isinstance(await session.settle(restored("", 7)), Unknown)
+        assert isinstance(await session.settle(restored("", 9)), Completed)
+
+
 async def test_a_second_start_leaves_what_the_first_has_kept_alone(tmp_path: Path) -> None:
     async with opened(tmp_path) as session:
         await session.expect(RUN)
@@ -174,19 +188,22 @@ async def test_a_second_start_leaves_what_the_first_has_kept_alone(tmp_path: Pat
     assert found.stdout == "first\n"
 
 
+@pytest.mark.parametrize("expected", [True, False])
 async def test_what_was_not_started_for_want_of_descriptors_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, expected: bool
 ) -> None:
     def none_left() -> tuple[int, int]:
         raise OSError(errno.EMFILE, "too many open files")
 
     async with opened(tmp_path) as session:
+        if expected:
+            await session.expect(RUN)
         with monkeypatch.context() as patch:
             patch.setattr(os, "pipe", none_left)
             outcome = await session.execute(attempt_at(Command(["cat"], stdin="secret")))
         assert isinstance(outcome, Refused)
         assert "too many open files" in outcome.reason
-        assert not list((tmp_path / "marks" / RUN).iterdir())
+        assert not list((tmp_path / "marks").glob("*/0*"))
         assert isinstance(await session.execute(attempt_at(Command(["cat"], stdin="secret"))), Completed)
 
 

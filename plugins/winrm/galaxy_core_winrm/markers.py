@@ -38,10 +38,11 @@ _log = logging.getLogger(__name__)
 
 @define
 class Markers:
-    """Those of one session. `can` says whether the host runs PowerShell, without which there are none."""
+    """Those of one session. `where` tells hosts and users apart. `can` says whether the host runs PowerShell, without which there are none."""
 
     host: Host
     device_id: str
+    where: tuple[str, str]
     program: str
     piece_bytes: int
     can: bool = False
@@ -113,9 +114,10 @@ class Markers:
         if not self.can:
             return
         await self.prove()
-        if self.works:
+        if self.works and not marks.EXPECTED.has(run_mark, *self.where):
             self._runs.add(run_mark)
             await self._ask("marks", {"expect": run_mark, "released": [], "days": marks.KEPT_DAYS})
+            marks.EXPECTED.note(run_mark, *self.where)
 
     async def settle(self, attempt: Attempt) -> Outcome:
         """See `SessionThatSettles.settle`."""

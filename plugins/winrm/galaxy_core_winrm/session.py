@@ -10,6 +10,7 @@ from anyio import CapacityLimiter
 from pydantic import BaseModel
 
 from galaxy_core import Action, Command, Device, DeviceLostError
+from galaxy_core.extension.adapter.marks import run_of
 from galaxy_core.extension.adapter.sources import Sources, files_root
 from galaxy_core.extension.interfaces import Attempt, Outcome, Refused
 from galaxy_core.extension.models import validated, with_paths
@@ -44,7 +45,9 @@ class WinrmSession:
         self._env = {name: value.get_secret_value() for name, value in settings.env.items()}
         self._caps = Caps(settings.output_cap_bytes, settings.artifact_cap_bytes, _masked(device, self._env))
         self._threads = CapacityLimiter(FILE_THREADS)
-        self.markers = Markers(host, device.device_id, settings.powershell, SCRIPT_PIECE_BYTES)
+        self.markers = Markers(
+            host, device.device_id, (settings.endpoint, settings.username), settings.powershell, SCRIPT_PIECE_BYTES
+        )
 
     async def connect(self) -> None:
         """Make sure that the host answers and takes us, and ask what it is.
@@ -80,7 +83,7 @@ class WinrmSession:
                 )
             _log.info("left on the host for now: %s (%s)", debts, error)
         if self.markers.are_left_by(attempt):
-            await self.markers.prove()
+            await self.markers.expect(run_of(attempt.mark))
         request = attempt.request
         if isinstance(request, Action):
             return await self._act(attempt, request)

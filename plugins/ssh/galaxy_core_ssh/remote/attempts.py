@@ -45,6 +45,8 @@ class CommandAttempt:
 
     async def run(self) -> Outcome:
         try:
+            if marks.is_marked(self._attempt):
+                await self._host.expect_on(self._link, marks.run_of(self._attempt.mark))
             text, stdin, covered = self._prepared()
             targets = self._targets()
             if self._command.files:

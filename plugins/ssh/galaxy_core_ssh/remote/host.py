@@ -142,12 +142,24 @@ class Host:
 
     async def expect(self, run_mark: str) -> None:
         """See `SessionThatSettles`."""
-        self.released.used(f"{run_mark}-0")
         try:
             async with self.borrowed() as link:
-                await link.helper.run(marks.expect_script(self.released.folder, run_mark))
+                await self.expect_on(link, run_mark)
         except LinkLostError as error:
             raise DeviceLostError(self.device.device_id, str(error)) from error
+
+    async def expect_on(self, link: Link, run_mark: str) -> None:
+        """See `expect`; nothing, if the host was told before.
+
+        Raises:
+            LinkLostError: there was no answer.
+        """
+        settings = self.settings
+        where = (settings.host, str(settings.port), settings.username, self.released.folder)
+        if not marks.EXPECTED.has(run_mark, *where):
+            self.released.used(f"{run_mark}-0")
+            await link.helper.run(marks.expect_script(self.released.folder, run_mark))
+            marks.EXPECTED.note(run_mark, *where)
 
     async def settle(self, attempt: Attempt) -> Outcome:
         """See `SessionThatSettles.settle`."""

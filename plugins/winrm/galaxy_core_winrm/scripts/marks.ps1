@@ -31,8 +31,8 @@ foreach ($run in $runs.Keys) {
 $expected = $false
 if ($expect) {
     $folder = [IO.Path]::Combine($marks, $expect)
-    if (-not [IO.Directory]::Exists($folder)) {
-        [void][IO.Directory]::CreateDirectory($folder)
+    [void][IO.Directory]::CreateDirectory($folder)
+    if (-not [IO.File]::Exists("$folder\boot")) {
         $first = Get-CimInstance -ClassName Win32_Process -Filter "Name = 'wininit.exe'" -ErrorAction SilentlyContinue
         if ($first) {
             [IO.File]::WriteAllText("$folder\boot", $first.CreationDate.ToUniversalTime().Ticks.ToString() + "`r`n")

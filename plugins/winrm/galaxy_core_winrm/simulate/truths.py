@@ -46,7 +46,7 @@ class Truths:
             try:
                 starts = (self.folder / mark).read_text(encoding="ascii").count("start")
             except FileNotFoundError:
-                return Truth(0, alive)
+                return Truth()  # what watches over it may be there, and has not begun with the work
             last = next((each for each in work.running if each.exit_code != _NOT_STARTED), last)
         return Truth(starts, alive, None if last.by_force else last.exit_code)
 

@@ -96,8 +96,8 @@ def marks(process: Process, parameters: Mapping[str, Any]) -> None:
     expected = False
     if parameters["expect"]:
         run = folder / parameters["expect"]
-        if not run.exists():
-            run.mkdir(parents=True)
+        run.mkdir(parents=True, exist_ok=True)
+        if not (run / "boot").exists():
             (run / "boot").write_text(_boot(), encoding="ascii", newline="")
         expected = (run / "boot").exists()
     _say(process.console, {"expected": expected})
