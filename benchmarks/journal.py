@@ -168,7 +168,8 @@ def _step(step: str, size: int, folder: Path) -> None:
     name, *said = step.split()
     journal = SqliteJournal(folder / "runs")
     if name == "run":
-        durability, shape, backend = said
+        shape, backend = said[1:]
+        durability: Any = said[0]
         kept = None if durability == "off" else journal
         anyio.run(_run, build(100, []), kept, durability, 16, NoOp(), backend=backend)  # loads what is loaded once
         plan = build(size, SHAPES[shape](size))

@@ -178,6 +178,7 @@ class World:
     problems: list[str] = field(factory=list)
     story: list[str] = field(factory=list)
     is_calm: bool = False  # no more faults
+    tells_progress: bool = True  # whether its devices say that they were sent something, and that it began
     sessions: int = 0  # how many are open
     waits_for_disk: bool = True  # "sync"
 
@@ -242,7 +243,8 @@ class FarTransport:
 
     def __init__(self, world: World, life: Life, *, settles: bool) -> None:
         self.name = "far" if settles else "mute"
-        self.features = frozenset({"stops", "sends"} | ({"settles"} if settles else set()))
+        told = {"sends"} if world.tells_progress else set()
+        self.features = frozenset({"stops"} | told | ({"settles"} if settles else set()))
         self.world, self.life, self.settles = world, life, settles
 
     @asynccontextmanager
@@ -273,7 +275,8 @@ class FarSession:
         if self._fault("lost early"):
             raise DeviceLostError(self.device_id, "lost early")
         life.check()
-        attempt.sent()
+        if world.tells_progress:
+            attempt.sent()
         await anyio.sleep(random.choice((0.0, 0.001)))
         if self._fault("lost on the way"):
             raise DeviceLostError(self.device_id, "lost on the way")
@@ -283,7 +286,8 @@ class FarSession:
         if self._fault("lost at once"):
             world.lost.add(work.mark)
             raise DeviceLostError(self.device_id, "lost when it had begun")
-        attempt.acknowledged()
+        if world.tells_progress:
+            attempt.acknowledged()
         try:
             await anyio.sleep(max(0.0, work.ends_s - life.now()))
         except BaseException:

@@ -85,6 +85,8 @@ class Lives:
         self.world = World(Random(seed + 2), self.disk)
         self.durability = "sync" if self.random.random() < 0.8 else "batched"
         self.world.waits_for_disk = self.durability == "sync"
+        apart = Random(seed + 3)
+        self.world.tells_progress, self.names_links = apart.random() < 0.6, apart.random() < 0.5
         self.crashes = self.random.randint(0, MOST_LIVES - 2)
         self.heard: dict[str, Any] = {}  # what observers were told to have completed, with its value
         self.acknowledged: list[str] = []  # tasks that committed edits have added
@@ -113,7 +115,9 @@ class Lives:
     def plan(self) -> TaskConstellation:
         """The plan, new."""
         tasks = [self.task(one) for one in self.ids]
-        lines = [TaskStarLine(a, b, kind, line_id=f"{a}-{b}") for a, b, kind in self.links]
+        lines = [
+            TaskStarLine(a, b, kind, line_id=f"{a}-{b}" if self.names_links else None) for a, b, kind in self.links
+        ]
         return TaskConstellation.build(tasks, lines, constellation_id=RUN)
 
     def task(self, task_id: str) -> TaskStar:
@@ -168,7 +172,7 @@ class Lives:
     ) -> AsyncIterator[tuple[TaskConstellationOrchestrator, ConstellationModificationSynchronizer]]:
         """All that a process has while it lives."""
         clock = virtual_clock(self.seed * 10 + life.number)
-        registry = PluginRegistry(discover=False)
+        registry = PluginRegistry(discover=False, entry_points=tuple)
         for plugin in (
             FarTransport(self.world, life, settles=True),
             FarTransport(self.world, life, settles=False),
@@ -234,7 +238,7 @@ class Lives:
         """Edit the run from its beginning on."""
         random = self.random
         while orchestrator.run_of(RUN) is None:  # noqa: ASYNC110  nothing tells when a run can be edited
-            await anyio.sleep(0.001)
+            await anyio.sleep(0.05)
         for _ in range(random.choice((0, 1, 3, 6))):
             await anyio.sleep(random.choice((0.0, 0.01, 0.3, 1.0)))
             number, self.next_edit = self.next_edit, self.next_edit + 1

@@ -30,7 +30,7 @@ from galaxy_core import (
 from galaxy_core.runtime import resuming
 from galaxy_core.testing.journals import MemoryJournal
 from galaxy_core_journal import SqliteJournal
-from tests.crash.simulated import _at_once, _Lives
+from tests.crash.simulated import Lives, _at_once
 
 VALUES: dict[str, Callable[[], Any]] = {
     "moment": lambda: datetime(2026, 11, 23, 4, 5, tzinfo=UTC),
@@ -48,7 +48,7 @@ def main() -> None:
     folder.mkdir(parents=True)
     resuming.in_thread = _at_once
     for seed in SEEDS:
-        lives = _Lives(seed, "asyncio")
+        lives = Lives(seed, "asyncio")
         trace = lives.play()
         assert not trace.problems
         lines = lives.disk.lines

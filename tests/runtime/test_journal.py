@@ -311,7 +311,7 @@ async def test_in_batched_what_is_said_of_running_attempts_follows_their_starts(
     records = [json.loads(line)[1:3] for line in journal.kept["p"].records]
     edited = next(n for n, record in enumerate(records) if record[0] == "edit")
     assert ["start", "a"] in records[:edited]
-    assert [record[1] for record in records[edited:] if record[0] == "end"][0] == "a"
+    assert next(record[1] for record in records[edited:] if record[0] == "end") == "a"
     assert replay(journal.kept["p"].records).document() == plan.to_dict()
 
 
