@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 
 def nearest(name: object, known: Iterable[str]) -> tuple[str, ...]:
@@ -56,3 +57,13 @@ def shortened_way(text: str, most: int = 50, first: int = 20) -> str:
 
 class GalaxyError(Exception):
     """The root of everything that Galaxy raises."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For `pickle`, as between the processes of a pool: the error as it is, not made anew of its message."""
+        return _as_it_was, (type(self), self.args), self.__dict__ or None
+
+
+def _as_it_was(kind: type[GalaxyError], args: tuple[Any, ...]) -> GalaxyError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error

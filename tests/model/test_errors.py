@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
+import galaxy_core.errors as tree
 from galaxy_core.errors import CycleError, InvalidPlanError, NoFittingDeviceError, RunRefusedError
 
 
@@ -43,3 +46,22 @@ def test_a_cycle_is_kept_in_full_and_told_in_full_when_it_is_short(size: int, sh
     assert str(error).startswith("DAG contains cycles: t0 -> t1 -> t2 -> ")
     assert str(error).endswith(" -> t0")
     assert (f" -> … {size - 20:,} more … -> t0" in str(error)) is (size > 50)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        tree.UnknownTaskError("a", ["b"]),
+        tree.DeviceLostError("d", "it was unplugged"),
+        tree.TransferError("d", "file", "it vanished"),
+        tree.TaskTimeoutError("a", 3.0),
+        tree.DocumentError("plan.yaml", [("tasks", 3, "there are none")]),
+        tree.UnknownRecordedRunError("r", ["run"]),
+        tree.JournalDamagedError("r", "it is cut", 3),
+        tree.ResumeError("r", ["a", "b"]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_goes_from_process_to_process_as_it_is(error: tree.GalaxyError) -> None:
+    read = pickle.loads(pickle.dumps(error))  # noqa: S301  its own words
+    assert (type(read), str(read), vars(read), read.args) == (type(error), str(error), vars(error), error.args)
