@@ -64,6 +64,7 @@ class GalaxyError(Exception):
 
 
 def _as_it_was(kind: type[GalaxyError], args: tuple[Any, ...]) -> GalaxyError:
-    error = kind.__new__(kind, *args)
+    builtin = OSError if issubclass(kind, OSError) else BaseException  # the other bases know no more than this one
+    error = builtin.__new__(kind, *args)
     error.args = args
     return error

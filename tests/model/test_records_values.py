@@ -348,3 +348,37 @@ def test_what_a_task_is_to_get_and_was_not_kept_is_known() -> None:
     assert list(differences(made, {}, plan)) == []
     plan._tasks["a"]._task_data = {"deep": [{Colour}]}
     assert list(differences(made, {}, plan)) == ["task 'a' has another task data"]
+
+
+@pytest.mark.parametrize(
+    "error", [tree.TaskTimeoutError("bad", math.inf), tree.TaskFailedError("bad", "it failed", 10**5000)]
+)
+def test_an_error_that_json_cannot_hold_spoils_no_neighbour(error: GalaxyError) -> None:
+    good = TaskStar("good", task_data={"k": (1, 2)})
+    plan = TaskConstellation.build([TaskStar("bad"), good], [], constellation_id="r")
+    plan.mark_task_completed("bad", success=False, error=error)
+    found = replay([encode.header(0, Header("1", "r", "m", 1.0).to_dict()), *encode.whole_plan(1, plan)])
+    read = found.constellation()
+    assert read.tasks["good"].task_data == {"k": (1, 2)}
+    again = read.tasks["bad"].error
+    assert type(again) is type(error)
+    assert vars(again) == vars(error)
+
+
+def test_what_no_record_can_hold_is_replaced_alone() -> None:
+    kept = Keeper().keep({"k": (1, 2)})
+    assert json.loads(encode._json([kept, {"odd": math.nan}]))[0] == kept
+
+
+def test_numbers_of_links_are_given_once_over_all_recordings() -> None:
+    header = encode.header(0, Header("1", "r", "m", 1.0).to_dict())
+    plan = TaskConstellation.build(
+        [TaskStar(name) for name in "abcd"], [TaskStarLine("a", "b"), TaskStarLine("b", "c")], constellation_id="r"
+    )
+    list(encode.whole_plan(1, plan))
+    plan.to_dict()  # which names them
+    read = replay([header, *encode.whole_plan(1, plan)]).constellation()
+    read.add_dependency(TaskStarLine("c", "d"))
+    again = replay([header, *encode.whole_plan(1, read)]).constellation()
+    assert len({line.line_id for line in again._lines}) == again.dependency_count == 3
+    assert again.to_dict()["dependencies"].keys() == read.to_dict()["dependencies"].keys()

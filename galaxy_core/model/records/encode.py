@@ -34,6 +34,8 @@ Began = tuple[int, int, str, float]
 Ran = tuple[Any, ...]
 #: In a second: for this century and the next, a moment in a float is a whole number of them.
 TICKS: Final = 2.0**22
+#: How deep a record that cannot be written is looked through.
+_MOST_DEPTH: Final = 40
 #: Characters of a record from which on each attempt has one of its own.
 _MUCH: Final = 1 << 20
 
@@ -47,6 +49,21 @@ def _json(document: Any) -> str:
     try:
         return _encode(document)
     except (TypeError, ValueError, RecursionError):  # a field of somebody's making that no `Keeper` was asked about
+        return _in_pieces(document)
+
+
+def _in_pieces(document: Any, depth: int = 0) -> str:
+    """The same, in which only what cannot be written is replaced: what was kept already would not come back as it was."""
+    if depth < _MOST_DEPTH:
+        if type(document) in (list, tuple):
+            return f"[{','.join([_in_pieces(part, depth + 1) for part in document])}]"
+        if type(document) is dict and all(type(name) is str for name in document):
+            return (
+                f"{{{','.join([f'{_quoted(key)}:{_in_pieces(part, depth + 1)}' for key, part in document.items()])}}}"
+            )
+    try:
+        return _encode(document)
+    except (TypeError, ValueError, RecursionError):
         return _encode(_NOTHING.keep(document))
 
 
@@ -57,9 +74,10 @@ def header(n: int, document: Mapping[str, Any]) -> str:
 
 
 def plan(n: int, constellation: TaskConstellation, keeper: Keeper = _NOTHING) -> str:
-    """The head of a plan, how many tasks and links are to follow, and with what the ids of numbered links begin."""
-    head, prefix = _json(lean_head(constellation, keeper)), _json(constellation._lines_by_id.prefix)
-    return f'[{n},"plan",{head},{len(constellation._tasks)},{len(constellation._lines)},{prefix}]'
+    """The head of a plan, how many tasks and links follow, with what ids of numbered links begin, and the first free number."""
+    index = constellation._lines_by_id
+    head, prefix = _json(lean_head(constellation, keeper)), _json(index.prefix)
+    return f'[{n},"plan",{head},{len(constellation._tasks)},{len(constellation._lines)},{prefix},{index.numbered}]'
 
 
 def tasks(n: int, tasks: Sequence[TaskStar], keeper: Keeper = _NOTHING) -> str:

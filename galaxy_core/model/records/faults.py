@@ -11,12 +11,13 @@ from typing import Any, Final
 import galaxy_core.errors as tree
 from galaxy_core.errors import GalaxyError
 from galaxy_core.model.reasons import text_of
-from galaxy_core.model.records.unkept import MAX_TEXT
+from galaxy_core.model.records.unkept import MAX_TEXT, Keeper, restored
 from galaxy_core.model.serial import plain
 
 _OURS: Final[dict[str, type[GalaxyError]]] = {
     name: kind for name, kind in vars(tree).items() if isinstance(kind, type) and issubclass(kind, GalaxyError)
 }
+_NOTHING: Final = Keeper()
 _FIELDS: Final = (str, int, float, bool, type(None))
 
 
@@ -37,7 +38,7 @@ def error_document(error: BaseException | str | None) -> dict[str, Any] | str | 
     if said != text:
         document["said"] = said[:MAX_TEXT]
     if isinstance(error, GalaxyError):
-        fields = {name: value for name, value in vars(error).items() if type(value) in _FIELDS}
+        fields = {name: _NOTHING.keep(value) for name, value in vars(error).items() if type(value) in _FIELDS}
         if fields:
             document["fields"] = fields
     return document
@@ -57,7 +58,7 @@ def error_from(document: Any) -> Any:
         raise ValueError("an error needs type and text")
     ours = _OURS.get(name)
     if ours is not None:
-        error = _again(ours, text, fields)
+        error = _again(ours, text, {name: restored(value, lambda cut: cut.head) for name, value in fields.items()})
         if error is not None:
             return error
     builtin = getattr(builtins, name, None)

@@ -92,9 +92,10 @@ class Fold:
         if found > FORMAT:
             raise JournalVersionError(str(document.get("run_id") or self.run_id), found, FORMAT)
 
-    def _head(self, head: dict[str, Any], tasks: int, links: int, prefix: str | None = None) -> None:
+    def _head(self, head: dict[str, Any], tasks: int, links: int, prefix: str | None = None, numbered: int = 0) -> None:
         plan = TaskConstellation(str(head["constellation_id"]))
         plan._lines_by_id.prefix = None if prefix is None else str(prefix)
+        plan._lines_by_id.numbered = int(numbered)
         self._restorer.head(plan, head)
         self._missing = (int(tasks), int(links))
         self._plan = plan
