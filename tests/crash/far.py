@@ -87,6 +87,8 @@ class Disk:
                 self.started.add(f"{record[2]}/{record[3]}/{self.epoch}")
             elif record[1] == "end":
                 self.ended[record[2]] = record[5]
+            elif record[1] == "ran":
+                self.ended |= {one[0]: one[6] if len(one) > 6 else "completed" for one in record[2]}
             elif record[1] == "resolve":
                 self.ended[record[2]["task"]] = record[2]["as"]
 
