@@ -10,7 +10,7 @@ from tests.crash.cancelled import Kind, at_every_step
 CASES: list[tuple[Kind, int, int]] = [
     ("run", 2, 1),
     ("run", 1, 16),
-    ("steered", 2, 1),
+    ("steered", 5, 1),
     ("steered", 1, 16),
     ("resume", 1, 16),
 ]
