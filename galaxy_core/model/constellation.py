@@ -126,10 +126,10 @@ class TaskConstellation(Graph, Document):
 
     @property
     def execution_duration(self) -> float | None:
-        """Seconds of its run; None while either end is missing."""
+        """Seconds of its run, 0 if the clock was set back further meanwhile; None while either end is missing."""
         if self._started_at is None or self._ended_at is None:
             return None
-        return self._ended_at - self._started_at
+        return max(0.0, self._ended_at - self._started_at)  # between two processes of a run, a clock may be set back
 
     @property
     def state(self) -> ConstellationState:

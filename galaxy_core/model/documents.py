@@ -293,6 +293,7 @@ def _condition(document: Mapping[str, Any], words: str | None) -> Evaluator | No
 def constellation_to_dict(constellation: TaskConstellation) -> dict[str, Any]:
     """A whole plan: its tasks by id, its links by id, how it stands."""
     start, end = constellation.execution_start_time, constellation.execution_end_time
+    duration = _seconds(start, end)  # less than 0 where the clock was set back between two processes of a run
     document: dict[str, Any] = {
         "constellation_id": constellation.constellation_id,
         "name": constellation.name,
@@ -304,7 +305,7 @@ def constellation_to_dict(constellation: TaskConstellation) -> dict[str, Any]:
         "updated_at": _text(constellation.updated_at),
         "execution_start_time": _text(start),
         "execution_end_time": _text(end),
-        "execution_duration": _seconds(start, end),
+        "execution_duration": duration and max(0.0, duration),
     }
     if constellation.revision:
         document["revision"] = constellation.revision

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable
 from logging import Logger
-from typing import Any
+from typing import Any, Final
 
 from galaxy_core.errors import DeviceLostError, PluginError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Transport, Unknown
 from galaxy_core.extension.transports import features_of
 from galaxy_core.model.reasons import is_failure, leaves, message_of, shown, text_of
 from galaxy_core.runtime.blaming import blamed
+
+#: Of an exit code: none that a system gives has more, and records and reports have to be able to write it.
+MOST_BITS: Final = 64
 
 
 def awaitable(answer: Any, transport: str) -> Awaitable[Outcome]:
@@ -100,7 +103,7 @@ def when_lost(
 def _is_plain(outcome: Completed) -> bool:
     """Whether it is what nearly all are: nothing in it can be anything else than it looks like."""
     return (
-        (outcome.exit_code is None or type(outcome.exit_code) is int)
+        (outcome.exit_code is None or (type(outcome.exit_code) is int and outcome.exit_code.bit_length() <= MOST_BITS))
         and (outcome.stdout is None or type(outcome.stdout) is str)
         and (outcome.stderr is None or type(outcome.stderr) is str)
         and (outcome.error is None or (type(outcome.error) is str and bool(outcome.error)))
@@ -172,7 +175,10 @@ def _optional(of: Callable[[Any], Any]) -> Callable[[Any], Any]:
 def _number(value: Any) -> int:
     if not _is(value, int):
         raise TypeError
-    return int.__int__(value)
+    number = int.__int__(value)
+    if number.bit_length() > MOST_BITS:
+        raise TypeError
+    return number
 
 
 def _error(value: Any) -> BaseException | str:
@@ -199,7 +205,7 @@ def _flag(value: Any) -> bool:
 
 _FIELDS: Mapping[str, tuple[str, Callable[[Any], Any]]] = {
     "value": ("anything", lambda value: value),
-    "exit_code": ("a whole number (int) or None", _optional(_number)),
+    "exit_code": (f"a whole number (int) of at most {MOST_BITS} bits or None", _optional(_number)),
     "stdout": ("text (str) or None", _optional(_text)),
     "stderr": ("text (str) or None", _optional(_text)),
     "error": ("an exception, text or None", _optional(_error)),

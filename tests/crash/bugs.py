@@ -10,6 +10,7 @@ import anyio.lowlevel
 import pytest
 
 from galaxy_core import Attempt, Completed, Event, Refused, Unknown
+from galaxy_core.model.records import encode, fold
 from galaxy_core.model.records.fold import Fold
 from galaxy_core.runtime import flow
 from galaxy_core.runtime.desk import Desk
@@ -81,8 +82,6 @@ def an_attempt_number_is_used_again(patch: pytest.MonkeyPatch) -> None:
         self._task(task_id)._attempts -= 1
 
     patch.setattr(Fold, "_start", start)
-    from galaxy_core.model.records import fold
-
     patch.setitem(fold.READERS, "start", start)
 
 
@@ -146,6 +145,36 @@ def the_order_of_records_is_not_kept(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimWriter, "write", shuffled)
 
 
+def other_records_go_before_attempts_that_were_put_off(patch: pytest.MonkeyPatch) -> None:
+    """What follows from the end of an attempt stands before it."""
+
+    def note(self: Ledger, encode: Callable[..., str], *args: object) -> None:
+        if not self.lines:
+            self._stirred.set()
+        n = self.count
+        self.count = n + 1
+        self.lines.append(encode(n, *args))
+
+    patch.setattr(Ledger, "note", note)
+
+
+def the_last_of_many_attempts_is_lost(patch: pytest.MonkeyPatch) -> None:
+    """A record of all that has begun and ended leaves out the last of them."""
+    rans = encode.rans
+    patch.setattr(encode, "rans", lambda n, attempts: rans(n, attempts[:-1]))
+
+
+def links_without_names_are_numbered_from_one(patch: pytest.MonkeyPatch) -> None:
+    """After a replay, a link has the id of its neighbour."""
+    take = Fold._links
+
+    def links(self: Fold, parts: list[Any], created_at: float, number: int = 0) -> None:
+        take(self, parts, created_at, number + 1)
+
+    patch.setattr(Fold, "_links", links)
+    patch.setitem(fold.READERS, "links", links)
+
+
 BUGS: dict[str, Plant] = {
     plant.__name__: plant
     for plant in (
@@ -162,5 +191,8 @@ BUGS: dict[str, Plant] = {
         the_end_of_a_task_is_not_recorded,
         a_skip_is_not_recorded,
         the_order_of_records_is_not_kept,
+        other_records_go_before_attempts_that_were_put_off,
+        the_last_of_many_attempts_is_lost,
+        links_without_names_are_numbered_from_one,
     )
 }

@@ -61,12 +61,14 @@ class Quiet(Completed):
     """What somebody made of an outcome."""
 
 
-NUMBER, TEXT = "allowed is a whole number (int) or None", "allowed is text (str) or None"
+NUMBER, TEXT = "allowed is a whole number (int) of at most 64 bits or None", "allowed is text (str) or None"
 FILES = "allowed is a mapping of names (str) to paths (str), or None"
 RUBBISH: list[tuple[str, Any, str]] = [
     ("exit_code", "0", f"exit_code: found '0'; {NUMBER}"),
     ("exit_code", 0.0, f"exit_code: found 0.0; {NUMBER}"),
     ("exit_code", Touchy(), f"exit_code: found Touchy that cannot be shown; {NUMBER}"),
+    ("exit_code", 10**5000, f"exit_code: found int that cannot be shown; {NUMBER}"),
+    ("exit_code", 1 << 64, f"exit_code: found {1 << 64}; {NUMBER}"),
     ("stdout", b"bytes", f"stdout: found b'bytes'; {TEXT}"),
     ("stdout", ["lines"], f"stdout: found ['lines']; {TEXT}"),
     ("stderr", b"x" * 1000, f"stderr: found b'{'x' * 98}…; {TEXT}"),

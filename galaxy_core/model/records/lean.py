@@ -6,6 +6,7 @@ Moments are seconds since the epoch. What `model.documents` derives (durations, 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +14,11 @@ from galaxy_core.model.condition import Expression
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.policy import DEFAULT_RETRY, Effect, TaskPriority
+from galaxy_core.model.reasons import is_failure, shown
 from galaxy_core.model.records.faults import error_document
-from galaxy_core.model.records.unkept import Keeper
+from galaxy_core.model.records.unkept import UNKEPT, Keeper
 from galaxy_core.model.request import Action, Command, Reference
-from galaxy_core.model.result import ExecutionResult, TaskStatus
+from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime
 from galaxy_core.model.spec_documents import retry_to_dict
 from galaxy_core.model.task import TaskStar
 
@@ -112,8 +114,17 @@ def _request(request: Any, keeper: Keeper) -> dict[str, Any]:
 def lean_result(result: Any, task: TaskStar, keeper: Keeper) -> dict[str, Any]:
     """What came of a task: of an `ExecutionResult` what is not as the task says it; of anything else ``{"$value": …}``.
 
-    Without `result` it is what `stdout` is.
+    Without `result` it is what `stdout` is. Never raises: in the place of a result that cannot be read stands what says so.
     """
+    try:
+        return _lean_result(result, task, keeper)
+    except BaseException as broken:  # one of somebody's making; whoever reads the record is told that it was not kept
+        if not is_failure(broken):
+            raise
+        return {"$value": keeper.keep(object())}
+
+
+def _lean_result(result: Any, task: TaskStar, keeper: Keeper) -> dict[str, Any]:
     if not isinstance(result, ExecutionResult):
         return {"$value": keeper.keep(result)}
     found: dict[str, Any] = {}
@@ -136,18 +147,45 @@ def lean_result(result: Any, task: TaskStar, keeper: Keeper) -> dict[str, Any]:
     if result.attempts != task._attempts:
         found["attempts"] = keeper.keep(result.attempts)
     if result._start is not task._started_at and result._start != task._started_at:
-        found["start_time"] = _moment(result._start)
+        found["start_time"] = _moment(result._start, keeper)
     if result._end is not task._ended_at and result._end != task._ended_at:
-        found["end_time"] = _moment(result._end)
+        found["end_time"] = _moment(result._end, keeper)
     if result._metadata:
-        found["metadata"] = keeper.keep(result._metadata)
+        _add(found, "metadata", result._metadata, dict, keeper)
     if result.files:
-        found["files"] = keeper.keep(dict(result.files))
+        _add(found, "files", result.files, Mapping, keeper)
     return found
 
 
-def _moment(moment: float | datetime | None) -> float | str | None:
-    return moment.isoformat() if isinstance(moment, datetime) else moment
+def _add(found: dict[str, Any], name: str, value: Any, kind: Any, keeper: Keeper) -> None:
+    """Dictionaries alone are restored as what their readers can use; anything else in their place is left out."""
+    try:
+        kept = keeper.keep(dict(value)) if isinstance(value, kind) else {UNKEPT: None}
+    except BaseException as broken:  # one of somebody's making
+        if not is_failure(broken):
+            raise
+        kept = {UNKEPT: None}
+    if kept.keys() != {UNKEPT}:
+        found[name] = kept
+    elif keeper.lost is not None:
+        keeper.lost(f"the {name} of a result: {shown(value)}")
+
+
+def _moment(moment: Any, keeper: Keeper) -> float | str | None:
+    """A moment as it is restored; None for what is none, in years that there are not, for one."""
+    try:
+        if isinstance(moment, datetime):
+            return datetime.fromisoformat(moment.isoformat()).isoformat()
+        if moment is None:
+            return None
+        if isinstance(moment, (float, int)) and as_datetime(float(moment)) is not None:
+            return float(moment)
+    except BaseException as broken:  # one of somebody's making
+        if not is_failure(broken):
+            raise
+    if keeper.lost is not None:
+        keeper.lost(f"a moment of a result: {shown(moment)}")
+    return None
 
 
 def lean_line(line: TaskStarLine, keeper: Keeper) -> dict[str, Any]:

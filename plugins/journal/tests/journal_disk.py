@@ -71,6 +71,8 @@ class Op:
     data: bytes = b""
 
 
+#: How the operating system says what SQLite says by these codes.
+_ERRNOS = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
 #: What goes wrong with one operation: a code of SQLite, and how much of a write is done before it.
 Fault = tuple[int, float]
 
@@ -134,7 +136,7 @@ def _noted(disk: Disk) -> Callable[[Path], None]:
             return 0
 
         if code := disk.do(Op("sync", str(path)), work):
-            number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
+            number = _ERRNOS.get(code, errno.EIO)
             raise OSError(number, os.strerror(number), str(path))
 
     return synced

@@ -28,6 +28,8 @@ FAULTS: dict[str, tuple[Fault, bool]] = {
     "EIO once": ((sqlite3.SQLITE_IOERR_WRITE, 0.0), False),
     "EIO from then on": ((sqlite3.SQLITE_IOERR_FSYNC, 0.0), True),
     "ENOSPC from then on": ((sqlite3.SQLITE_FULL, 0.0), True),
+    "read-only from then on": ((sqlite3.SQLITE_READONLY, 0.0), True),
+    "half of a write, then read-only": ((sqlite3.SQLITE_READONLY, 0.5), True),
     "half of a write, then EIO": ((sqlite3.SQLITE_IOERR_WRITE, 0.5), False),
     "half of a write, then ENOSPC": ((sqlite3.SQLITE_FULL, 0.5), True),
 }
