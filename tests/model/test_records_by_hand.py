@@ -14,7 +14,7 @@ from galaxy_core.model.records import encode
 from galaxy_core.model.records.header import Header
 from galaxy_core.model.records.replay import replay
 from galaxy_core.model.records.unkept import Keeper, Unkept
-from galaxy_core.model.result import ExecutionResult
+from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 
 
@@ -109,3 +109,15 @@ def test_of_a_result_that_cannot_be_read_only_that_is_recorded() -> None:
     assert isinstance(result, (Unkept, ExecutionResult))
     assert document["status"] == "completed"
     assert lost
+
+
+def test_a_result_that_breaks_when_it_is_compared_is_recorded() -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("it is not to be compared")
+
+        __hash__ = None  # type: ignore[assignment]
+
+    plan = TaskConstellation.build([TaskStar("a")], [], constellation_id="r")
+    plan.mark_task_completed("a", True, ExecutionResult("a", TaskStatus.COMPLETED, None, attempts=Odd()))  # type: ignore[arg-type]
+    assert json.loads(encode.end(5, plan.tasks["a"], 1))[1] == "end"
