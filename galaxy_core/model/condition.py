@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from galaxy_core.errors import PlanError
 from galaxy_core.model.reasons import shown, text_of
+from galaxy_core.model.records.unkept import cut_output
 from galaxy_core.model.result import UNHEARD, ExecutionResult
 from galaxy_core.model.serial import plain
 
@@ -42,6 +43,9 @@ class Expression:
         self.text = text
 
     def __call__(self, payload: Any, outcome: ExecutionResult | None = None) -> bool:
+        lost = cut_output(payload, outcome, self._query.looks_at)
+        if lost is not None:
+            raise ValueError(f"{self.text!r} looks at its output: {lost.why}")
         if outcome is not None and outcome._is_unheard and self._asks_for_output:
             raise ValueError(f"{self.text!r} looks at its output, and {UNHEARD}")
         found = self._query.search(outcome_document(payload, outcome))

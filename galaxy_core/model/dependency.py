@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from galaxy_core.errors import ConditionError, ImmutableError, PlanError, TaskSkippedError
 from galaxy_core.model.condition import Evaluator, Expression, checked_evaluator, is_function, takes_outcome
 from galaxy_core.model.reasons import is_failure, message_of, shown
+from galaxy_core.model.records.unkept import cut_output
 from galaxy_core.model.result import UNHEARD, ExecutionResult, TaskStatus, as_datetime, new_id, stamp
 from galaxy_core.model.serial import Document
 from galaxy_core.model.values import copied
@@ -285,6 +286,8 @@ class TaskStarLine(Document):
             return True
         if kind is _SUCCESS_ONLY or self._evaluator is None:
             return payload is not None
+        if is_function(self._evaluator) and (lost := cut_output(payload, outcome)) is not None:
+            raise ValueError(f"a function may look at its output: {lost.why}")
         if outcome is not None and outcome._is_unheard and is_function(self._evaluator):
             remedy = "an Expression that looks at status or exit_code alone can judge it"
             raise ValueError(f"a function may look at its output, and {UNHEARD}; {remedy}")

@@ -15,8 +15,8 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from galaxy_core.errors import InputError
-from galaxy_core.model.records.unkept import first_unkept
-from galaxy_core.model.result import UNHEARD, ExecutionResult
+from galaxy_core.model.records.unkept import Beginning, first_unkept
+from galaxy_core.model.result import UNHEARD, ExecutionResult, KeptFiles
 from galaxy_core.model.serial import plain
 from galaxy_core.model.values import EMPTY, frozen_deep, frozen_mapping
 
@@ -89,9 +89,11 @@ class Reference:
 
     def _check_whole(self, result: ExecutionResult, stream: str) -> None:
         """A transport that cuts may tell which stream by ``stdout_kept_bytes``; if it does not, both are suspect."""
+        text = getattr(result, stream)
+        if type(text) is Beginning:
+            raise InputError(str(self), f"its {stream} was cut: {text.lost.why}")
         self._check_heard(result)
         told = result.metadata
-        text = getattr(result, stream)
         other = "stderr" if stream == "stdout" else "stdout"
         if not told.get("truncated") or text is None:
             return
@@ -104,7 +106,14 @@ class Reference:
         raise InputError(str(self), f"its {stream} was cut after {len(text)} characters; {remedy}")
 
     def _check_file(self, result: ExecutionResult, name: str) -> None:
-        """The file of a stream that was cut has a cap of its own."""
+        """It is as it was recorded; and the file of a stream that was cut has a cap of its own."""
+        files = result.files
+        if type(files) is KeptFiles and (lost := files.lost(name)) is not None:
+            raise InputError(
+                str(self),
+                f"{files[name]!r} was lost or changed since it was recorded: {lost}; "
+                "put the file back and resume, or have its task run again in a new run",
+            )
         stream = name.removesuffix(".txt")
         if name not in ("stdout.txt", "stderr.txt") or not result.metadata.get("truncated"):
             return
@@ -136,6 +145,10 @@ class Reference:
             found = Query(path).search(document)
         except ValueError as error:
             raise InputError(str(self), f"{path!r} cannot be evaluated: {error}") from error
+        if text is None and (found is None or isinstance(found, (bool, int, float))):
+            lost = first_unkept(document, is_cut=True)  # it may have been looked at, as in a comparison
+            if lost is not None:
+                raise InputError(str(self), lost.why)
         if found is None:
             raise InputError(str(self), f"{path!r} leads nowhere in its output")
         return found

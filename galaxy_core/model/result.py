@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -63,6 +64,34 @@ def as_datetime(moment: float | datetime | None) -> datetime | None:
 
 #: Of a result that `_is_unheard`, in words.
 UNHEARD: Final = "what it printed and returned is lost, or only its beginning is kept: nobody was connected when it ended, and its device was asked afterwards how it did"
+
+
+class KeptFiles(dict[str, str]):
+    """The files of a recorded result. `kept` has, by path, the size (bytes) and SHA-256 that were recorded.
+
+    `digests` has, by path, what was found when they were read again: whoever can wait enters it.
+    """
+
+    __slots__ = ("digests", "kept")
+
+    def __init__(self, files: Mapping[str, str], kept: Mapping[str, tuple[int, str]]) -> None:
+        super().__init__(files)
+        self.kept = {path: kept[path] for path in files.values() if path in kept}
+        self.digests: dict[str, str] = {}
+
+    def lost(self, name: str) -> str | None:
+        """What has become of a file since it was recorded; None if it is as it was, as far as anybody has read it."""
+        path = self.get(name)
+        if path not in self.kept:
+            return None
+        size, digest = self.kept[path]
+        try:
+            found = os.stat(path).st_size
+        except OSError as error:
+            return f"it had {size} bytes, and cannot be read: {error.strerror}"
+        if found != size:
+            return f"it had {size} bytes, and has {found}"
+        return None if self.digests.get(path, digest) == digest else f"its {size} bytes are others"
 
 
 class ExecutionResult:

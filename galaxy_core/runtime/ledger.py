@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from galaxy_core.model.records import encode
 from galaxy_core.model.records.unkept import Keeper
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.bus import STALL_S
+from galaxy_core.runtime.kept_files import keep_files, sync_folder
 
 if TYPE_CHECKING:
     from galaxy_core.model.task import TaskStar
@@ -76,6 +77,7 @@ class Ledger:
         #: And those that have ended since.
         self.ran: list[encode.Ran] = []
         self._texts: list[tuple[Path, str]] = []
+        self._files: list[str] = []
         self._events: deque[tuple[int, Sequence[Event]]] = deque()
         self._stirred = anyio.Event()
         self._closing = anyio.Event()
@@ -121,6 +123,11 @@ class Ledger:
         name = f"{TEXTS}/{digest[:32]}.txt"
         self._texts.append((self.folder / name, text))
         return name, digest
+
+    def hold(self, files: object) -> None:
+        """Have the files that a result names made durable before its record is, and what they hold recorded with it."""
+        if isinstance(files, Mapping):
+            self._files += [path for path in files.values() if isinstance(path, str)]
 
     # ------------------------------------------------------------------------------------------- waiting
     async def durable(self) -> None:
@@ -175,16 +182,22 @@ class Ledger:
         self.note_attempts()
         lines, self.lines = self.lines, []
         texts, self._texts = self._texts, []
+        files, self._files = self._files, []
         self._stirred = anyio.Event()
         if self._closing.is_set():
             self._stirred.set()
         if not lines:
             return
+        number = self.count
+        if files:
+            self.count += 1
         self._taken = self.count
         self._under_way, self._next = self._next, anyio.Event()
         try:
             if texts:
                 await in_thread(_keep_texts, texts)
+            if files:
+                lines.append(encode.files(number, await in_thread(keep_files, files)))
             await self._writer.write(lines)
         except BaseException as error:  # the caller of the run receives it, from `check`
             if self._scope.cancel_called:
@@ -252,15 +265,5 @@ def _keep_texts(texts: Sequence[tuple[Path, str]]) -> None:
             os.fsync(file.fileno())
         os.replace(new, path)
     for folder in {path.parent for path, _ in texts}:
-        _sync_folder(folder)
-        _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return  # other systems have no descriptors of folders
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync_folder(folder)
+        sync_folder(folder.parent)

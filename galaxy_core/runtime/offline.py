@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import anyio
+from attrs import frozen
 
 from galaxy_core.extension.interfaces import Journal
 from galaxy_core.model.resolving import Resolution
@@ -10,6 +11,18 @@ from galaxy_core.runtime.ledger import Ledger
 from galaxy_core.runtime.recorder import Recorder
 from galaxy_core.runtime.recording import opening
 from galaxy_core.runtime.resuming import read_run
+
+
+@frozen
+class _RecordedCall:
+    """Stands for the function that a task calls, so that what is recorded of the task still names it."""
+
+    name: str
+    references: tuple[()] = ()
+    has_references: bool = False
+
+    def to_dict(self) -> dict[str, str]:
+        return {"call": self.name}
 
 
 async def resolve_recorded(
@@ -29,6 +42,9 @@ async def resolve_recorded(
         found = await read_run(journal, run_id, writer.folder)
         ledger = Ledger(journal.name, run_id, writer, "sync", first=found.count)
         plan = found.replay.constellation()
+        for name, function in found.replay.calls.items():
+            if name in plan._tasks:
+                plan._tasks[name]._request = _RecordedCall(function)  # type: ignore[assignment]  # nothing runs it
         recorder = Recorder(plan, ledger)
         recorder.hear()
         resolution = plan.resolve(task_id, as_, result, by=by)

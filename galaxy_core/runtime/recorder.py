@@ -16,7 +16,7 @@ from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.edits import Transaction
 from galaxy_core.model.records import encode
-from galaxy_core.model.result import TERMINAL, TaskStatus
+from galaxy_core.model.result import TERMINAL, ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 
 if TYPE_CHECKING:
@@ -86,6 +86,9 @@ class Recorder:
     def ended(self, task: TaskStar, held: bool) -> None:
         """See `model.listener.Recorder`."""
         lease = self._leases.pop(task, 0)
+        result = task._result
+        if type(result) is ExecutionResult and result.files:
+            self._ledger.hold(result.files)
         if self.is_stirred:
             if self._plan._together or task._task_id in self._tasks or task._task_id in self._new_tasks:
                 self._touch_ended(task)  # what it is part of is one record

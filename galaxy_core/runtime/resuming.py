@@ -27,6 +27,7 @@ from galaxy_core.model.records.unkept import LongText
 from galaxy_core.model.request import Call
 from galaxy_core.model.result import TERMINAL, UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.kept_files import read_again
 from galaxy_core.runtime.lanes import LaneBook
 from galaxy_core.runtime.recording import required, used_plugins
 from galaxy_core.runtime.run import Run
@@ -64,7 +65,7 @@ async def read_run(journal: Journal, run_id: str, folder: Path | None, *, is_com
 
 def _read(journal: Journal, run_id: str, folder: Path | None, is_compared: bool) -> Recorded:
     replay = Replay(None if folder is None else _reader(folder), run_id)
-    first = Replay(run_id=run_id) if is_compared else None
+    first = Replay(None if folder is None else _reader(folder), run_id) if is_compared else None
     for line in journal.read(run_id):
         if first is not None and not first.is_whole:
             first.take(line)
@@ -74,6 +75,7 @@ def _read(journal: Journal, run_id: str, folder: Path | None, is_compared: bool)
         raise ResumeError(run_id, [why])
     for made in filter(None, (replay, first)):
         made.constellation()  # which works out its counters, once
+    read_again(replay.constellation())
     return Recorded(replay, first)
 
 
@@ -170,11 +172,17 @@ class Resumption:
         }
 
     def _take_over(self, given: TaskConstellation) -> None:
-        """Take functions from a plan that the program has built again, if it is the recorded one."""
+        """Take functions from a plan that the program has built again, if it is the recorded one: as it began or is now."""
         first = self._recorded.first
         assert first is not None, "it was read to be compared"
-        calls, original = dict(first.calls), first.constellation()
+        original, calls = first.constellation(), first.calls
         different = list(islice(differences(original, calls, given), MOST + 1))
+        if different and self._replay.edits:
+            since = list(islice(differences(self.plan, self._replay.calls, given), MOST + 1))
+            if not since:
+                original = self.plan
+            if len(since) < len(different):  # it is told in what it differs from the one that is meant, as it seems
+                different = since
         if different:
             more = "; and more" if len(different) > MOST else ""
             told = "; ".join(different[:MOST])
@@ -198,14 +206,14 @@ class Resumption:
 
     def _lost(self) -> Iterator[str]:
         """What only the program has: functions to call, and conditions that are functions."""
-        remedy = "give the plan, built as before (resume(…, constellation=…))"
+        edited = ", or as edits have left it" if self._replay.edits else ""
+        remedy = f"give the plan, built as before{edited} (resume(…, constellation=…))"
         for task_id, name in self._replay.calls.items():
             task = self.plan._tasks.get(task_id)
             if task is not None and task._status not in TERMINAL and task._request is None:
                 yield f"task {task_id!r} calls the Python function {name!r}, which no journal keeps: {remedy}"
         for task, unkept in unkept_inputs(self.plan):
-            what = f"a {unkept.type_name} ({unkept.text[:100]})"
-            yield f"task {task._task_id!r} is to get {what}, which no journal keeps: {remedy}"
+            yield f"task {task._task_id!r} is to get {unkept.what}: {remedy}"
         for line in self.plan._lines:
             target = line._target
             is_asked = line._open and target is not None and target._status in UNSTARTED

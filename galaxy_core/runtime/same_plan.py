@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from galaxy_core.model.condition import LostCondition, is_function
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.differences import line_differences, task_differences
 from galaxy_core.model.edits import TASK_FIELDS
-from galaxy_core.model.request import Call
+from galaxy_core.model.records.unkept import whole_again
+from galaxy_core.model.request import Action, Call
 from galaxy_core.model.serial import plain
 from galaxy_core.model.task import TaskStar
 
@@ -48,7 +50,7 @@ def differences(recorded: TaskConstellation, calls: Mapping[str, str], given: Ta
 
 def _task_changes(recorded: TaskStar, call: str | None, given: TaskStar) -> Iterator[str]:
     for name in task_differences(recorded, given):
-        if name in _WRITTEN and plain(getattr(recorded, TASK_FIELDS[name])) == plain(getattr(given, TASK_FIELDS[name])):
+        if name in _WRITTEN and _is_same(getattr(recorded, TASK_FIELDS[name]), getattr(given, TASK_FIELDS[name])):
             continue  # what no record can hold comes back as what stands for it
         if name != "request" or call is None or not (isinstance(given._request, Call) and call == call_name(given)):
             yield name.replace("_", " ")
@@ -56,11 +58,17 @@ def _task_changes(recorded: TaskStar, call: str | None, given: TaskStar) -> Iter
 
 def _line_changes(recorded: TaskStarLine, given: TaskStarLine) -> Iterator[str]:
     for name in line_differences(recorded, given):
-        if name == "metadata" and plain(recorded._metadata) == plain(given._metadata):
+        if name == "metadata" and _is_same(recorded._metadata, given._metadata):
             continue  # as above
         lost = isinstance(recorded._evaluator, LostCondition)
         if name != "condition_evaluator" or not (lost and is_function(given._evaluator)):
             yield name.replace("_", " ")
+
+
+def _is_same(recorded: Any, given: Any) -> bool:
+    if isinstance(recorded, Action) and isinstance(given, Action):
+        return recorded.name == given.name and _is_same(dict(recorded.arguments), dict(given.arguments))
+    return bool(plain(whole_again(recorded, given)) == plain(given))
 
 
 def call_name(task: TaskStar) -> str:

@@ -11,7 +11,7 @@ from galaxy_core.model.task import TaskStar
 
 
 def as_heard(plan: TaskConstellation, task: TaskStar, outcome: Outcome) -> Outcome:
-    """A success without its whole output is none for those who need that: then somebody has to say whether it is done again.
+    """A success without its whole output is none for those who still need that: then somebody has to say whether it is done again.
 
     Looks at every task of the plan, for an attempt whose output is lost or cut.
     """
@@ -23,7 +23,9 @@ def as_heard(plan: TaskConstellation, task: TaskStar, outcome: Outcome) -> Outco
         return outcome
     lost = "what it printed is lost" if outcome.stdout is None else "only the beginning of what it printed is kept"
     for link in task._out:
-        if _judges_output(link):
+        target = link._target
+        asks = link._open and target is not None and target._status in UNSTARTED
+        if asks and _judges_output(link):
             why = f"it ended well, but {lost}, and the condition of task {link._to!r} looks at it"
             return Unknown(why, outcome)
     for reader in plan._tasks.values():

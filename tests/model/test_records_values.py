@@ -39,6 +39,7 @@ from galaxy_core.model.records.faults import error_document, error_from
 from galaxy_core.model.records.header import Header
 from galaxy_core.model.records.losses import unkept_inputs
 from galaxy_core.model.records.replay import Replay
+from galaxy_core.model.records.text import as_json
 from galaxy_core.model.records.unkept import HEAD, MAX_TEXT, Keeper, LongText, Unkept, first_unkept, restored
 from galaxy_core.model.request import Call
 from galaxy_core.model.result import TaskStatus
@@ -367,7 +368,7 @@ def test_an_error_that_json_cannot_hold_spoils_no_neighbour(error: GalaxyError) 
 
 def test_what_no_record_can_hold_is_replaced_alone() -> None:
     kept = Keeper().keep({"k": (1, 2)})
-    assert json.loads(encode._json([kept, {"odd": math.nan}]))[0] == kept
+    assert json.loads(as_json([kept, {"odd": math.nan}]))[0] == kept
 
 
 def test_numbers_of_links_are_given_once_over_all_recordings() -> None:

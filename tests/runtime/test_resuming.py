@@ -236,6 +236,17 @@ async def test_a_run_with_functions_needs_the_plan_that_has_them() -> None:
     assert len(caught.value.reasons) == 3
 
 
+async def test_a_run_with_functions_goes_on_when_somebody_has_said_how_a_task_ended() -> None:
+    journal, work = await half_done(), Work()
+    async with orchestrated(journal) as orchestrator:
+        result = await orchestrator.resume("p", constellation=chain(work))
+    assert result["results"]["once"].status is TaskStatus.UNKNOWN
+    await resolve_recorded(journal, "p", "once", "retry")
+    async with orchestrated(journal) as orchestrator:
+        result = await orchestrator.resume("p", constellation=chain(work))
+    assert result["status"] == "completed"
+
+
 async def test_another_plan_is_refused_with_the_difference() -> None:
     work = Work()
     other = a_plan(work, "a", "once", "c", "new", links=[("a", "once"), ("once", "c"), ("c", "new")])
@@ -250,6 +261,66 @@ async def test_another_plan_is_refused_with_the_difference() -> None:
         assert "dependency 'c' -> 'once2' is missing" in told
         assert not journal.kept["p"].is_open
         await orchestrator.resume("p", constellation=chain(work))
+
+
+def edited_by(work: Work, edit: Callable[[TaskConstellation], Any]) -> TaskConstellation:
+    """The chain, whose task `a` edits it."""
+    built = chain(work)
+
+    async def begin() -> None:
+        edit(built)
+
+    built.get_task("a").request = Call(begin)  # type: ignore[union-attr]
+    return built
+
+
+def a_task_that_calls(work: Work) -> Callable[[TaskConstellation], Any]:
+    def edit(live: TaskConstellation) -> None:
+        live.add_task(TaskStar("new", request=Call(work.do, ("new",))))
+        live.add_dependency(TaskStarLine("c", "new"))
+
+    return edit
+
+
+def a_condition_that_is_a_function(work: Work) -> Callable[[TaskConstellation], Any]:
+    def edit(live: TaskConstellation) -> None:
+        live.add_dependency(TaskStarLine.create_conditional("once", "once2", "it is so", lambda said: True))
+
+    return edit
+
+
+@pytest.mark.parametrize("brings", [a_task_that_calls, a_condition_that_is_a_function])
+async def test_functions_that_an_edit_has_brought_come_from_the_plan_as_the_edit_has_left_it(
+    brings: Callable[[Work], Callable[[TaskConstellation], Any]],
+) -> None:
+    whole, work = MemoryJournal(), Work()
+    as_edited = edited_by(work, brings(work))
+    await run(as_edited, whole)
+    assert as_edited.is_complete()
+    lines = whole.kept["p"].records
+    journal = cut(lines[: next(n for n, line in enumerate(lines) if '"end","a"' in line) + 1])
+    ran, work.ran = work.ran, []
+    async with orchestrated(journal) as orchestrator:
+        with pytest.raises(
+            ResumeError, match=r"no journal keeps: give the plan, built as before, or as edits have left"
+        ):
+            await orchestrator.resume("p", constellation=edited_by(work, brings(work)))
+        found = await orchestrator.resume("p", constellation=as_edited.copy())
+    assert (found["status"], sorted(work.ran)) == ("completed", sorted(ran))
+
+
+async def test_a_plan_that_is_neither_as_before_nor_as_edited_is_refused_with_the_smaller_difference() -> None:
+    whole, work = MemoryJournal(), Work()
+    as_edited = edited_by(work, a_task_that_calls(work))
+    await run(as_edited, whole)
+    lines = whole.kept["p"].records
+    journal = cut(lines[: next(n for n, line in enumerate(lines) if '"end","a"' in line) + 1])
+    other = as_edited.copy()
+    other.get_task("c").description = "another"  # type: ignore[union-attr]
+    async with orchestrated(journal) as orchestrator:
+        with pytest.raises(ResumeError) as caught:
+            await orchestrator.resume("p", constellation=other)
+    assert caught.value.reasons == ("the plan that is given is not the recorded one: task 'c' has another description",)
 
 
 async def test_the_device_of_an_attempt_whose_end_is_not_known_has_to_be_there() -> None:

@@ -152,6 +152,19 @@ async def test_a_condition_never_judges_output_that_is_lost(exit_code: int) -> N
     assert house.device().started == ["a"]
 
 
+async def test_a_condition_that_is_not_asked_any_more_does_not_miss_output_that_is_lost() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", Completed(exit_code=0, metadata={"settled": True}))
+        constellation = once("a b")
+        constellation.add_dependency(
+            TaskStarLine.create_conditional("a", "b", "it has", Expression("contains(stdout, 'x')"))
+        )
+        constellation.get_task("b").cancel()  # type: ignore[union-attr]
+        found = await house.run(constellation, None)
+    assert found["results"]["a"].status is TaskStatus.COMPLETED
+
+
 @pytest.mark.parametrize("judge", [lambda payload: not payload, lambda payload, outcome: not outcome.stdout])
 async def test_a_function_never_judges_output_that_is_lost(judge: Callable[..., Any]) -> None:
     async with settling_rig() as house:

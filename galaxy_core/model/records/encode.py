@@ -7,9 +7,7 @@ texts and values that cannot be kept need.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from json import JSONEncoder
-from json.encoder import encode_basestring_ascii
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from galaxy_core.model.constellation import TaskConstellation
@@ -18,6 +16,8 @@ from galaxy_core.model.edits import Transaction
 from galaxy_core.model.reasons import is_failure
 from galaxy_core.model.records.faults import error_document
 from galaxy_core.model.records.lean import lean_head, lean_line, lean_result, lean_task
+from galaxy_core.model.records.text import as_json as _json
+from galaxy_core.model.records.text import quoted as _quoted
 from galaxy_core.model.records.unkept import Keeper
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
@@ -34,37 +34,11 @@ Began = tuple[int, int, str, float]
 Ran = tuple[Any, ...]
 #: In a second: for this century and the next, a moment in a float is a whole number of them.
 TICKS: Final = 2.0**22
-#: How deep a record that cannot be written is looked through.
-_MOST_DEPTH: Final = 40
 #: Characters of a record from which on each attempt has one of its own.
 _MUCH: Final = 1 << 20
 
-_quoted: Callable[[str], str] = encode_basestring_ascii
-_encode: Callable[[Any], str] = JSONEncoder(allow_nan=False, separators=(",", ":"), check_circular=False).encode
 _COMPLETED, _UNCONDITIONAL = TaskStatus.COMPLETED, DependencyType.UNCONDITIONAL
 _NOTHING: Final = Keeper()
-
-
-def _json(document: Any) -> str:
-    try:
-        return _encode(document)
-    except (TypeError, ValueError, RecursionError):  # a field of somebody's making that no `Keeper` was asked about
-        return _in_pieces(document)
-
-
-def _in_pieces(document: Any, depth: int = 0) -> str:
-    """The same, in which only what cannot be written is replaced: what was kept already would not come back as it was."""
-    if depth < _MOST_DEPTH:
-        if type(document) in (list, tuple):
-            return f"[{','.join([_in_pieces(part, depth + 1) for part in document])}]"
-        if type(document) is dict and all(type(name) is str for name in document):
-            return (
-                f"{{{','.join([f'{_quoted(key)}:{_in_pieces(part, depth + 1)}' for key, part in document.items()])}}}"
-            )
-    try:
-        return _encode(document)
-    except (TypeError, ValueError, RecursionError):
-        return _encode(_NOTHING.keep(document))
 
 
 # ----------------------------------------------------------------------------------------------- the plan
@@ -249,24 +223,27 @@ def rans(n: int, attempts: Sequence[Ran]) -> Iterator[str]:
 
 def _says_nothing(result: Any, task: TaskStar) -> bool:
     """Whether it is a success without any output, as the task and its attempt say all of it."""
-    return (
-        type(result) is ExecutionResult
-        and task._status is _COMPLETED
-        and result.stdout is None
-        and result.stderr is None
-        and result.exit_code is None
-        and result.result is None
-        and result.error is None
-        and not result._metadata
-        and not result.files
-        and result.status is _COMPLETED
-        and result.attempts == task._attempts
-        and result.device_id == task._target_device_id
-        and result._start == task._started_at
-        and result._end == task._ended_at
-        and result.task_id == task._task_id
-        and task._error is None
-    )
+    try:
+        return (
+            type(result) is ExecutionResult
+            and task._status is _COMPLETED
+            and result.stdout is None
+            and result.stderr is None
+            and result.exit_code is None
+            and result.result is None
+            and result.error is None
+            and not result._metadata
+            and not result.files
+            and result.status is _COMPLETED
+            and result.attempts == task._attempts
+            and result.device_id == task._target_device_id
+            and result._start == task._started_at
+            and result._end == task._ended_at
+            and result.task_id == task._task_id
+            and task._error is None
+        )
+    except Exception:  # values of somebody's making, which break when they are compared
+        return False
 
 
 def _attempt(task: TaskStar) -> dict[str, Any]:
@@ -286,6 +263,11 @@ def _result(result: Any, task: TaskStar, keeper: Keeper) -> dict[str, Any]:
         if not is_failure(broken):
             raise
         return {"$value": keeper.keep(object())}
+
+
+def files(n: int, found: Mapping[str, tuple[int, str]]) -> str:
+    """What files hold that results name: by their paths, size (bytes) and SHA-256."""
+    return f'[{n},"files",{_json(found)}]'
 
 
 def again(n: int, task: TaskStar, kind: str, wait_s: float, error: BaseException) -> str:

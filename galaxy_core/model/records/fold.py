@@ -66,6 +66,7 @@ class Fold:
         self.resolutions: list[dict[str, Any]] = []
         self.edits: list[dict[str, Any]] = []
         self.settlements: list[dict[str, Any]] = []
+        self.files: dict[str, tuple[int, str]] = {}
         self._restorer = Restorer(read)
         self._plan: TaskConstellation | None = None
         self._mark = ""
@@ -325,6 +326,9 @@ class Fold:
         self.in_flight.pop(task_id, None)
         self.backing_off.pop(task_id, None)
 
+    def _files(self, found: dict[str, list[Any]]) -> None:
+        self.files |= {path: (int(size), str(digest)) for path, (size, digest) in found.items()}
+
     # ------------------------------------------------------------------------------------------- the run
     def _pause(self, at: float, by: str) -> None:
         self.is_paused = True
@@ -352,6 +356,7 @@ READERS: Final[Mapping[str, Callable[..., None]]] = {
     "ack": Fold._acknowledged,
     "end": Fold._end,
     "ran": Fold._ran,
+    "files": Fold._files,
     "again": Fold._again,
     "settled": Fold._settled,
     "link": Fold._link,

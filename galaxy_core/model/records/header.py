@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from attrs import asdict, field, frozen
 
+from galaxy_core.model.records.encode import FORMAT
 from galaxy_core.model.records.unkept import restored
 
 _TEXTS: Final = ("version", "run_id", "mark", "durability")
@@ -34,7 +35,7 @@ class Header:
     metadata: Mapping[str, Any] = field(factory=dict)
     source: Mapping[str, str] | None = None
     requires: Mapping[str, Sequence[str]] = field(factory=dict)
-    format: int = 1
+    format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in its record."""

@@ -51,6 +51,16 @@ def together(name: Any, parts: Sequence[Any]) -> Any:
         raise ValueError(f"the parts of a {name} do not make one: {error}") from error
 
 
+def beginning(name: str, text: str) -> str:
+    """How a value looks of whose only part, a text, the beginning is left."""
+    if name not in ("bytes", "bytearray"):
+        return text
+    try:
+        return b64decode(text[: len(text) // 4 * 4]).decode("utf-8", "replace")
+    except ValueError:
+        return text
+
+
 # ----------------------------------------------------------------------------------------------- taking apart
 def _of_bytes(value: bytes | bytearray) -> list[Any]:
     return [b64encode(value).decode("ascii")]

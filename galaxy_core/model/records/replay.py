@@ -16,6 +16,7 @@ from galaxy_core.model.reasons import message_of, shown
 from galaxy_core.model.records.fold import READERS, Epoch, Fold, InFlight
 from galaxy_core.model.records.making import count_anew, hand_over
 from galaxy_core.model.records.restore import BROKEN, Read
+from galaxy_core.model.result import ExecutionResult, KeptFiles
 
 __all__ = ["Epoch", "InFlight", "Replay", "replay"]
 
@@ -36,6 +37,7 @@ class Replay(Fold):
         over: how it ended; None while it has not, and again once it was resumed.
         is_paused: whether it was paused last. `stopped_by`: who left it for somebody to resume; None when nobody did.
         resolutions, edits, settlements: those records, in order, each with its "n"; edits without their images.
+        files: by the paths of files that results name, their size (bytes) and SHA-256 when they were recorded.
     """
 
     def __init__(self, read: Read | None = None, run_id: str = "") -> None:
@@ -83,6 +85,10 @@ class Replay(Fold):
             hand_over(plan)
             if (cycle := plan._renumber()) is not None:
                 self._refuse(f"its tasks wait for each other: {' -> '.join(cycle)}")
+            if self.files:
+                for task in plan._tasks.values():
+                    if type(task._result) is ExecutionResult and task._result.files:
+                        task._result.files = KeptFiles(task._result.files, self.files)
             self._is_given = True
         return plan
 

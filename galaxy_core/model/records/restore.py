@@ -16,7 +16,7 @@ from galaxy_core.model.dependency import DependencyType, TaskStarLine
 from galaxy_core.model.device import DeviceType
 from galaxy_core.model.policy import DEFAULT_RETRY, Effect, TaskPriority
 from galaxy_core.model.records.faults import error_from
-from galaxy_core.model.records.unkept import LongText, restored
+from galaxy_core.model.records.unkept import Beginning, LongText, Unkept, left_of, restored
 from galaxy_core.model.request import Action, Command, Reference, Request
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.spec_documents import request_from_dict, retry_from_dict
@@ -59,8 +59,8 @@ Read = Callable[[LongText], str]
 class Restorer:
     """Makes live objects of lean documents. `read` gives long texts that were kept in files.
 
-    Of a text that cannot be had the beginning is taken, and the result that it is in is marked as truncated. `calls` are the
-    names of the functions that tasks called, by the tasks' ids.
+    Of a text that cannot be had the beginning is left in an `Unkept`; of what a task printed, as a `Beginning`. The result
+    that it is in is marked as truncated. `calls` are the names of the functions that tasks called, by the tasks' ids.
     """
 
     def __init__(self, read: Read | None = None) -> None:
@@ -68,18 +68,22 @@ class Restorer:
         self._cut = False
         self.calls: dict[str, str] = {}
 
-    def _long(self, text: LongText) -> str:
+    def _long(self, text: LongText) -> str | Unkept:
         if text.file is not None and self._read is not None:
             try:
                 return self._read(text)
             except (OSError, ValueError):  # the file is gone or another: what it held is marked as cut
                 pass
         self._cut = True
-        return text.head
+        return left_of(text)
 
     def value(self, kept: Any) -> Any:
         """A value as it was, or what stands for it."""
         return restored(kept, self._long)
+
+    def _stream(self, kept: Any) -> Any:
+        found = self.value(kept)
+        return Beginning(found) if type(found) is Unkept and found.cut is not None else found
 
     # ------------------------------------------------------------------------------------------- tasks
     def task(self, found: dict[str, Any], otherwise: float | None = None) -> TaskStar:
@@ -174,26 +178,26 @@ class Restorer:
         take = found.get
         self._cut = False
         status = take("status", task._status)
-        stdout = self.value(take("stdout"))
+        stdout = self._stream(take("stdout"))
         error = task._error if "error" not in found else error_from(found["error"])
         metadata = self.value(take("metadata"))
         result = ExecutionResult(
             self.value(take("task_id", task._task_id)),
             _STATUSES.get(status, status),
-            self.value(found["result"]) if "result" in found else stdout,
+            self.value(found["result"]) if "result" in found else stdout.lost if type(stdout) is Beginning else stdout,
             error,
             metadata,
             _moment(found["start_time"]) if "start_time" in found else task._started_at,
             _moment(found["end_time"]) if "end_time" in found else task._ended_at,
             stdout=stdout,
-            stderr=self.value(take("stderr")),
+            stderr=self._stream(take("stderr")),
             exit_code=self.value(take("exit_code")),
             device_id=self.value(found["device_id"]) if "device_id" in found else task._target_device_id,
             attempts=self.value(take("attempts", task._attempts)),
             files=self.value(take("files")),
         )
         if self._cut:
-            result.metadata["truncated"] = True
+            _tell_cut(result)
         return result
 
     # ------------------------------------------------------------------------------------------- links
@@ -264,6 +268,17 @@ def _part(value: Any) -> str | Reference:
     if type(value) is str:
         return value
     return Reference(_text(value["from"]), _text(value["value"]))
+
+
+def _tell_cut(result: ExecutionResult) -> None:
+    """Which stream was cut is told where that of another is told: else that one would pass for the only one."""
+    told = result.metadata
+    told["truncated"] = True
+    if "stdout_kept_bytes" in told or "stderr_kept_bytes" in told:
+        for name in ("stdout", "stderr"):
+            text = getattr(result, name)
+            if type(text) is Beginning:
+                told[f"{name}_kept_bytes"] = len(text.encode("utf-8", "surrogatepass"))
 
 
 def _text(value: Any) -> str:

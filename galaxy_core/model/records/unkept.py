@@ -8,6 +8,7 @@ cannot be kept, ``{"$text": {head, length, file?, sha256?}}`` a text of more tha
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from enum import Enum
@@ -15,7 +16,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from galaxy_core.model.records.python_values import NotHereError, apart, together
+from galaxy_core.model.records.python_values import NotHereError, apart, beginning, together
 from galaxy_core.model.serial import MAX_PARTS, MOST_BITS, described, plain
 
 #: Characters of a text that a record holds; what is longer goes to a file of the run, or is cut.
@@ -37,14 +38,25 @@ Spill = Callable[[str], tuple[str, str] | None]
 class Unkept:
     """Stands for a value that its record could not hold: `type_name` is what it was, `text` how it looked.
 
-    A reference that reads it is refused. Where plans and results are written out, it is written as the value was.
+    A reference that reads it is refused. Where plans and results are written out, it is written as the value was. With
+    `cut` it is a value that was kept, but for the rest of that text, which cannot be had now: `text` is its beginning, and
+    `recorded` how its record has it, so that it is whole again when its file is back.
     """
 
-    __slots__ = ("plain", "text", "type_name")
+    __slots__ = ("cut", "plain", "recorded", "text", "type_name")
 
-    def __init__(self, type_name: str, text: str, plain: Any = None) -> None:
+    def __init__(
+        self,
+        type_name: str,
+        text: str,
+        plain: Any = None,
+        *,
+        cut: LongText | None = None,
+        recorded: dict[str, Any] | None = None,
+    ) -> None:
         self.type_name, self.text = type_name, text
         self.plain = text if plain is None else plain
+        self.cut, self.recorded = cut, recorded
 
     def to_dict(self) -> Any:
         """As `serial.plain` wrote the value."""
@@ -53,15 +65,35 @@ class Unkept:
     @property
     def why(self) -> str:
         """Why there is nothing to be read, and what to do."""
+        if self.cut is not None:
+            remedy = "run that task again" if self.cut.file is None else "put that file back, or run that task again"
+            return f"it was {self.what}: {remedy}"
         return (
             f"it was a {self.type_name} ({self.text[:100]}), which no record of a run can hold, and the process that had "
             "it is gone: run that task again, or have it return text, numbers, lists and dictionaries"
         )
 
+    @property
+    def what(self) -> str:
+        """What it was, and why it is no more."""
+        if self.cut is None:
+            return f"a {self.type_name} ({self.text[:100]}), which no journal keeps"
+        there, file = len(self.cut.head), self.cut.file
+        why = (
+            "the journal keeps no files" if file is None else f"the file {file!r} of the run is missing or was changed"
+        )
+        kind = "a text" if self.type_name == "str" else f"a {self.type_name}"
+        return f"{kind} of which {there:,} of {self.cut.length:,} recorded characters are left, because {why}"
+
+    @property
+    def _parts(self) -> tuple[Any, ...]:
+        cut = self.cut  # in another record the same text may have another file
+        return self.type_name, self.text, self.plain, None if cut is None else (cut.length, cut.sha256)
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Unkept):
             return NotImplemented
-        return (self.type_name, self.text, self.plain) == (other.type_name, other.text, other.plain)
+        return self._parts == other._parts
 
     def __hash__(self) -> int:
         return hash((self.type_name, self.text))
@@ -80,16 +112,74 @@ class LongText:
     sha256: str | None
 
 
-def first_unkept(value: Any) -> Unkept | None:
-    """Something in a restored value that was not kept; None when all of it was."""
+class Beginning(str):
+    """What is left of a stream of a result, which is shown to people; `lost` stands for all of it."""
+
+    lost: Unkept
+
+    def __new__(cls, lost: Unkept) -> Beginning:
+        made = super().__new__(cls, lost.text)
+        made.lost = lost
+        return made
+
+    def __getnewargs__(self) -> tuple[Any]:  # what `__new__` takes, for whoever copies it
+        return (self.lost,)
+
+
+def left_of(text: LongText) -> Unkept:
+    """What stands for a long text that cannot be had."""
+    told = {"head": text.head, "length": text.length}
+    if text.file is not None:
+        told |= {"file": text.file, "sha256": text.sha256}
+    return Unkept("str", text.head, cut=text, recorded={TEXT: told})
+
+
+def first_unkept(value: Any, *, is_cut: bool = False) -> Unkept | None:
+    """Something in a restored value that was not kept, or with `is_cut` was, and is cut now; None when there is nothing."""
     stack, seen = [value], set()  # a payload that never was in a record may stand inside itself
     while stack:
         found = stack.pop()
-        if type(found) is Unkept:
+        if type(found) is Unkept and (found.cut is not None or not is_cut):
             return found
         if isinstance(found, (dict, list, tuple)) and id(found) not in seen:
             seen.add(id(found))
             stack.extend(found.values() if isinstance(found, dict) else found)
+    return None
+
+
+def whole_again(value: Any, given: Any) -> Any:
+    """`value` with what is cut in it replaced by what is given in its place, if that is what was recorded."""
+    if type(value) is Unkept and value.cut is not None:
+        return given if _is_whole_of(value.cut, given) else value
+    if isinstance(value, dict) and isinstance(given, dict):
+        return {key: whole_again(item, given[key]) if key in given else item for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and isinstance(given, (list, tuple)) and len(value) == len(given):
+        return [whole_again(item, other) for item, other in zip(value, given, strict=True)]
+    return value
+
+
+def _is_whole_of(cut: LongText, given: Any) -> bool:
+    taken = apart(given)
+    text = taken[1][0] if taken is not None else given
+    if not isinstance(text, str) or len(text) != cut.length or not text.startswith(cut.head):
+        return False
+    return cut.sha256 is None or hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == cut.sha256
+
+
+def cut_output(payload: Any, outcome: Any, looks_at: Callable[[str], bool] = bool) -> Unkept | None:
+    """Something of what a task printed or returned that is cut since it was recorded, among what a condition looks at.
+
+    `looks_at` says so of "stdout", "stderr", "value" and "json".
+    """
+    if outcome is None or not outcome._metadata or not outcome._metadata.get("truncated"):
+        return None  # as nearly always: a payload may be large
+    stdout, stderr = outcome.stdout, outcome.stderr
+    if type(stdout) is Beginning and (looks_at("stdout") or looks_at("json")):
+        return stdout.lost
+    if type(stderr) is Beginning and looks_at("stderr"):
+        return stderr.lost
+    if looks_at("value") or (stdout is None and looks_at("json")):
+        return first_unkept(payload, is_cut=True)
     return None
 
 
@@ -135,6 +225,8 @@ class Keeper:
             return value if math.isfinite(value) else self._taken_apart(value)
         if kind is Unkept:
             return _marker(value)
+        if kind is Beginning:
+            return _marker(value.lost)
         if not issubclass(kind, _COLLECTIONS):
             return self._foreign(value)
         if id(value) in self._path or len(self._path) >= MAX_DEPTH or self._parts > MAX_PARTS:
@@ -228,6 +320,8 @@ def _head(text: LongText) -> str:
 
 
 def _marker(value: Unkept) -> dict[str, Any]:
+    if value.recorded is not None:
+        return value.recorded
     told = {"type": value.type_name, "text": value.text}
     if value.plain != value.text:
         told["plain"] = value.plain
@@ -276,7 +370,10 @@ def _restored_python(told: Any, long: Callable[[LongText], Any]) -> Any:
     hashed = parts if name in ("set", "frozenset") else parts[::2] if name == "dict" else []
     lost = first_unkept(hashed)
     if lost is not None:
-        return Unkept(name, f"one with {lost.text} in it")
+        recorded = None if lost.cut is None else {PYTHON: told}
+        return Unkept(name, f"one with {lost.text[:HEAD]} in it", cut=lost.cut, recorded=recorded)
+    if name not in ("tuple", "dict") and (lost := first_unkept(parts)) is not None:
+        return Unkept(name, beginning(name, lost.text), cut=lost.cut, recorded={PYTHON: told})
     try:
         return together(name, parts)
     except NotHereError as error:

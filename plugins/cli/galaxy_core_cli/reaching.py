@@ -15,7 +15,7 @@ import anyio
 import click
 
 from galaxy_core import ControlError, ask_run, reachable_runs, watch_run
-from galaxy_core.errors import UnknownRecordedRunError
+from galaxy_core.errors import GalaxyError, UnknownRecordedRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.running.following import Follower
@@ -64,8 +64,28 @@ def meant(run: str) -> str:
     if run != "last":
         return run
     reached, kept = _newest_reached(), _newest_kept()
-    newest = max((one for one in (reached, kept) if one is not None), key=lambda one: one[1], default=None)
-    return run if newest is None else newest[0]  # it may be the name of a plan
+    if reached is None:
+        return run if kept is None else kept[0]  # it may be the name of a plan
+    if kept is not None and kept[1] > reached[1]:
+        return kept[0]
+    if not _is_kept(reached[0]):
+        # Somebody may have thought of the newest run of the journal that is used here.
+        name = safe_line(reached[2])
+        say.note(
+            f"last: run {safe_line(reached[0])} of plan {name!r}, which is not kept in the journal that is used here"
+        )
+    return reached[0]
+
+
+def _is_kept(run: str) -> bool:
+    """Whether the journal that is used here has a run."""
+    from galaxy_core_cli.kept.finding import by_id
+    from galaxy_core_cli.kept.journals import journal_of
+
+    try:
+        return by_id(run, journal_of(None)) == run
+    except (GalaxyError, click.ClickException):
+        return False
 
 
 def _newest_kept() -> tuple[str, float] | None:
@@ -82,14 +102,14 @@ def _newest_kept() -> tuple[str, float] | None:
     return run, looked_up(journal, run).started or 0.0
 
 
-def _newest_reached() -> tuple[str, float] | None:
-    """The newest run that can be reached, and when it was started, in seconds since the epoch."""
+def _newest_reached() -> tuple[str, float, str] | None:
+    """The newest run that can be reached, when it was started, in seconds since the epoch, and the name of its plan."""
     try:
         found = [one for one in anyio.run(reachable_runs) if one.get("started") is not None]
     except ControlError:  # there can be none on this system, or its folder is not safe
         return None
     newest = max(found, key=lambda one: float(one["started"]), default=None)
-    return None if newest is None else (str(newest["run"]), float(newest["started"]))
+    return None if newest is None else (str(newest["run"]), float(newest["started"]), str(newest["name"]))
 
 
 def request(run: str, document: Mapping[str, Any]) -> dict[str, Any]:

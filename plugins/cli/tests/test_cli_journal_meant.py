@@ -48,6 +48,20 @@ def test_last_is_the_newest_run_be_it_kept_or_not(start: Start, galaxy: Galaxy, 
     assert unkept.to_the_end()[0] == 0
 
 
+def test_last_says_which_run_it_is_when_the_journal_here_does_not_have_it(
+    start: Start, galaxy: Galaxy, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = start()
+    assert galaxy("pause", "last").err == ""
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("GALAXY_JOURNAL", str(folder / "another"))
+        told = galaxy("continue", "last")
+    assert told.out == f"goes on: {run.name}\n"
+    assert f"last: run {run.name} of plan 'nightly', which is not kept in the journal that is used here" in told.err
+    run.go()
+    assert run.to_the_end()[0] == 0
+
+
 # -------------------------------------------------------------------------------------------------- names of plans
 def test_a_run_is_resumed_by_the_name_of_its_plan_when_no_other_of_it_can_be(
     start: Start, galaxy: Galaxy, write: Write

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -291,16 +291,23 @@ def test_signals_cancel_a_run_that_nobody_watches(
     assert witness.all_gone()
 
 
-@pytest.mark.parametrize(("number", "backend"), [(signal.SIGHUP, "asyncio"), (signal.SIGINT, "trio")])
+@pytest.mark.parametrize(
+    ("number", "backend", "kept", "what"),
+    [
+        (signal.SIGHUP, "asyncio", (), ""),
+        (signal.SIGINT, "trio", (), "stop the run, so that it can be resumed"),
+        (signal.SIGINT, "asyncio", UNKEPT, "cancel the run"),
+    ],
+)
 def test_a_signal_that_was_ignored_from_the_beginning_stays_ignored(
-    number: signal.Signals, backend: str, write: Write
+    number: signal.Signals, backend: str, kept: Sequence[str], what: str, write: Write
 ) -> None:
     write("plan.yaml", "tasks: {a: {shell: 'echo here I am; cat < go'}}")
     os.mkfifo("go")
     ignoring = (
         f"import os, signal, sys; signal.signal({int(number)}, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
     )
-    arguments = command("run", "plan.yaml", LEAN, "--json", "--show-output", "--backend", backend)
+    arguments = command("run", "plan.yaml", LEAN, "--json", "--show-output", "--backend", backend, *kept)
     with subprocess.Popen(
         [sys.executable, "-c", ignoring, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:
@@ -310,8 +317,8 @@ def test_a_signal_that_was_ignored_from_the_beginning_stays_ignored(
         running.send_signal(number)
         Path("go").write_text("", encoding="utf-8")
         _, err = running.communicate(timeout=TIMEOUT_S)
-    told = "Ctrl-C (SIGINT) is ignored here, as it was when galaxy was started; to cancel the run: kill "
-    assert (running.returncode, err) == (0, f"{told}{running.pid}\n" if number is signal.SIGINT else "")
+    told = f"Ctrl-C (SIGINT) is ignored here, as it was when galaxy was started; to {what}: kill {running.pid}\n"
+    assert (running.returncode, err) == (0, told if what else "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

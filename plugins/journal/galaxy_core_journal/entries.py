@@ -16,11 +16,10 @@ from galaxy_core_journal.places import Place
 from galaxy_core_journal.reading import examine
 
 #: Kinds of records that say how far a run is; see galaxy_core/model/records.
-_TOLD = re.compile(r'\[\d+, ?"(ran|cancel|over|stop|opened|edit|image|resolve)"')
-_OF_TASK = re.compile(r'\[\d+, ?"(end|skip|again)", ?("(?:[^"\\]|\\.)*")')
+_TOLD = re.compile(r'\[\d+, ?"(ran|over|stop|opened|edit|image|resolve)"')
+_OF_TASK = re.compile(r'\[\d+, ?"(end|again)", ?("(?:[^"\\]|\\.)*")(?:, ?\d+, ?\d+, ?"(\w+)")?')
 _UNQUOTE = json.JSONDecoder(strict=False).decode
 _TASKS = re.compile(r'\[\d+, ?"tasks"')
-_ENDED = {"completed", "failed", "cancelled", "skipped", "unknown"}
 
 
 @frozen
@@ -29,7 +28,7 @@ class RunEntry:
 
     `state` is "running" while somebody writes it; else how it ended ("completed", "failed", …), "stopped", "interrupted"
     when its process went before it was over, "damaged", or "unreadable" with `problem` saying why. `done` of `total` tasks
-    have ended or were skipped. `written` is when its files were last changed.
+    have completed. `written` is when its files were last changed.
     """
 
     run_id: str
@@ -91,9 +90,8 @@ class _Told:
         """One record, whose first two parts are its number and kind."""
         match kind, parts[2:]:
             case "ran", [list(attempts), *_]:
-                self.done.update(str(one[0]) for one in attempts if isinstance(one, list) and one)
-            case "cancel", [list(tasks), *_]:
-                self.done.update(map(str, tasks))
+                told = [one for one in attempts if isinstance(one, list) and one]
+                self.done.update(str(one[0]) for one in told if one[6:7] in ([], ["completed"]))
             case "over", [status, at, *_]:
                 self.state, self.ended = str(status), _time(at)
             case "stop", _:
@@ -115,7 +113,7 @@ class _Told:
             self.done.discard(str(task))
         for task, status in _ids([image.get("tasks")]).items():
             self.ids.add(task)
-            (self.done.add if status in _ENDED else self.done.discard)(task)
+            (self.done.add if status == "completed" else self.done.discard)(task)
 
 
 def _ids(lists: list[Any]) -> dict[str, str]:
@@ -133,7 +131,7 @@ def _told(lines: Sequence[str]) -> _Told:
         told.name, told.total = _plan(_parts(lines[1], "plan"))
     for line in lines:
         if (match := _OF_TASK.match(line)) is not None:
-            (told.done.discard if match.group(1) == "again" else told.done.add)(_text(match.group(2)))
+            (told.done.add if match.group(3) == "completed" else told.done.discard)(_text(match.group(2)))
         elif (match := _TOLD.match(line)) is not None:
             told.hear(match.group(1), _parts(line, match.group(1)), lines)
     if told.ids is not None:

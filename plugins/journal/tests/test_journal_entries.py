@@ -79,8 +79,10 @@ async def test_what_came_last_says_the_state(tmp_path: Path, records: list[str],
 @pytest.mark.parametrize(
     ("records", "done", "total"),
     [
-        (['[5,"skip","b",1.0,{}]', '[6,"cancel",["c"],1.0,"",false]'], 3, 3),
-        (['[5,"end","b\\"\\u0041",1]', '[6,"again","b\\"A",1]'], 1, 3),
+        (['[5,"skip","b",1.0,{}]', '[6,"cancel",["c"],1.0,"",false]'], 1, 3),
+        (['[5,"end","b",1,8,"failed",1.0,null,null,false]', '[6,"end","c",1,9,"completed",1.0,{},null,false]'], 2, 3),
+        (['[5,"end","b\\"\\u0041",1,8,"completed"]', '[6,"again","b\\"A",1]'], 1, 3),
+        (['[5,"ran",[["b",1,8,"here",1,2],["c",1,9,"here",1,2,"failed",null,null,false],[],7]]'], 2, 3),
         (['[5,"again","a",1,"x",1.0,1.0,true,{}]'], 0, 3),
         (['[5,"image",{"tasks":[{"task_id":"d"}],"gone_tasks":["a","b"]}]'], 0, 2),
         (['[5,"edit",{"image":{"tasks":[{"task_id":"b","status":"completed"}],"gone_tasks":[]}}]'], 2, 3),

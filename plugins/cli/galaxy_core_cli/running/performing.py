@@ -77,9 +77,9 @@ def perform(order_of: Callable[[], Order], view: View, state: State) -> int:
         console = Console(stderr=True, highlight=False, markup=False, emoji=False)
         reporter = _reporter(view, order.constellation, console, lines)
         if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            what = "cancel the run" if order.journal is None else "stop the run, so that it can be resumed"
             say.note(
-                "Ctrl-C (SIGINT) is ignored here, as it was when galaxy was started; "
-                f"to cancel the run: kill {os.getpid()}"
+                f"Ctrl-C (SIGINT) is ignored here, as it was when galaxy was started; to {what}: kill {os.getpid()}"
             )
         with say.listening(reporter.tell, state):
             order.registry.load()  # in an event loop, Ctrl-C would not end an import

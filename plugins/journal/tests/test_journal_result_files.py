@@ -1,0 +1,163 @@
+"""Files that results name, in recorded runs: durable before the record of the result is, and looked at when a run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from galaxy_core import (
+    Command,
+    ConstellationDeviceManager,
+    Device,
+    Reference,
+    RunInfo,
+    TaskConstellation,
+    TaskConstellationOrchestrator,
+    TaskStar,
+    TaskStarLine,
+    TaskStatus,
+)
+from galaxy_core.errors import InputError
+from galaxy_core.extension.interfaces import Durability, JournalWriter
+from galaxy_core.testing.journals import MemoryJournal
+
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(os.name != "posix", reason="its commands are those of POSIX")]
+KEPT = b"kept\n"
+
+
+class Watched(MemoryJournal):
+    """Says which files had been synced when each record was written."""
+
+    def __init__(self, synced: set[int]) -> None:
+        super().__init__()
+        self.synced, self.ends = synced, list[tuple[str, bool]]()
+
+    @asynccontextmanager
+    async def open(self, run: RunInfo, /) -> AsyncIterator[JournalWriter]:  # type: ignore[override]  # it is one
+        async with super().open(run) as writer:
+            yield _Watched(self, writer)
+
+
+class _Watched:
+    def __init__(self, journal: Watched, writer: JournalWriter) -> None:
+        self.journal, self.inner = journal, writer
+        self.epoch, self.folder = writer.epoch, writer.folder
+
+    async def write(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            record = json.loads(line)
+            if record[1] == "end":
+                for path in record[7].get("files", {}).values():
+                    folders = (Path(path), Path(path).parent)
+                    synced = all(os.stat(one).st_ino in self.journal.synced for one in folders)
+                    self.journal.ends.append((path, synced))
+        await self.inner.write(lines)
+
+
+def a_plan() -> TaskConstellation:
+    """A task leaves a file; another waits until the run is stopped; then two take the file."""
+    leaves = TaskStar("a", request=Command(["sh", "-c", "echo kept > out"], outputs=["out"]))
+    waits = TaskStar("wait", request=Command(["sleep", "0.4"]))
+    takes = TaskStar("path", request=Command(["cat", Reference("a", "file.out")]))
+    sent = TaskStar("sent", request=Command(["cat", "in"], files={"in": Reference("a", "file.out")}))
+    lines = [
+        TaskStarLine(*ids) for ids in (("a", "wait"), ("wait", "path"), ("wait", "sent"), ("a", "path"), ("a", "sent"))
+    ]
+    return TaskConstellation.build([leaves, waits, takes, sent], lines, constellation_id="p")
+
+
+@asynccontextmanager
+async def orchestrated(
+    journal: MemoryJournal, root: Path, durability: Durability = "sync"
+) -> AsyncIterator[TaskConstellationOrchestrator]:
+    async with ConstellationDeviceManager() as devices:
+        devices.add_device(Device("here", "local", max_concurrency=2))
+        yield TaskConstellationOrchestrator(devices, journal=journal, durability=durability, artifacts=root)
+
+
+async def stopped(orchestrator: TaskConstellationOrchestrator) -> Path:
+    """A run that was stopped when the file was there and before anybody had taken it: where the file is."""
+    plan = a_plan()
+    async with anyio.create_task_group() as group:
+
+        async def stop() -> None:
+            while plan.tasks["wait"].status in (TaskStatus.PENDING, TaskStatus.WAITING_DEPENDENCY):  # noqa: ASYNC110  # nothing is told of it
+                await anyio.sleep(0.01)
+            await orchestrator.stop("p")
+
+        group.start_soon(stop)
+        told = await orchestrator.orchestrate_constellation(plan, assignment_strategy="round_robin")
+    assert told["status"] == "stopped", told
+    return Path(told["results"]["a"].files["out"])
+
+
+@pytest.mark.parametrize("durability", ["sync", "batched"])
+async def test_what_a_file_holds_is_recorded_right_behind_the_result_that_names_it(
+    tmp_path: Path, durability: Durability
+) -> None:
+    journal = MemoryJournal()
+    async with orchestrated(journal, tmp_path, durability) as orchestrator:
+        where = await stopped(orchestrator)
+    records = [json.loads(line) for line in journal.read("p")]
+    (files,) = [record for record in records if record[1] == "files"]
+    assert files[2] == {str(where): [len(KEPT), sha256(KEPT).hexdigest()]}
+    assert [record[0] for record in records] == list(range(len(records)))
+
+
+async def test_a_file_and_its_folder_are_durable_before_the_end_of_its_task_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, fsync = set[int](), os.fsync
+
+    def sync(descriptor: int) -> None:
+        fsync(descriptor)
+        synced.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    journal = Watched(synced)
+    async with orchestrated(journal, tmp_path) as orchestrator:
+        where = await stopped(orchestrator)
+    assert journal.ends == [(str(where), True)]
+
+
+async def test_a_file_that_is_as_it_was_is_taken_when_the_run_goes_on(tmp_path: Path) -> None:
+    async with orchestrated(MemoryJournal(), tmp_path) as orchestrator:
+        await stopped(orchestrator)
+        told = await orchestrator.resume("p")
+    assert told["status"] == "completed"
+    assert {told["results"][task_id].stdout for task_id in ("path", "sent")} == {KEPT.decode()}
+
+
+@pytest.mark.parametrize(
+    ("left", "why"),
+    [
+        (b"", "it had 5 bytes, and has 0"),
+        (b"Kept\n", "its 5 bytes are others"),
+        (None, "it had 5 bytes, and cannot be read"),
+    ],
+    ids=["emptied", "changed", "gone"],
+)
+async def test_a_file_that_is_not_as_it_was_recorded_is_not_taken_for_it(
+    tmp_path: Path, left: bytes | None, why: str
+) -> None:
+    async with orchestrated(MemoryJournal(), tmp_path) as orchestrator:
+        where = await stopped(orchestrator)
+        if left is None:
+            where.unlink()
+        else:
+            where.write_bytes(left)
+        told: dict[str, Any] = await orchestrator.resume("p")
+    for task_id in ("path", "sent"):
+        error = told["results"][task_id].error
+        assert isinstance(error, InputError)
+        assert why in str(error)
+        assert str(where) in str(error)
+        assert "put the file back" in str(error)
