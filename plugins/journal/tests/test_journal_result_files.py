@@ -78,8 +78,10 @@ def a_plan() -> TaskConstellation:
 async def orchestrated(
     journal: MemoryJournal, root: Path, durability: Durability = "sync"
 ) -> AsyncIterator[TaskConstellationOrchestrator]:
+    work = root / "work"
+    work.mkdir(parents=True, exist_ok=True)
     async with ConstellationDeviceManager() as devices:
-        devices.add_device(Device("here", "local", max_concurrency=2))
+        devices.add_device(Device("here", "local", {"root": str(work)}, max_concurrency=2))
         yield TaskConstellationOrchestrator(devices, journal=journal, durability=durability, artifacts=root)
 
 
