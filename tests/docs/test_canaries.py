@@ -72,7 +72,7 @@ def devices(tmp_path: Path) -> Iterator[Path]:
             path.write_text(yaml.safe_dump(inventory), encoding="utf-8")
             yield path
         finally:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)  # a gate in the background ignores SIGINT, and so would it
             process.communicate(timeout=TIMEOUT_S)
 
 
