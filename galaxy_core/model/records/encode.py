@@ -184,7 +184,7 @@ def end(n: int, task: TaskStar, lease: int, held: bool = False, keeper: Keeper =
             f'[{n},"end",{_quoted(task._task_id)},{task._attempts},{lease},"completed",{task._updated_at!r},'
             f"{{}},null,{refused}]"
         )
-    kept = None if result is None else _result(result, task, keeper)
+    kept = None if result is None else lean_result(result, task, keeper)
     more = "" if lease else f",{_json(_attempt(task))}"
     return (
         f'[{n},"end",{_quoted(task._task_id)},{task._attempts},{lease},"{task._status.value}",{task._updated_at!r},'
@@ -202,7 +202,7 @@ def ran(task: TaskStar, began: Began, held: bool, keeper: Keeper) -> Ran:
     over = ended_ticks if ended_ticks / TICKS == ended else float(ended)
     if not held and _says_nothing(result, task):
         return task._task_id, attempt, lease, device_id, started, over
-    kept = None if result is None else _result(result, task, keeper)
+    kept = None if result is None else lean_result(result, task, keeper)
     error = error_document(task._error)
     return task._task_id, attempt, lease, device_id, started, over, task._status.value, kept, error, held
 
@@ -254,15 +254,6 @@ def _attempt(task: TaskStar) -> dict[str, Any]:
         "ended": task._ended_at,
         "retries": task._current_retry,
     }
-
-
-def _result(result: Any, task: TaskStar, keeper: Keeper) -> dict[str, Any]:
-    try:
-        return lean_result(result, task, keeper)
-    except BaseException as broken:  # whoever reads the record is told that it was not kept
-        if not is_failure(broken):
-            raise
-        return {"$value": keeper.keep(object())}
 
 
 def files(n: int, found: Mapping[str, tuple[int, str]]) -> str:
