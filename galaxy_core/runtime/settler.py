@@ -36,7 +36,11 @@ if TYPE_CHECKING:
 SETTLE_S: Final = 60.0
 #: Seconds that a device has for an answer when the deadline of the task is over, and for stopping what is to be stopped.
 ANSWER_S: Final = 10.0
+#: Seconds that a device has at least to say that an attempt had ended, before it is stopped because its deadline is over.
+ENDED_S: Final = 2.0
 TASK_CANCELLED: Final = "it was cancelled"
+#: In a result's metadata: why the far side of a stopped attempt may still be at work.
+MAY_STILL_RUN: Final = "may_still_run"
 
 #: What the embedding program says of an attempt of which nobody knows: "completed", "failed" or "retry"; None: no more.
 OnUnknown = Callable[[InFlight], "str | Awaitable[str | None] | None"]
@@ -49,7 +53,7 @@ class Case:
     """An attempt to settle. `reason` says why its outcome is unknown; `is_late` that its deadline is over.
 
     `doing` is what is being waited for, in words; `was_asked` that the device may have begun to stop it; `is_left` that whoever
-    resumes the run is to settle it.
+    resumes the run is to settle it; `is_of_earlier` that an earlier process has begun it.
     """
 
     task: TaskStar
@@ -64,6 +68,7 @@ class Case:
     was_asked: bool = False
     timed_out: bool = False
     is_left: bool = False
+    is_of_earlier: bool = False
     answer: str | None = None
     scope: anyio.CancelScope = field(factory=anyio.CancelScope)
     stirred: anyio.Event = field(factory=anyio.Event)
@@ -104,7 +109,7 @@ class Settler:
         if run.recorder is not None:
             run.recorder.restored(task, in_flight.lease)
         why = "the process that ran it ended before it did"
-        case = Case(task, lane, attempt, in_flight, why)
+        case = Case(task, lane, attempt, in_flight, why, is_of_earlier=True)
         if lane.free > 0:
             lane.free -= 1
             case.has_slot = True
@@ -167,6 +172,7 @@ class Settler:
                 if case.lane.session is session:
                     case.lane.lost(loss)
                 case.reason = case.reason or message_of(loss)
+                case.was_asked = False  # whatever it was told, it has not confirmed
 
     async def _session(self, case: Case, give_up_at: float) -> Any:
         """A session to ask; None when the device is gone for good, or for too long."""
@@ -199,12 +205,21 @@ class Settler:
         case.doing = f"asks device {case.lane.device_id!r} what became of it, and waits for its end while it runs"
         if case.is_late:
             await self._stop(case, session)
+            return await self._at_its_deadline(case, session)
         left_s = self._left_s(case)
-        with anyio.move_on_after(None if left_s is None else max(left_s, ANSWER_S)):
-            answer = await session.settle(attempt)
-            outcome = sound(answer, case.lane.device.transport)
-            if not case.is_late or (isinstance(outcome, Completed) and _is_success(outcome)):
+        with anyio.move_on_after(None if left_s is None else max(left_s, ENDED_S)):
+            return sound(await session.settle(attempt), case.lane.device.transport)
+        case.is_late = True  # `settle` was cancelled, which has stopped it
+        return await self._at_its_deadline(case, session)
+
+    async def _at_its_deadline(self, case: Case, session: Any) -> Outcome:
+        """What became of an attempt that was stopped at its deadline: it may have ended before."""
+        with anyio.move_on_after(ANSWER_S):
+            outcome = sound(await session.settle(case.attempt), case.lane.device.transport)
+            if isinstance(outcome, Completed) and _is_success(outcome):
                 return outcome
+            if isinstance(outcome, Refused) and case.is_of_earlier:
+                return outcome  # it took no time of its deadline: nobody was there
             case.timed_out = case.doubt is None
             return outcome if case.timed_out else Unknown(case.reason, case.said)
         case.timed_out = case.doubt is None
@@ -285,8 +300,9 @@ class Settler:
             return
         cancelled = cancellation(task, RUN_CANCELLED if run.cancelled else TASK_CANCELLED)
         result = run._result(task, lane, _CANCELLED, cancelled, case.said)
-        if case.doubt is not None:
-            result.metadata["may_still_run"] = case.doubt
+        doubt = case.doubt if case.was_asked else f"{case.reason}; and its device could not be asked to stop it"
+        if doubt is not None:
+            result.metadata[MAY_STILL_RUN] = doubt
         run._end(task, _CANCELLED, cancelled, run.wall(), result)
         lane.release()
 

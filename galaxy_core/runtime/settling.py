@@ -13,7 +13,7 @@ from galaxy_core.model.result import UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.flow import cancellation
 from galaxy_core.runtime.lanes import Lane
-from galaxy_core.runtime.settler import Settler
+from galaxy_core.runtime.settler import MAY_STILL_RUN, Settler
 from galaxy_core.runtime.steering import Steering
 
 _FAILED, _CANCELLED, _UNKNOWN = TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.UNKNOWN
@@ -21,8 +21,6 @@ _ONCE = Effect.ONCE
 
 #: How often a task may be taken up again because its device went, before it ends `unknown` (or failed, if it never ran).
 MAX_FAILOVERS = 10
-#: In a result's metadata: why the far side of a stopped attempt may still be at work.
-MAY_STILL_RUN = "may_still_run"
 
 
 class Settling(Steering):

@@ -179,6 +179,11 @@ class FakeDevice:
             self._links.discard(link)
         raise DeviceLostError(self.device_id, "it was unplugged")
 
+    def stop(self, task_id: str) -> None:
+        """See `SessionThatSettles.stop`."""
+        self._need_plug()
+        self.stopped.append(task_id)
+
     def _need_plug(self) -> None:
         if not self.plugged:
             raise DeviceLostError(self.device_id, "it is unplugged")
@@ -209,7 +214,7 @@ class FakeSession:
 
     async def stop(self, attempt: Attempt, /) -> None:
         """Note that it was stopped."""
-        self._device.stopped.append(attempt.task_id)
+        self._device.stop(attempt.task_id)
 
     def release(self, mark: str, /) -> None:
         """Drop the marker."""

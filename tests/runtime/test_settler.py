@@ -20,13 +20,14 @@ from galaxy_core import (
     TaskEvent,
     TaskStarLine,
     TaskStatus,
+    TaskTimeoutError,
     Unknown,
 )
 from galaxy_core.extension.interfaces import FEATURES_OF_COMMANDS, Outcome
 from galaxy_core.model.condition import Expression
 from galaxy_core.model.records.replay import InFlight
 from galaxy_core.runtime import preparing
-from galaxy_core.runtime.settler import Settler
+from galaxy_core.runtime.settler import ENDED_S, Settler
 from galaxy_core.testing.fakes import hang, takes
 from galaxy_core.testing.journals import MemoryJournal
 
@@ -282,7 +283,7 @@ async def test_of_a_transport_that_cannot_settle_nobody_knows() -> None:
 async def test_the_deadline_of_the_task_holds_while_it_is_found_out() -> None:
     async with settling_rig() as house:
         house.transport.script("a", LOST)
-        house.transport.became("a", hang)
+        house.transport.became("a", hang, Unknown("it was stopped"))
         begun = anyio.current_time()
         found = await house.run(once("a", timeout=30), None)
         assert 29 <= anyio.current_time() - begun <= 32
@@ -409,7 +410,12 @@ async def test_a_task_that_is_ended_by_hand_while_it_settles_stays_so() -> None:
 
 # ------------------------------------------------------------------------------------- attempts of an earlier process
 async def resumed(
-    house: Rig, constellation: TaskConstellation, on_unknown: Any = None, happen: Any = None, progress: str = "sent"
+    house: Rig,
+    constellation: TaskConstellation,
+    on_unknown: Any = None,
+    happen: Any = None,
+    progress: str = "sent",
+    ago_s: float = 0.0,
 ) -> dict[str, Any]:
     """Run it as if an earlier process had begun with its task "a"."""
     task = constellation.get_task("a")
@@ -426,7 +432,7 @@ async def resumed(
             group.start_soon(run)
             await until(lambda: constellation._listener is not None)
         running: Any = constellation._listener
-        in_flight = InFlight("a", 1, 7, "0123456789abcdef", "d1", running.wall(), progress)
+        in_flight = InFlight("a", 1, 7, "0123456789abcdef", "d1", running.wall() - ago_s, progress)
         Settler(running, on_unknown).take(task, in_flight)
         if happen is not None:
             await happen()
@@ -523,6 +529,88 @@ async def test_a_program_that_fails_to_say_leaves_the_task_unknown(caplog: pytes
         await resumed(house, constellation, on_unknown)
     assert constellation.get_task("a").status is TaskStatus.UNKNOWN  # type: ignore[union-attr]
     assert "on_unknown failed" in caplog.text
+
+
+async def test_an_attempt_of_an_earlier_process_is_stopped_when_its_deadline_comes() -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", hang, Unknown("it was stopped"))
+        begun = anyio.current_time()
+        found = await resumed(house, once("a", timeout=5))
+        assert 5 <= anyio.current_time() - begun <= 6
+        assert house.device().cancelled == ["a"]
+        assert house.slots_are_free()
+    assert found["results"]["a"].status is TaskStatus.FAILED
+    assert "5" in str(found["results"]["a"].error)
+
+
+async def test_an_attempt_whose_deadline_passed_while_nobody_was_there_is_stopped_soon() -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", hang, Unknown("it was stopped"))
+        begun = anyio.current_time()
+        found = await resumed(house, once("a", timeout=5), ago_s=100)
+        assert anyio.current_time() - begun <= ENDED_S + 1
+    assert found["results"]["a"].status is TaskStatus.FAILED
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [(Completed(exit_code=0), "completed"), (Completed(exit_code=3), "failed"), (Refused("never"), "completed")],
+)
+async def test_what_became_of_an_attempt_while_nobody_was_there_counts_after_its_deadline(
+    word: Outcome, status: str
+) -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", takes(1, word))
+        found = await resumed(house, once("a", timeout=5), ago_s=100)
+    result = found["results"]["a"]
+    assert result.status.value == status
+    assert not isinstance(result.error, TaskTimeoutError)
+
+
+@pytest.mark.parametrize(("word", "status"), [(Completed(exit_code=0), "completed"), (Refused("never"), "completed")])
+async def test_an_attempt_that_had_ended_when_it_was_to_be_stopped_counts_as_it_ended(
+    word: Outcome, status: str
+) -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", hang, word)
+        found = await resumed(house, once("a", timeout=5), ago_s=100)
+    assert found["results"]["a"].status.value == status
+
+
+@pytest.mark.parametrize("effect", [Effect.READ, Effect.IDEMPOTENT])
+async def test_of_what_was_cancelled_before_its_device_could_be_asked_is_said_that_it_may_still_run(
+    effect: Effect,
+) -> None:
+    async with settling_rig(reconnect_delay=1.0, max_retries=20) as house:
+        await house.manager.connect_device("d1")
+        house.device().unplug()
+        constellation = plan("a", target_device_id="d1", effect=effect)
+
+        async def happen() -> None:
+            await anyio.sleep(1)
+            await house.orchestrator.cancel_execution(constellation.constellation_id)
+
+        found = await resumed(house, constellation, happen=happen)
+        assert house.slots_are_free()
+    result = found["results"]["a"]
+    assert result.status is TaskStatus.CANCELLED
+    assert "its device could not be asked to stop it" in result.metadata["may_still_run"]
+
+
+async def test_what_was_cancelled_when_the_device_that_was_asked_had_gone_is_unknown() -> None:
+    async with settling_rig(reconnect_delay=1.0, max_retries=20) as house:
+        house.transport.became("a", hang)
+        constellation = once("a")
+
+        async def happen() -> None:
+            await until(lambda: house.device().asked)
+            house.device().unplug()
+            await anyio.sleep(1)
+            await house.orchestrator.cancel_execution(constellation.constellation_id)
+
+        found = await resumed(house, constellation, happen=happen)
+        assert house.slots_are_free()
+    assert found["results"]["a"].status is TaskStatus.UNKNOWN
 
 
 async def test_what_was_settled_has_ended_when_that_was_found_out() -> None:
