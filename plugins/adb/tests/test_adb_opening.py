@@ -145,7 +145,7 @@ async def test_a_server_is_started_when_none_answers_and_outlives_us_as_nobodys_
 
 
 def _parent_of_server(port: int) -> int:
-    (place,) = [path.parent for path in Path("/proc").glob("[0-9]*/cmdline") if _names(path, port)]
+    (place,) = [path for path in Path("/proc").glob("[0-9]*") if _names(path / "cmdline", port)]
     return int((place / "stat").read_text().rpartition(")")[2].split()[1])
 
 

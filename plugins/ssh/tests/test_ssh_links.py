@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import pytest
@@ -209,3 +212,27 @@ async def test_the_facts_of_a_host_are_those_that_it_tells(lab: Lab, daemon: Dae
         assert session.facts["ssh_server"].startswith("SSH-2.0-OpenSSH")
         assert {"platform", "system", "release", "machine", "hostname", "cpu_count", "root"} <= session.facts.keys()
         assert await session.probe() == session.facts
+
+
+def test_a_server_that_is_started_again_is_not_mistaken_for_what_is_left_of_the_one_before(
+    openssh: None, tmp_path: Path
+) -> None:
+    daemon = Daemon(tmp_path)
+    daemon.prepare()
+    left = socket.create_server(("127.0.0.1", daemon.port))
+
+    def goes() -> (
+        None
+    ):  # as a child does that was forked for a connection, when it comes to close what it does not need
+        left.accept()[0].close()
+        left.close()
+
+    going = threading.Thread(target=goes)
+    going.start()
+    try:
+        daemon.start()
+        going.join()
+        with socket.create_connection(("127.0.0.1", daemon.port), timeout=20) as link:
+            assert link.recv(4) == b"SSH-"
+    finally:
+        daemon.stop()

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -17,6 +16,7 @@ import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 from galaxy_core.errors import SimulatorError
+from galaxy_core.testing.ports import port_for
 
 STARTED_WITHIN_S: Final = 15
 #: More than about 1,000 open files, four a device, abort adb 36 (FD_SETSIZE).
@@ -47,23 +47,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         number: int = probe.getsockname()[1]
         return number
-
-
-def port_for(owner: object) -> int:
-    """A port of the loopback on which, while `owner` lives, only those can listen who ask for it by its number.
-
-    One that is merely free is drawn by something else before the server starts, mostly a phone, one time in 14,000.
-    """
-    held = socket.socket()
-    # As adb does: on Linux both may have the port then, but not both listen.
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("127.0.0.1", 0))
-    number: int = held.getsockname()[1]
-    if sys.platform == "linux":
-        weakref.finalize(owner, held.close)
-    else:
-        held.close()
-    return number
 
 
 async def ask(port: int, service: str) -> str:

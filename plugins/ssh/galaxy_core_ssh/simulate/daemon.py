@@ -13,13 +13,13 @@ import socket
 import subprocess
 import sys
 import time
-import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from galaxy_core.errors import SimulatorError
+from galaxy_core.testing.ports import port_for
 
 #: Where systems have it that keep it off the PATH of ordinary users.
 PLACES: Final = ("/usr/sbin", "/usr/local/sbin", "/sbin", "/usr/local/bin")
@@ -103,7 +103,7 @@ class Daemon:
     ) -> None:
         self.folder = folder.absolute()
         self.user = getpass.getuser()
-        self.port = _port_for(self)
+        self.port = port_for(self)
         self.home = self.folder / "home"
         self.host_key = self.folder / "host_key"
         self.user_key = self.folder / "user_key"
@@ -149,10 +149,16 @@ class Daemon:
         """Start it, again if it was killed, and wait until it listens.
 
         Raises:
-            SimulatorError: it does not.
+            SimulatorError: it does not, or something else does.
         """
         if self._process is not None:
             self._process.wait()
+        until = time.monotonic() + START_S
+        # A child of the one before that was just forked may have its socket yet: it would be taken for the new one.
+        while self.listens():
+            if time.monotonic() > until:
+                raise SimulatorError("ssh", f"something else listens on port {self.port}")
+            time.sleep(0.01)
         if os.getuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # as root it insists on this empty folder
         log = self.folder / "log"
@@ -200,26 +206,13 @@ class Daemon:
         process, self._process = self._process, None
         if process is None:
             return
+        process.send_signal(signal.SIGSTOP)  # so that it starts nothing while its children are looked for
         left = _family(process.pid)
         for pid in left:
             _kill(pid, signal.SIGKILL)
         process.wait()
         for pid in [*left, *_marked(str(self.home))]:
             _kill(pid, signal.SIGKILL)
-
-
-def _port_for(owner: object) -> int:
-    """A port of the loopback on which, while `owner` lives, only those can listen who ask for it by its number."""
-    held = socket.socket()
-    # As sshd does: on Linux both may have the port then, but not both listen.
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(("127.0.0.1", 0))
-    number: int = held.getsockname()[1]
-    if sys.platform == "linux":
-        weakref.finalize(owner, held.close)
-    else:
-        held.close()
-    return number
 
 
 def _kill(pid: int, number: signal.Signals) -> None:
@@ -237,12 +230,12 @@ def _name(pid: int) -> str:
 def _family(root: int) -> list[int]:
     """A process and its descendants, parents first."""
     children: dict[int, list[int]] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            fields = entry.read_text(errors="replace").rpartition(")")[2].split()
-        except OSError:
+            fields = (entry / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has gone
             continue
-        children.setdefault(int(fields[1]), []).append(int(entry.parent.name))
+        children.setdefault(int(fields[1]), []).append(int(entry.name))
     found = [root]
     for pid in found:
         found.extend(children.get(pid, ()))
@@ -253,10 +246,10 @@ def _marked(home: str) -> list[int]:
     """Processes that have left the server, but were started by one with this home folder."""
     mark = f"HOME={home}".encode()
     found = []
-    for entry in Path("/proc").glob("[0-9]*/environ"):
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if mark in entry.read_bytes().split(b"\0"):
-                found.append(int(entry.parent.name))
+            if mark in (entry / "environ").read_bytes().split(b"\0"):
+                found.append(int(entry.name))
         except OSError:
             continue
     return found
