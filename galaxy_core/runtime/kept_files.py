@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from galaxy_core.model.constellation import TaskConstellation
@@ -18,7 +19,7 @@ def keep_files(paths: Sequence[str]) -> dict[str, tuple[int, str]]:
     One that cannot be read has no entry: somebody may have taken it away since, which is no fault of the journal.
     """
     found: dict[str, tuple[int, str]] = {}
-    folders: set[Path] = set()
+    folders, tops = set[Path](), set[Path]()
     for path in dict.fromkeys(paths):
         if not os.path.isfile(path):  # a pipe would block
             continue
@@ -28,9 +29,29 @@ def keep_files(paths: Sequence[str]) -> dict[str, tuple[int, str]]:
             continue
         folder = Path(path).absolute().parent
         folders |= {folder, folder.parent, folder.parent.parent}  # of the task, of the run, of all runs
-    for folder in folders:
-        sync_folder(folder)
+        tops.add(folder.parent.parent)
+    for sync, places in ((sync_folder, folders), (_sync_above, tops)):
+        for place in places:
+            with suppress(FileNotFoundError):  # as above
+                sync(place)
     return found
+
+
+#: Folders whose own names were made durable by this process, by device and inode, and with them those above.
+_named: set[tuple[int, int]] = set()
+
+
+def _sync_above(folder: Path) -> None:
+    """Make the name of a folder durable, and of those above it as far as this process can have made them; once each."""
+    passed: list[tuple[int, int]] = []
+    for one in (folder, *folder.parents):
+        found, above = one.stat(), one.parent.stat()
+        inode = (found.st_dev, found.st_ino)
+        if inode in _named or found.st_dev != above.st_dev or one == one.parent or not os.access(one.parent, os.W_OK):
+            break
+        sync_folder(one.parent)
+        passed.append(inode)
+    _named.update(passed)
 
 
 def _kept(path: str) -> tuple[int, str]:
@@ -53,7 +74,9 @@ def read_again(plan: TaskConstellation) -> None:
             name = reference.value.removeprefix("file.")
             if name == reference.value or type(result) is not ExecutionResult or type(result.files) is not KeptFiles:
                 continue
-            if result.files.lost(name) is None:
+            if (
+                name in result.files and result.files.lost(name) is None
+            ):  # who asks for one that is not there is told later
                 _read_again(result.files, result.files[name])
 
 

@@ -35,6 +35,7 @@ from galaxy_core import (
     RunInfo,
     TaskConstellation,
     TaskConstellationOrchestrator,
+    TaskEvent,
     load_plan,
     transaction_from_json,
 )
@@ -156,14 +157,19 @@ class DeadlyJournal(SqliteJournal):
 
 
 class _Editor:
-    """Commits one edit when the run begins, and one whenever a task has completed, until there are no more."""
+    """Commits one edit when the run begins, and one whenever a task has completed, until there are no more.
+
+    Notes what it is told to have completed.
+    """
 
     def __init__(self, work: Workload, edits: int, synchronizer: ConstellationModificationSynchronizer) -> None:
-        self.diary, self.synchronizer = Diary(work.folder), synchronizer
+        self.work, self.diary, self.synchronizer = work, Diary(work.folder), synchronizer
         self.left = [(n, edit_document(work, n)) for n in range(1, edits + 1) if n not in self.diary.asked]
         self._moments, self._is_moment = anyio.create_memory_object_stream[None](1000)
 
     async def on_event(self, event: Event) -> None:
+        if isinstance(event, TaskEvent):
+            self.work.tells(event.task_id)
         self._moments.send_nowait(None)
 
     async def edit(self, run_id: str) -> None:

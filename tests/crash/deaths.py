@@ -22,7 +22,7 @@ from attrs import field, frozen
 
 from galaxy_core_journal import SqliteJournal
 from tests.crash.boundaries import KINDS, Kind, run
-from tests.crash.judging import replayed, wrong_in_the_end, wrong_so_far
+from tests.crash.judging import Done, replayed, wrong_in_the_end, wrong_so_far
 from tests.crash.plans import SHAPES, Workload, workload
 
 
@@ -92,7 +92,7 @@ def trial(death: Death, scale: Scale, folder: Path | None = None) -> Found:
 
 
 def _died(work: Workload, death: Death, scale: Scale) -> tuple[int, list[str]]:
-    journal, deaths = SqliteJournal(work.folder / "journal"), 0
+    journal, deaths, done = SqliteJournal(work.folder / "journal"), 0, Done()
     for kind, at in ((death.kind, death.at), *((death.then,) if death.then else ())):
         status, _ = run(work, at, kind, scale.edits)
         if status == "completed":
@@ -100,13 +100,14 @@ def _died(work: Workload, death: Death, scale: Scale) -> tuple[int, list[str]]:
         if status != "killed":
             return deaths, [f"the process that was to die {kind} {at}: {status}"]
         deaths += 1
-        if wrong := wrong_so_far(work, replayed(journal)):
+        if wrong := [*wrong_so_far(work, found := replayed(journal)), *done.wrong(work, found)]:
             return deaths, wrong
     else:
         status, _ = run(work, edits=scale.edits)
     if status != "completed":
         return deaths, [f"the last process ended {status}"]
-    return deaths, wrong_in_the_end(work, replayed(journal))
+    found = replayed(journal)
+    return deaths, [*wrong_in_the_end(work, found), *done.wrong(work, found)]
 
 
 def _workload(folder: Path, shape: str, scale: Scale) -> Workload:

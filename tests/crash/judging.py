@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from galaxy_core import Effect, TaskStatus
+from attrs import define, field
+
+from galaxy_core import Effect, ExecutionResult, TaskStar, TaskStatus
 from galaxy_core.model.records.replay import Replay
 from galaxy_core_journal import SqliteJournal
 from tests.crash.edits import Diary, expected_effects, wrong_edits
@@ -26,6 +28,43 @@ def replayed(journal: SqliteJournal) -> Replay | None:
     return replay
 
 
+@define
+class Done:
+    """What was recorded as completed once: by task, how often it had begun, and what it had said."""
+
+    tasks: dict[str, tuple[int, str | None]] = field(factory=dict)
+
+    def wrong(self, work: Workload, replay: Replay | None) -> list[str]:
+        """What has become of it since. Whatever its effect, what is recorded as completed is not done again."""
+        plan, wrong = None if replay is None or not replay.is_whole else replay.constellation(), list[str]()
+        for task_id in sorted(work.told()):
+            found = None if plan is None else plan.get_task(task_id)
+            if found is None or found.status is not TaskStatus.COMPLETED:
+                wrong.append(f"{task_id} was told to have completed, and is {found and found.status.value}")
+        for task_id, (began, said) in self.tasks.items():
+            found = None if plan is None else plan.get_task(task_id)
+            if found is None or found.status is not TaskStatus.COMPLETED:
+                wrong.append(f"{task_id} was recorded as completed, and is {found and found.status.value}")
+            elif work.began(task_id) != began:
+                wrong.append(
+                    f"{task_id} was recorded as completed, and has begun {work.began(task_id) - began} times since"
+                )
+            elif _said(found) != said:
+                wrong.append(f"{task_id} had said {said!r}, and is recorded now with {_said(found)!r}")
+        for task in plan.tasks.values() if plan is not None else ():
+            if task.status is TaskStatus.COMPLETED:
+                self.tasks.setdefault(task.task_id, (work.began(task.task_id), _said(task)))
+        return wrong
+
+
+def _said(task: TaskStar) -> str | None:
+    return task.result.stdout if isinstance(task.result, ExecutionResult) else None
+
+
+def _is_by_hand(task: TaskStar) -> bool:
+    return isinstance(task.result, ExecutionResult) and bool(task.result.metadata.get("resolved_by_hand"))
+
+
 def wrong_so_far(work: Workload, replay: Replay | None) -> list[str]:
     """What cannot be right at any time: something has begun of which there is no record, or an edit is lost or torn."""
     diary = Diary(work.folder)
@@ -42,7 +81,10 @@ def wrong_so_far(work: Workload, replay: Replay | None) -> list[str]:
 
 
 def wrong_in_the_end(work: Workload, replay: Replay | None) -> list[str]:
-    """What is wrong with a run that is over, and has gone well as far as it could be told."""
+    """What is wrong with a run that is over, and has gone well as far as it could be told.
+
+    What a person has said to be completed has no output; all others have theirs.
+    """
     if replay is None or not replay.is_whole:
         return ["no run is recorded"]
     plan, diary = replay.constellation(), Diary(work.folder)
@@ -56,6 +98,8 @@ def wrong_in_the_end(work: Workload, replay: Replay | None) -> list[str]:
             continue
         if found.status is not TaskStatus.COMPLETED:
             wrong.append(f"{task_id} is {found.status.value}: {found.error}")
+        elif not _is_by_hand(found) and _said(found) != f"out of {task_id}\n":
+            wrong.append(f"{task_id} is completed, and its output is {_said(found)!r}")
         if effect == Effect.ONCE.value and (ended > 1 or began > fails + 1):
             wrong.append(
                 f"{task_id} may run once, has begun {began} times, with {failed} failures, ended {ended} times"

@@ -27,7 +27,7 @@ from galaxy_core import ControlError, ask_run
 from galaxy_core_journal import SqliteJournal
 from tests.crash.command import Command, run_to_its_end, seconds
 from tests.crash.edits import Diary, edit_document
-from tests.crash.judging import replayed, wrong_in_the_end, wrong_so_far
+from tests.crash.judging import Done, replayed, wrong_in_the_end, wrong_so_far
 from tests.crash.plans import SHAPES, Workload, workload
 
 #: Seconds that a command may take at most, on the busiest machine.
@@ -92,6 +92,7 @@ class _Crashing:
         self.journal = SqliteJournal(work.folder / "journal")
         self.env = {"GALAXY_JOURNAL": str(self.journal.folder), "XDG_RUNTIME_DIR": str(work.folder)}
         self.log = work.folder / "log"
+        self.done = Done()
         self.edits = EDITS if random.random() < 0.5 else 0
         self.span_s = undisturbed_s()
 
@@ -106,7 +107,7 @@ class _Crashing:
             code = self._go(killed=self.found.kills < self.kills)
             replay = replayed(self.journal)
             self.found.before_any_record += replay is None
-            self.found.wrong += wrong_so_far(self.work, replay)
+            self.found.wrong += [*wrong_so_far(self.work, replay), *self.done.wrong(self.work, replay)]
             if self.found.wrong or (code is not None and not self._resolve()):
                 break
         else:

@@ -7,6 +7,7 @@ plan may have done is read from these files alone: they are the truth that journ
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +22,9 @@ if [ "$(wc -l < "$1/$2.began")" -le "$4" ]; then echo "$$" >> "$1/$2.failed"; ex
 echo "$$" >> "$1/$2.ended"
 echo "out of $2"
 """
+
+#: How the command says that a task has completed.
+_DONE = re.compile(r"\] done +(\S+) on ")
 
 SHAPES = ("chain", "wide", "layered", "diamond", "retries")
 
@@ -47,6 +51,17 @@ class Workload:
     def ended(self, task_id: str) -> int:
         """How often a task has really come to its good end."""
         return _lines(self.traces / f"{task_id}.ended")
+
+    def tells(self, task_id: str) -> None:
+        """Somebody was told that a task has completed."""
+        with (self.folder / "told").open("a") as file:
+            file.write(f"{task_id}\n")
+
+    def told(self) -> set[str]:
+        """The tasks that somebody was told to have completed: by events, or by the command, in `log`."""
+        told, log = self.folder / "told", self.folder / "log"
+        heard = set(told.read_text().split()) if told.exists() else set[str]()
+        return heard | (set(_DONE.findall(log.read_text(errors="replace"))) if log.exists() else set())
 
     def failed(self, task_id: str) -> int:
         """How often a task has really failed by itself."""

@@ -19,7 +19,17 @@ from galaxy_core.errors import JournalError, RunLockedError, UnknownRecordedRunE
 from galaxy_core.extension.interfaces import JournalWriter, RunInfo
 from galaxy_core_journal import locks
 from galaxy_core_journal.entries import RunEntry, entry_of
-from galaxy_core_journal.places import GOING, MAKING, Place, check_folder, check_owner, default_folder, folder_name
+from galaxy_core_journal.places import (
+    GOING,
+    MAKING,
+    WRITABLE,
+    Place,
+    check_folder,
+    check_owner,
+    default_folder,
+    folder_name,
+    make_root,
+)
 from galaxy_core_journal.reading import examine, label_of
 from galaxy_core_journal.writing import Writer, attach, create, next_order
 
@@ -133,7 +143,9 @@ class SqliteJournal:
                 lock.release()
             shutil.rmtree(going)
         except OSError as error:
-            raise JournalError(f"run {run_id!r} in {str(place.folder)!r} cannot be removed: {error}") from error
+            raise JournalError(
+                f"run {run_id!r} in {str(place.folder)!r} cannot be removed: {error.strerror}. {WRITABLE}"
+            ) from error
 
     def prune(
         self,
@@ -175,7 +187,7 @@ class SqliteJournal:
     def _created(self, run_id: str) -> Writer:
         root = self.folder
         try:
-            root.mkdir(0o700, parents=True, exist_ok=True)
+            make_root(root)
         except OSError as error:
             raise JournalError(
                 f"the folder of journals {str(root)!r} cannot be made: {error}. Set GALAXY_JOURNAL to another folder"

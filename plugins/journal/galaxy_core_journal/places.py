@@ -7,12 +7,14 @@ import os
 import re
 import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 
 from galaxy_core.errors import JournalError
+from galaxy_core.extension.adapter.home import own_home
 
 #: What a folder is called that is being made, or removed: no run has such a name.
 MAKING, GOING = ".new-", ".gone-"
@@ -20,6 +22,11 @@ _PLAIN = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,99}")
 #: What Windows takes for a device, or does not keep as it is.
 _ODD = re.compile(r"((con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.)")
 _POSIX: Final = sys.platform != "win32"
+#: What to do where a run cannot be written.
+WRITABLE: Final = (
+    "Whoever changes a run has to write it: make that folder writable, or copy the folder of all runs to where it is, and set "
+    "GALAXY_JOURNAL to that"
+)
 
 
 @frozen
@@ -75,7 +82,7 @@ def default_folder() -> Path:
         return Path(told).absolute()
     state = os.environ.get("XDG_STATE_HOME" if _POSIX else "LOCALAPPDATA", "")
     try:
-        base = Path(state) if os.path.isabs(state) else Path.home() / ".local" / "state"
+        base = Path(state) if os.path.isabs(state) else own_home() / ".local" / "state"
     except RuntimeError as error:
         raise JournalError(
             "this user has no home folder: say in GALAXY_JOURNAL where journals are to be kept"
@@ -91,17 +98,37 @@ def folder_name(run_id: str) -> str:
     return f"{shown}~{hashlib.sha256(run_id.encode('utf-8', 'surrogatepass')).hexdigest()[:20]}"
 
 
+def make_root(root: Path) -> None:
+    """Make the folder of all runs, for its owner alone, and those above it; what is new is on the disk."""
+    new = [one for one in (root, *root.parents) if not one.exists()]
+    root.mkdir(0o700, parents=True, exist_ok=True)
+    for one in reversed(new):
+        with suppress(PermissionError):  # of a folder in which one may write, and not read
+            synced(one.parent)
+
+
 def check_folder(root: Path) -> None:
-    """Where everybody can write, everybody could put another run in place of one.
+    """Where everybody can write, everybody could put another run in place of one. And where one other user alone is to
+    write, only root could, and would leave what that user can neither read nor remove.
 
     Raises:
         JournalError: so it is.
     """
-    mode = root.stat().st_mode
+    status = root.stat()
+    mode = status.st_mode
+    if _POSIX and status.st_uid != os.geteuid() and not mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _somebody_elses(f"the folder of journals {str(root)!r}", status.st_uid)
     if _POSIX and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise JournalError(
             f"every user can write in the folder of journals {str(root)!r}: chmod o-w it, or take another"
         )
+
+
+def _somebody_elses(what: str, owner: int) -> JournalError:
+    return JournalError(
+        f"{what} belongs to the user with id {owner}, and this process runs as {os.geteuid()}: that user could not read what it "
+        "leaves there. Run it as that user, or set GALAXY_JOURNAL to a folder of this one"
+    )
 
 
 def check_owner(place: Place) -> None:

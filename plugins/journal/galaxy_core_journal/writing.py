@@ -20,7 +20,7 @@ from anyio import CapacityLimiter, to_thread
 from galaxy_core.errors import JournalError, RunLockedError
 from galaxy_core_journal import locks
 from galaxy_core_journal.layout import APPLICATION, FORMAT, INSERT, TABLES, Chain, checked
-from galaxy_core_journal.places import MAKING, Place, check_owner, folder_name, synced
+from galaxy_core_journal.places import MAKING, WRITABLE, Place, check_owner, folder_name, synced
 from galaxy_core_journal.reading import connect, examine
 
 #: How large the log gets before its pages move to the database; each such move waits for the disk twice.
@@ -46,10 +46,14 @@ def create(root: Path, run_id: str, order: int) -> Place:
         except BaseException:
             shutil.rmtree(making.folder, ignore_errors=True)
             raise
-        synced(root)
     except (OSError, sqlite3.Error) as error:
         if os.path.lexists(place.folder):
             raise _there_already(run_id, place) from error
+        raise JournalError(f"run {run_id!r} cannot be kept in {str(root)!r}: {error}") from error
+    try:
+        synced(root)
+    except OSError as error:
+        shutil.rmtree(place.folder, ignore_errors=True)  # nobody has it yet
         raise JournalError(f"run {run_id!r} cannot be kept in {str(root)!r}: {error}") from error
     return place
 
@@ -106,7 +110,9 @@ def attach(place: Place, run_id: str) -> Writer:
     try:
         lock = locks.acquire(place.lock, run_id)
     except OSError as error:
-        raise JournalError(f"run {run_id!r} in {str(place.folder)!r} cannot be locked: {error}") from error
+        raise JournalError(
+            f"run {run_id!r} in {str(place.folder)!r} cannot be locked: {error.strerror}. {WRITABLE}"
+        ) from error
     try:
         found = examine(place, run_id, records=False, writing=True)
         if found.problem is not None:  # how much is sound is found out by reading all
@@ -235,10 +241,7 @@ class Writer:
             raise self._failure from error
         except (sqlite3.Error, OSError) as error:
             name = getattr(error, "sqlite_errorname", type(error).__name__)
-            self._failure = JournalError(
-                f"run {self._run_id!r} cannot be written in {str(self._place.folder)!r}: {error} ({name}). "
-                "What was kept before stands, and can be resumed"
-            )
+            self._failure = JournalError(f"{str(self._place.folder)!r} cannot be written any more: {error} ({name})")
             raise self._failure from error
         except BaseException as error:
             self._failure = error

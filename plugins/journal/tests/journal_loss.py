@@ -1,7 +1,8 @@
 """Loss of power: what a disk may hold when what was not synced is cut, dropped, reordered, zeroed or junk.
 
 The operations are those that SQLite did in a run (`journal_disk.recording`). A state is a moment of it, and for each operation
-that was not synced by then a fate. `python -m plugins.journal.tests.journal_loss --states 100000` tries that many.
+that was not synced by then a fate. `python -m plugins.journal.tests.journal_loss --states 100000` tries that many, and all states
+of the files beside the database (`journal_found`), of each moment 10,000 at most.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from attrs import define, field, frozen
 from galaxy_core.errors import JournalError
 from galaxy_core_journal import SqliteJournal, places, writing
 
+from . import journal_found
 from .journal_disk import Op, recording
 
 RUN = "lost"
@@ -166,17 +168,26 @@ def _at_once(path: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--states", type=int, default=100_000)
+    parser.add_argument("--states", type=int, default=100_000, help="of the database")
+    parser.add_argument("--beside", type=int, default=10_000, help="of the files beside it, of each moment at most")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     root, started = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None)), time.monotonic()
     try:
         wrong = lost(root, asked.states, asked.seed)
+        sys.stdout.write("\n".join([*wrong[:20], f"{asked.states:,} states, {len(wrong)} wrong, {_s(started)}", ""]))
+        sys.stdout.flush()
+        started = time.monotonic()
+        count, more = journal_found.lost(root, asked.beside, asked.seed)
+        told = f"{count:,} states of files beside the database, {len(more)} wrong, {_s(started)}"
+        sys.stdout.write("\n".join([*more[:20], told, ""]))
     finally:
         shutil.rmtree(root)
-    took = time.monotonic() - started
-    sys.stdout.write("\n".join([*wrong[:20], f"{asked.states:,} states, {len(wrong)} wrong, {took:.0f} s", ""]))
-    return 1 if wrong else 0
+    return 1 if wrong or more else 0
+
+
+def _s(started: float) -> str:
+    return f"{time.monotonic() - started:.0f} s"
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -27,6 +28,7 @@ from galaxy_core import (
 )
 from galaxy_core.errors import InputError
 from galaxy_core.extension.interfaces import Durability, JournalWriter
+from galaxy_core.runtime.kept_files import keep_files
 from galaxy_core.testing.journals import MemoryJournal
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(os.name != "posix", reason="its commands are those of POSIX")]
@@ -62,12 +64,12 @@ class _Watched:
         await self.inner.write(lines)
 
 
-def a_plan() -> TaskConstellation:
-    """A task leaves a file; another waits until the run is stopped; then two take the file."""
+def a_plan(wanted: str = "out") -> TaskConstellation:
+    """A task leaves a file; another waits until the run is stopped; then two take the file, or one that is `wanted`."""
     leaves = TaskStar("a", request=Command(["sh", "-c", "echo kept > out"], outputs=["out"]))
     waits = TaskStar("wait", request=Command(["sleep", "0.4"]))
-    takes = TaskStar("path", request=Command(["cat", Reference("a", "file.out")]))
-    sent = TaskStar("sent", request=Command(["cat", "in"], files={"in": Reference("a", "file.out")}))
+    takes = TaskStar("path", request=Command(["cat", Reference("a", f"file.{wanted}")]))
+    sent = TaskStar("sent", request=Command(["cat", "in"], files={"in": Reference("a", f"file.{wanted}")}))
     lines = [
         TaskStarLine(*ids) for ids in (("a", "wait"), ("wait", "path"), ("wait", "sent"), ("a", "path"), ("a", "sent"))
     ]
@@ -85,9 +87,9 @@ async def orchestrated(
         yield TaskConstellationOrchestrator(devices, journal=journal, durability=durability, artifacts=root)
 
 
-async def stopped(orchestrator: TaskConstellationOrchestrator) -> Path:
+async def stopped(orchestrator: TaskConstellationOrchestrator, wanted: str = "out") -> Path:
     """A run that was stopped when the file was there and before anybody had taken it: where the file is."""
-    plan = a_plan()
+    plan = a_plan(wanted)
     async with anyio.create_task_group() as group:
 
         async def stop() -> None:
@@ -163,3 +165,30 @@ async def test_a_file_that_is_not_as_it_was_recorded_is_not_taken_for_it(
         assert why in str(error)
         assert str(where) in str(error)
         assert "put the file back" in str(error)
+
+
+async def test_a_run_goes_on_in_which_a_task_is_to_get_a_file_that_nobody_has_left(tmp_path: Path) -> None:
+    async with orchestrated(MemoryJournal(), tmp_path) as orchestrator:
+        await stopped(orchestrator, wanted="other")
+        told: dict[str, Any] = await orchestrator.resume("p")
+    for task_id in ("path", "sent"):
+        error = told["results"][task_id].error
+        assert isinstance(error, InputError)
+        assert "'other'" in str(error)
+    assert told["results"]["wait"].status is TaskStatus.COMPLETED
+
+
+def test_files_whose_folder_goes_while_they_are_kept_are_no_failure_of_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "runs" / "p" / "a" / "out"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(KEPT)
+    fsync = os.fsync
+
+    def sync(descriptor: int) -> None:
+        fsync(descriptor)
+        shutil.rmtree(tmp_path / "runs", ignore_errors=True)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    assert keep_files([str(path)]) == {str(path): (len(KEPT), sha256(KEPT).hexdigest())}
