@@ -73,7 +73,8 @@ class Attempt:
     could not make sure that the work has stopped, it leaves `Unknown` there, with what was said in `said`.
 
     `leaves_marker` asks a session that settles for a marker on the far side, see `SessionThatSettles`: the run is journalled,
-    or its kernel wants to ask, and the task may run once only. `on_progress` is called with the attempt at each change of
+    or its kernel wants to ask, and the task may run once only. `is_let_go` is set before it is cancelled in order to go on without
+    us, see `SessionThatSettles.lets_go`. `on_progress` is called with the attempt at each change of
     `progress`; it must not wait or raise.
     """
 
@@ -83,6 +84,7 @@ class Attempt:
         "_output",
         "_run_mark",
         "device_id",
+        "is_let_go",
         "lease",
         "leaves_marker",
         "number",
@@ -123,6 +125,7 @@ class Attempt:
         self._artifacts = artifacts
         self._run_mark = run_mark
         self.leaves_marker = leaves_marker
+        self.is_let_go = False
         self._on_progress = on_progress
 
     @classmethod

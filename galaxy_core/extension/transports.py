@@ -105,6 +105,12 @@ class SessionThatSettles(Session, Protocol):
     Optionally it has ``async def expect(self, run_mark: str, /) -> None``, called before the start of any attempt whose mark
     begins with `run_mark` is recorded, as far as the session is there by then: what it leaves on the far side shows later
     that markers of this run would be there, had there been any, so that a missing one means that nothing has started.
+
+    And optionally it has ``def lets_go(self, attempt: Attempt, /) -> bool``, which never waits or raises: whether an attempt that
+    is in `execute` or `settle` has a marker, and can go on to its end without us. If so, the kernel may set `attempt.is_let_go`
+    and cancel: then nothing is stopped on the far side, as when the link is lost, now or when the session is closed; `partial`
+    is left `Unknown`, unless nothing was sent; and a later session settles it. That is done when the journal of a run has
+    failed: how the attempt ends could not be kept. Attempts that are not let go are waited for then.
     """
 
     async def settle(self, attempt: Attempt, /) -> Outcome:
@@ -127,7 +133,10 @@ class SessionThatSettles(Session, Protocol):
         ...
 
     def release(self, mark: str, /) -> None:
-        """What became of the attempt with this `mark` is known for good: its marker may go, soon. Never waits or raises."""
+        """What became of the attempt with this `mark` is known for good: its marker may go, soon. Never waits or raises.
+
+        What keeps an attempt from starting that has not started has to stay for a while: on a slow link, its start may be on its way.
+        """
         ...
 
 

@@ -70,7 +70,8 @@ class FakeDevice:
     more tries to connect fail; `probe_error` is raised by probes, and `frozen` has probes and attempts hang. `started`,
     `cancelled` and `ended` list task ids; `most_running` is the largest number of attempts that ran at once.
 
-    `markers` are what attempts that leave one have left, by mark: how they ended, None as long as they have not. `stopped`
+    `markers` are what attempts that leave one have left, by mark: how they ended, None as long as they have not. `let_go` lists
+    the ids of tasks whose attempts were left at work. `stopped`
     and `asked` list the ids of tasks of which an earlier attempt was stopped, or asked about; `released` lists marks, `expected` the marks of runs.
     """
 
@@ -94,6 +95,7 @@ class FakeDevice:
         self.markers: dict[str, Outcome | None] = {}
         self.stopped: list[str] = []
         self.asked: list[str] = []
+        self.let_go: list[str] = []
         self.released: list[str] = []
         self.expected: list[str] = []
         self._links: set[anyio.CancelScope] = set()
@@ -152,7 +154,7 @@ class FakeDevice:
                     self.markers[attempt.mark] = outcome
                 return outcome
         except anyio.get_cancelled_exc_class():
-            self.cancelled.append(task_id)
+            self._broken_off(attempt)
             raise
         finally:
             self._links.discard(link)
@@ -173,7 +175,7 @@ class FakeDevice:
                     self.markers[attempt.mark] = Refused("it never started")
                 return self.markers[attempt.mark] or Unknown("it has ended without saying how")
         except anyio.get_cancelled_exc_class():
-            self.cancelled.append(attempt.task_id)
+            self._broken_off(attempt)
             raise
         finally:
             self._links.discard(link)
@@ -183,6 +185,11 @@ class FakeDevice:
         """See `SessionThatSettles.stop`."""
         self._need_plug()
         self.stopped.append(task_id)
+
+    def _broken_off(self, attempt: Attempt) -> None:
+        if attempt.is_let_go:
+            attempt.partial = Unknown("it was let go")
+        (self.let_go if attempt.is_let_go else self.cancelled).append(attempt.task_id)
 
     def _need_plug(self) -> None:
         if not self.plugged:
@@ -215,6 +222,10 @@ class FakeSession:
     async def stop(self, attempt: Attempt, /) -> None:
         """Note that it was stopped."""
         self._device.stop(attempt.task_id)
+
+    def lets_go(self, attempt: Attempt, /) -> bool:
+        """Whether it leaves a marker."""
+        return attempt.leaves_marker
 
     def release(self, mark: str, /) -> None:
         """Drop the marker."""

@@ -227,6 +227,9 @@ class FarSession:
     async def break_off(self, attempt: Attempt, streams: Mapping[str, Output]) -> None:
         """The attempt was cancelled: make sure that its work is gone, or say that nobody knows."""
         said = self.said(streams, None)
+        if attempt.is_let_go:
+            attempt.partial = Unknown("it was let go", said)
+            return
         attempt.partial = Unknown("the far side does not say whether it has stopped", said)
         with anyio.CancelScope(shield=True), anyio.move_on_after(CLEAN_UP_S):
             if await self.kill(attempt.mark):
@@ -270,7 +273,10 @@ class FarSession:
         except LinkLostError as error:
             raise DeviceLostError(self.device.device_id, str(error)) from error
         except anyio.get_cancelled_exc_class():
-            await self.stop(attempt)
+            if attempt.is_let_go:
+                attempt.partial = Unknown("it was let go")
+            else:
+                await self.stop(attempt)
             raise
         if said == "refused":
             return Refused("it never started")
@@ -308,6 +314,10 @@ class FarSession:
     async def fence(self, attempt: Attempt) -> bool:
         """Keep an attempt that leaves a marker from starting from now on."""
         return not attempt.leaves_marker or await self.asked("fenced", "fence", attempt.mark)
+
+    def lets_go(self, attempt: Attempt, /) -> bool:
+        """See `SessionThatSettles`."""
+        return attempt.leaves_marker
 
     def release(self, mark: str, /) -> None:
         """See `SessionThatSettles.release`."""

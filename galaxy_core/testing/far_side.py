@@ -106,7 +106,7 @@ class FakeFarSide:
         """See `FarSide.remains`."""
         running = [f"process of {mark}" for mark, process in self.processes.items() if process.is_running]
         links = [f"{len(self.links)} open links"] if self.links else []
-        markers = [f"marker of {mark}" for mark in sorted(self.markers)]
+        markers = [f"marker of {mark}" for mark, said in sorted(self.markers.items()) if said != "refused"]
         return [*running, *links, *(f"record of {mark}" for mark in sorted(self.records)), *markers]
 
     async def fill_disk(self) -> None:
@@ -282,7 +282,8 @@ class FakeFarSide:
     async def _on_release(self, link: Link, marks: Sequence[str]) -> None:
         await self._awake()
         for mark in marks:
-            self.markers.pop(mark, None)
+            if self.markers.get(mark) != "refused":
+                self.markers.pop(mark, None)
         await link.answer("released")
 
     async def _on_kill_leader(self, link: Link, mark: str) -> None:

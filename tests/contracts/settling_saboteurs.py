@@ -54,6 +54,13 @@ class OnlyLooks(FarSession):
         return await self.told("settled", "settle", attempt.mark, False)
 
 
+@breaks("test_a_fence_outlives_its_release")
+class TakesItsFenceAway(FarSession):
+    def release(self, mark: str, /) -> None:
+        super().release(mark)
+        self.far.markers.pop(mark, None)
+
+
 @breaks("test_under_one_mark_nothing_starts_twice")
 class MakesRoom(FarSession):
     async def ask(self, link: Link, attempt: Attempt, command: Command) -> None:
@@ -76,6 +83,18 @@ class HasNoPatience(FarSession):
         with anyio.move_on_after(0.55):  # later than a bench's deadline, earlier than work that lasts
             return await super().became(attempt)
         return 0
+
+
+@breaks("test_an_attempt_that_is_let_go_runs_on_and_is_settled_later")
+class EndsWhatIsLetGo(FarSession):
+    async def execute(self, attempt: Attempt, /) -> Outcome:
+        try:
+            return await super().execute(attempt)
+        except anyio.get_cancelled_exc_class():
+            if attempt.is_let_go:
+                with anyio.CancelScope(shield=True):
+                    await self.kill(attempt.mark)
+            raise
 
 
 @breaks("test_a_cancelled_settling_stops_the_work")

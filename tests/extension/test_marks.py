@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import pytest
 
 from galaxy_core import Attempt, Command, Completed, Refused, TaskStar, Unknown
 from galaxy_core.extension.adapter import marks
-from galaxy_core.extension.adapter.posix import kill_script, wrap
+from galaxy_core.extension.adapter.posix import kill_script, quote, wrap
 from galaxy_core.extension.interfaces import Outcome
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what runs is found in /proc")
@@ -24,6 +26,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what runs is fo
 RUN = token_hex(8)
 MARK = f"{RUN}-00000001"
 OTHER = f"{RUN}-00000002"
+SHELLS = [name for name in ("sh", "dash", "bash", "busybox", "mksh") if shutil.which(name)]
+#: Goes on when it is asked to end, and says so.
+HEEDFUL = "trap '' HUP INT; trap 'sleep 0.1; echo heard; exit 0' TERM; echo begun; while :; do sleep 0.02; done"
 
 
 @pytest.fixture
@@ -40,8 +45,23 @@ def text_of(script: str) -> Command:
     return Command(shell=script)
 
 
-def marked(folder: str, command: Command, mark: str = MARK, stdin_bytes: int | None = None) -> str:
-    return wrap(command, mark, leading=marks.leading(marks.marker(folder, mark), stdin_bytes))
+@pytest.fixture(params=SHELLS)
+def watching(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The shell that leaves markers."""
+    name = request.param
+    assert isinstance(name, str)
+    path = shutil.which(name)
+    assert path is not None
+    if name != "busybox":
+        return path
+    (tmp_path / "ash").symlink_to(path)
+    return str(tmp_path / "ash")
+
+
+def marked(
+    folder: str, command: Command, mark: str = MARK, stdin_bytes: int | None = None, watching: str = "/bin/sh"
+) -> str:
+    return wrap(command, mark, leading=marks.leading(marks.marker(folder, mark), stdin_bytes, watching))
 
 
 def settled(folder: str, mark: str = MARK) -> Outcome | None:
@@ -225,11 +245,97 @@ def test_markers_are_removed_when_they_are_released_and_their_run_with_the_last(
     assert released.last() == ""
 
 
-def test_markers_are_for_their_owner_alone(folder: str) -> None:
-    assert shell(marked(folder, text_of("umask; echo err >&2"))).stdout.strip().endswith("022")
-    assert Path(marks.marker(folder, MARK)).parent.stat().st_mode & 0o077 == 0
-    for suffix in (".out", ".err", ".said"):
-        assert Path(marks.marker(folder, MARK) + suffix).stat().st_mode & 0o077 == 0
+@pytest.mark.parametrize("has_proc", [True, False])
+@pytest.mark.parametrize("umask", ["0022", "0007"])
+def test_markers_are_for_their_owner_alone_and_the_command_keeps_its_umask(
+    folder: str, watching: str, umask: str, has_proc: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_proc:
+        assert "/proc/self/status" in marks._MARKED
+        monkeypatch.setattr(marks, "_MARKED", marks._MARKED.replace("/proc/self/status", "/nowhere"))
+    expect(folder)
+    place = quote(marks.marker(folder, MARK))
+    until_kept = f"until [ -s {place}.err -a -e {place}.out ]; do sleep 0.01; done"
+    script = f"umask; cat; echo err >&2; {until_kept}; stat -c '%a %n' {quote(folder)} {quote(folder)}/*/*"
+    said = shell(f"umask {umask}; " + marked(folder, text_of(script), MARK, 3, watching), "in\n")
+    assert (said.returncode, said.stderr) == (0, "err\n")
+    shown, given, whole, *there = said.stdout.splitlines()
+    assert int(shown, 8) == int(umask, 8)
+    assert given == "in"
+    assert whole.startswith("700 ")
+    modes = {Path(name).suffix: mode for mode, _, name in (line.partition(" ") for line in there)}
+    assert modes.keys() > {".pid", ".o", ".r", ".out", ".err", ".said"}
+    assert set(modes.values()) == {"600"}
+    shell(marks.fence_script(folder, OTHER))
+    assert {path.stat().st_mode & 0o777 for path in Path(folder).glob("*/*")} == {0o600}
+
+
+def test_a_signal_to_all_is_answered_by_the_command_alone(folder: str, watching: str) -> None:
+    expect(folder)
+    process = begun(marked(folder, text_of(HEEDFUL), watching=watching))
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        os.killpg(process.pid, number)
+    said, _ = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, b"heard\n")
+    kept, found = recovered(folder)
+    assert (kept, found.exit_code, found.stdout) == ("whole", 0, "begun\nheard\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_command_that_a_signal_ends_is_told_so(folder: str, watching: str, number: signal.Signals) -> None:
+    script = "echo begun; exec sleep 1000"
+    process = begun(marked(folder, Command(["sh", "-c", script]), watching=watching))
+    if number is signal.SIGKILL:
+        shell(f"pkill -KILL -s {process.pid} -x sleep")
+    else:
+        os.killpg(process.pid, number)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert stderr == b"" or "mksh" in watching, "only mksh has its own words on that, wherever its errors go"
+    assert settled(folder) == Completed(exit_code=128 + number, metadata={"settled": True})
+
+
+def test_a_command_sees_its_signals_as_if_nobody_watched_over_it(folder: str, watching: str) -> None:
+    command = Command(["/bin/cat", "/proc/self/status"])
+    for before in ("", "trap '' INT; "):
+        mark = OTHER if before else MARK
+        texts = (wrap(command, mark), marked(folder, command, mark, watching=watching))
+        alone, watched = (
+            [line for line in shell(before + text).stdout.splitlines() if re.match("Sig[^Q]", line)] for text in texts
+        )
+        assert len(alone) > 3
+        assert watched == alone
+
+
+def test_the_variables_of_a_command_are_its_own(folder: str, watching: str) -> None:
+    names = "abcdefghijklmnopqrstuvwxyz"
+    env = {name: f"its {name}" for name in names}
+    said = shell(marked(folder, Command(["env"], env=env), watching=watching)).stdout.splitlines()
+    assert {f"{name}=its {name}" for name in names} <= set(said)
+    assert not [line for line in said if line.startswith("galaxy_")]
+
+
+def test_whenever_all_are_signalled_nothing_of_it_is_left(folder: str, watching: str) -> None:
+    """Not even somebody who waits to open a FIFO, of which the other end never comes."""
+    for number in range(30):
+        mark = f"{RUN}-{number:08x}"
+        text = marked(folder, Command(["true"]), mark, watching=watching)
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", text], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        time.sleep(number / 5000)  # in the middle of whatever it is at
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate(timeout=30)  # until nobody holds its output any more
+
+
+def test_one_program_that_prints_much_goes_on_without_its_link(folder: str, watching: str) -> None:
+    process = begun(marked(folder, Command(["sh", "-c", "echo begun; exec seq 100000"]), watching=watching))
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    process.wait(30)
+    assert settled(folder) == Completed(exit_code=0, metadata={"settled": True})
 
 
 def test_a_marker_that_comes_while_its_run_is_tidied_stays(folder: str) -> None:

@@ -44,6 +44,10 @@ def is_marked(attempt: Attempt) -> bool:
     return attempt.leaves_marker and isinstance(request, Command)
 
 
+#: What an attempt says that was let go.
+LET_GO: Final = "it was left at work, to be asked about later"
+
+
 def marker(folder: str, mark: str) -> str:
     """Where the marker of an attempt is, below the folder of all."""
     run, _, attempt = mark.rpartition("-")
@@ -67,39 +71,55 @@ def why_unmarked(exit_code: int | None, stderr: str) -> str | None:
     return None
 
 
+#: Text that keeps in `galaxy_umask` what files the command is to make, and has those of its marker made for its user alone. In
+#: /proc it is read without a process more; a variable of the command would be overwritten by one without a prefix.
+OWNER_ONLY: Final = """galaxy_x= galaxy_umask=
+[ -r /proc/self/status ] && { read -r galaxy_x; read -r galaxy_x galaxy_umask; } </proc/self/status
+[ "$galaxy_x" = Umask: ] || galaxy_umask=$(umask)
+umask 077"""
+
 # The marker comes first of all, and is made by built-ins alone: with `set -C`, `>` makes a file that must not be there yet
 # (O_EXCL). The command writes into FIFOs from which `tee` passes its output on, and goes on reading when it cannot: so a lost
 # link does not end the command by SIGPIPE in its middle. Beside, `tee` keeps it in files that `ulimit` ends at KEPT_BYTES (it
 # counts in blocks of 512 bytes; with SIGXFSZ ignored, what is too much is an error, over which `tee` goes on to its other
 # output). Where FIFOs cannot be made, the command writes into the link. Its input is taken whole before it starts, because a
 # lost link looks like the end of the input.
-# `: HUP`, because adbd hangs up on the shell when it loses the link; what is trapped, not ignored, the command does not
-# inherit. The braces keep the shell's own words on a signal's victim ("Killed") out of the output; `c=$?` stands inside
+# The shell holds both FIFOs open for reading and writing, which needs nobody at the other end: `tee` would wait for ever for
+# a command that is ended by a signal before it has opened its ends. Of what `exec` closes, mksh keeps the first open, as
+# descriptor 10: that is `4`, so that `tee` does not wait for its own shell.
+# `: HUP`, because adbd hangs up on the shell when it loses the link. `: INT TERM`, because whoever signals all of its processes
+# is answered by the command, not by those that watch over it; what is trapped, not ignored, the command does not inherit. It
+# comes last: a shell that is to end before the command begins does.
+# The braces keep the shell's own words on a signal's victim ("Killed") out of the output; the exit code is taken inside
 # them, because dash 0.5.12 forgets the redirections of a subshell that is alone in braces with redirections.
 # Who keeps the output holds the link until it is kept: so its end says that nothing more is written here.
-_MARKED: Final = rf"""m=$1 n=$2; shift 2; e=${{m%/*}}
+# Where there is no room for a file more, how it ended is written behind the number in `.pid`, which has room in its block.
+_MARKED: Final = rf"""galaxy_m=$1 galaxy_n=$2; shift 2
+{OWNER_ONLY}
 t() {{ echo "$*" >&2; exit 126; }}
-f() {{ set -C; {{ echo $$ >"$m.pid"; }} 2>/dev/null; r=$?; set +C; return $r; }}
-if ! f; then
-[ -s "$m.pid" ] && t '{TAKEN}'
-(umask 077; mkdir -p -- "$e") 2>/dev/null
-f || {{ [ -s "$m.pid" ] && t '{TAKEN}'; t "{NO_MARKER}$m"; }}
-fi
+f() {{ set -C; {{ echo $$ >"$galaxy_m.pid"; }} 2>/dev/null; set -- $?; set +C; return $1; }}
+[ -d "${{galaxy_m%/*}}" ] || mkdir -p -- "${{galaxy_m%/*}}" 2>/dev/null
+f || {{ [ -s "$galaxy_m.pid" ] && t '{TAKEN}'; t "{NO_MARKER}$galaxy_m"; }}
 trap : HUP
-if [ -n "$n" ]; then
-cat >"$m.in"
-[ "$(wc -c <"$m.in")" -eq "$n" ] || {{ echo 'refused input' >"$m.end"; t '{NO_INPUT}'; }}
-exec <"$m.in"; rm -f -- "$m.in"
+if [ -n "$galaxy_n" ]; then
+cat >"$galaxy_m.in"
+[ "$(wc -c <"$galaxy_m.in")" -eq "$galaxy_n" ] || {{ echo 'refused input' >"$galaxy_m.end"; t '{NO_INPUT}'; }}
+exec <"$galaxy_m.in"; rm -f -- "$galaxy_m.in"
 fi
-if mkfifo "$m.o" "$m.r" 2>/dev/null; then
-(umask 077; trap '' PIPE XFSZ; exec 9>"$m.said"; o=$m.out r=$m.err s=whole
+if mkfifo "$galaxy_m.o" "$galaxy_m.r" 2>/dev/null; then
+exec 4</dev/null 5<>"$galaxy_m.o" 6<>"$galaxy_m.r"
+(trap '' HUP INT TERM PIPE XFSZ; exec 4<&- 7<"$galaxy_m.o" 8<"$galaxy_m.r" 5>&- 6>&- 9>"$galaxy_m.said"
+o=$galaxy_m.out r=$galaxy_m.err s=whole
 ulimit -f {KEPT_BYTES // 512} 2>/dev/null || o=/dev/null r=/dev/null s=lost
-tee "$o" <"$m.o" 2>/dev/null 9>&- & tee "$r" <"$m.r" >&2 2>/dev/null 9>&-; wait; echo $s >&9) &
-w=exit; {{ (exec "$@") >"$m.o" 2>"$m.r"; c=$?; }} 2>/dev/null
+tee "$o" /dev/null <&7 2>/dev/null 7<&- 8<&- 9>&- & tee "$r" /dev/null <&8 >&2 2>/dev/null 7<&- 8<&- 9>&-; wait; echo $s >&9) &
+trap : HUP INT TERM
+galaxy_w=exit; {{ (umask $galaxy_umask; exec "$@" 4<&- 5>&- 6>&-) >"$galaxy_m.o" 2>"$galaxy_m.r"; galaxy_c=$?; }} 2>/dev/null
+exec 4<&- 5>&- 6>&-
 else
-w=direct; {{ (exec "$@" 2>&4 4>&-); c=$?; }} 4>&2 2>/dev/null
+trap : HUP INT TERM
+galaxy_w=direct; {{ (umask $galaxy_umask; exec "$@" 2>&4 4>&-); galaxy_c=$?; }} 4>&2 2>/dev/null
 fi
-echo "$w $c" >"$m.end"; exit $c"""
+{{ echo "$galaxy_w $galaxy_c" >"$galaxy_m.end"; }} 2>/dev/null || echo "$galaxy_w $galaxy_c" >>"$galaxy_m.pid"; exit $galaxy_c"""
 
 
 def expect_script(folder: str, run_mark: str) -> str:
@@ -127,7 +147,7 @@ def settle_script(folder: str, mark: str) -> str:
 
 # Of another life of the machine the output does not count: what a power loss leaves of files need not be all. Who keeps the
 # output is done a moment after the command, unless it has left somebody behind who goes on writing.
-_SETTLE: Final = r"""e=${m%/*}
+_SETTLE: Final = r"""umask 077; e=${m%/*}
 @BOOT@
 say() { echo "galaxy-settled $*"; exit 0; }
 o() {
@@ -140,8 +160,9 @@ o() {
   s=part
 }
 t() {
-  [ -f "$m.end" ] || return 1
-  w=; c=; read -r w c <"$m.end" || return
+  w=; c=
+  if [ -f "$m.end" ]; then read -r w c <"$m.end" || w=; fi
+  [ -n "$w" ] || { read -r p && read -r w c; } 2>/dev/null <"$m.pid" || return
   s=lost; [ "$w" = exit ] && o; say "$w" "$c" "$s"
 }
 a() {
@@ -249,13 +270,14 @@ def without_outputs(attempt: Attempt, outcome: Outcome) -> Outcome:
     ):
         return outcome
     names = ", ".join(map(repr, list(request.outputs)[:5]))
-    return Unknown(f"it ended well, but what it left ({names}) was not collected", outcome)
+    why = f"its command ended well, but the files that it was to leave ({names}) were not fetched from the device by the process that is gone"
+    return Unknown(why, outcome)
 
 
 def fence_script(folder: str, mark: str) -> str:
     """Text that sees to it that an attempt which has not made its marker never will."""
     place = quote(marker(folder, mark))
-    return f"(set -C; echo refused asked >{place}.pid) 2>/dev/null\n"
+    return f"(umask 077; set -C; echo refused asked >{place}.pid) 2>/dev/null\n"
 
 
 def sweep_script(folder: str) -> str:
@@ -299,7 +321,10 @@ def run_of(mark: str) -> str:
 
 @define
 class Released:
-    """Marks of a session that nobody needs any more, and the runs that it has left markers of."""
+    """Marks of a session that nobody needs any more, and the runs that it has left markers of.
+
+    A fence stays, until it is old: the start that it refuses may still be on its way, when its link is slow.
+    """
 
     folder: str
     _marks: list[str] = field(factory=list)
@@ -334,4 +359,12 @@ class Released:
 
     def _removal(self) -> str:
         marks, self._marks = self._marks, []
-        return "rm -f -- " + " ".join(quote(marker(self.folder, mark)) + ".*" for mark in marks)
+        places = " ".join(quote(marker(self.folder, mark)) for mark in marks)
+        return f"""set --
+for m in {places}; do
+  p=; {{ read -r p q <"$m.pid"; }} 2>/dev/null
+  [ "$p" = refused ] || set -- "$@" "$m.pid"
+  set -- "$@" "$m".[!p]*
+done
+rm -f -- "$@"
+"""

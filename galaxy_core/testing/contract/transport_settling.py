@@ -121,13 +121,25 @@ class SettlingClauses:
             await _leave_one(bench, session)
             attempt = bench.attempt(bench.can(bench.work.say("late"), "say"), leaves_marker=True)
             if isinstance(await settled(bench, session, attempt), Refused):
-                ended = await _ended(bench, session, attempt)
-                assert isinstance(ended.outcome, Refused), (
-                    f"it was settled as refused, then it came to {ended.outcome!r}"
-                )
-                if bench.faults is not None:
-                    truth = await bench.truth(attempt)
-                    assert truth.starts == 0, f"it was settled as refused, and then started: {truth}"
+                await _does_not_start(bench, session, attempt)
+
+    @clause(
+        "your `release` of what was settled as Refused: a start that is still on its way has to be Refused afterwards, too",
+        needs=SETTLES,
+    )
+    async def test_a_fence_outlives_its_release(self, bench: Bench) -> None:
+        async with bench.opened() as session:
+            await _leave_one(bench, session)
+            attempt = bench.attempt(bench.can(bench.work.say("late"), "say"), leaves_marker=True)
+            if not isinstance(await settled(bench, session, attempt), Refused):
+                return
+            if not isinstance((await _ended(bench, session, attempt)).outcome, Refused):
+                return  # it has no fence, which is another clause
+            session.release(attempt.mark)  # type: ignore[attr-defined]  # declared
+            await _leave_one(bench, session)
+            await _does_not_start(bench, session, attempt)
+        async with bench.opened() as session:
+            await _does_not_start(bench, session, attempt)
 
     @clause(
         "how a marker is made: in a way that succeeds once, such as making a folder, before anything starts",
@@ -169,6 +181,34 @@ class SettlingClauses:
             assert isinstance(found, Completed), told
             assert bench.is_success(found), told
             assert not runs or bench.faults is None, "it was settled while it still ran"
+
+    @clause(
+        "what your `execute` and `settle` do when they are cancelled with `is_let_go` set, after `lets_go` has agreed: nothing is "
+        "stopped, now or when the session is closed, `partial` is Unknown, and another session settles it",
+        needs=SETTLES,
+    )
+    async def test_an_attempt_that_is_let_go_runs_on_and_is_settled_later(self, bench: Bench) -> None:
+        request = bench.can(bench.work.wait("here", LASTS_S), "wait")
+        for from_settling in (False, True):
+            attempt = bench.attempt(request, leaves_marker=True)
+            async with bench.opened() as session, anyio.create_task_group() as group:
+                if not hasattr(session, "lets_go"):
+                    raise NotAskedError("its session has no `lets_go`")
+                await _expected(session, attempt)
+                told = attempt
+                with anyio.CancelScope() as scope:
+                    group.start_soon(_let_go_when_at_work, bench, session, told, scope)
+                    await session.execute(attempt)
+                assert isinstance(attempt.partial, Unknown), f"it was let go, and left {attempt.partial!r}"
+                if from_settling:
+                    told = bench.restored(attempt)
+                    with anyio.CancelScope() as scope:
+                        group.start_soon(_let_go_when_at_work, bench, session, told, scope)
+                        await session.settle(told)  # type: ignore[attr-defined]  # declared
+            async with bench.opened() as session:
+                found = await settled(bench, session, attempt)
+            assert isinstance(found, Completed), f"it was let go, and is settled as {found!r}"
+            assert bench.is_success(found), f"it was let go, and is settled as {found!r}"
 
     @clause("what your `settle` does on cancellation: stop the work, as `execute` does", needs=SETTLES)
     async def test_a_cancelled_settling_stops_the_work(self, bench: Bench) -> None:
@@ -281,8 +321,23 @@ async def _at_work(bench: Bench, attempt: Attempt, over: anyio.Event | None = No
                 await anyio.sleep(0.01)
 
 
+async def _let_go_when_at_work(bench: Bench, session: Any, attempt: Attempt, scope: anyio.CancelScope) -> None:
+    await _at_work(bench, attempt)
+    assert session.lets_go(attempt), "`lets_go` says no, though it leaves a marker"
+    attempt.is_let_go = True
+    scope.cancel()
+
+
 async def _ended(bench: Bench, session: Any, attempt: Attempt) -> Ended:
     return await bench.ended(session, attempt.request, attempt=attempt)
+
+
+async def _does_not_start(bench: Bench, session: Any, attempt: Attempt) -> None:
+    ended = await _ended(bench, session, attempt)
+    assert isinstance(ended.outcome, Refused), f"it was settled as refused, then it came to {ended.outcome!r}"
+    if bench.faults is not None:
+        truth = await bench.truth(attempt)
+        assert truth.starts == 0, f"it was settled as refused, and then started: {truth}"
 
 
 async def _leave_one(bench: Bench, session: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from anyio import create_task_group
 from attrs import define, field
 
-from galaxy_core.extension.adapter.marks import is_marked
+from galaxy_core.extension.adapter.marks import LET_GO, is_marked
 from galaxy_core.extension.adapter.posix import MARK, quote
 from galaxy_core.extension.interfaces import Attempt
 from galaxy_core_adb.failures import AdbFailureError, ServerSaysNoError
@@ -46,7 +46,7 @@ class Run:
     async def to_its_end(self, root: str) -> int:
         """The exit code. A script that is too long for a request is put into `root` first.
 
-        When cancelled, ends what it has started; when the link is lost, owes that.
+        When cancelled, ends what it has started, unless the attempt is let go; when the link is lost, owes that.
 
         Raises:
             AdbFailureError: nothing has left yet, and nothing can.
@@ -72,7 +72,9 @@ class Run:
                 self.link.owe(mark, self.paths)
             raise UncertainError(f"the way to the device broke off: {error}") from error
         except BaseException:  # goes on to the kernel
-            if attempt.progress != "new" or self.paths:
+            if attempt.is_let_go and attempt.progress != "new":
+                self.doubt = LET_GO
+            elif attempt.progress != "new" or self.paths:
                 self.doubt = await self.link.end(mark, self.paths)
             raise
         finally:

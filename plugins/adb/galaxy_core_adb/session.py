@@ -136,7 +136,10 @@ class AdbSession:
                     raise DeviceLostError(self.device.device_id, str(error)) from error
                 continue
             except BaseException:
-                await self.stop(attempt)
+                if attempt.is_let_go:
+                    attempt.partial = Unknown(marks.LET_GO)
+                else:
+                    await self.stop(attempt)
                 raise
             outcome = marks.settled(said.text)
             if outcome is not None:
@@ -159,6 +162,10 @@ class AdbSession:
         folder = self.released.folder if marks.is_marked(attempt) else None
         why = await self.link.end(attempt.mark, folder=folder)
         attempt.partial = None if why is None else Unknown(why)
+
+    def lets_go(self, attempt: Attempt, /) -> bool:
+        """See `SessionThatSettles`."""
+        return marks.is_marked(attempt)
 
     def release(self, mark: str, /) -> None:
         """See `SessionThatSettles.release`."""

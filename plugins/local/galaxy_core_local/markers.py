@@ -15,6 +15,7 @@ from anyio import CancelScope, CapacityLimiter, run_process, to_thread
 from attrs import define, field
 
 from galaxy_core.extension.adapter import marks
+from galaxy_core.extension.adapter.home import own_home
 from galaxy_core.extension.interfaces import Attempt, Outcome, Unknown
 from galaxy_core_local import family
 from galaxy_core_local.tree import Tree
@@ -29,7 +30,7 @@ def default_folder(root: Path) -> Path:
     if os.path.isabs(state):
         return Path(state) / "galaxy" / "marks"
     try:
-        return Path.home() / ".local" / "state" / "galaxy" / "marks"
+        return own_home() / ".local" / "state" / "galaxy" / "marks"
     except RuntimeError:  # this user has no home
         return root / marks.FOLDER
 
@@ -82,7 +83,7 @@ class Markers:
             said = Path(f"{place}.pid").read_text()
         except OSError:
             said = ""
-        if said.strip() == str(pid):
+        if said.partition("\n")[0] == str(pid):
             return None
         return marks.TAKEN.removeprefix("galaxy: ") if said else f"{_NO_MARKER}{place}"
 
@@ -134,7 +135,10 @@ class Markers:
                 if outcome is not None:
                     return marks.without_outputs(attempt, await self._with_output(attempt, outcome, marks.kept(text)))
         except BaseException:
-            await self.stop(attempt)
+            if attempt.is_let_go:
+                attempt.partial = Unknown(marks.LET_GO)
+            else:
+                await self.stop(attempt)
             raise
 
     async def _with_output(self, attempt: Attempt, outcome: Outcome, kept: str | None) -> Outcome:
@@ -164,10 +168,11 @@ class Markers:
         return None
 
     def release(self, mark: str) -> None:
-        """Remove a marker: a handful of system calls."""
+        """Remove a marker: a handful of system calls. A fence stays: the start that it refuses may be on its way."""
         place = marks.marker(str(self.folder), mark)
         self._runs.add(Path(place).parent)
-        for suffix in marks.SUFFIXES:
+        is_fence = (_read(f"{place}.pid") or b"").startswith(b"refused")
+        for suffix in marks.SUFFIXES[1:] if is_fence else marks.SUFFIXES:
             with suppress(OSError):
                 os.unlink(f"{place}{suffix}")
 
@@ -204,7 +209,7 @@ def _fenced(place: str, leaves_marker: bool) -> int:
         with suppress(OSError):
             _written(f"{place}.pid", b"refused asked\n")
     try:
-        return int(Path(f"{place}.pid").read_text())
+        return int(Path(f"{place}.pid").read_text().partition("\n")[0])
     except (OSError, ValueError):
         return -1
 

@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from typing import Any
 
 from anyio import (
     CancelScope,
@@ -21,6 +22,7 @@ from anyio.abc import Process
 from anyio.lowlevel import checkpoint
 from attrs import define
 
+from galaxy_core.extension.interfaces import Attempt
 from galaxy_core_local.launch import Launch
 from galaxy_core_local.settings import LocalSettings
 from galaxy_core_local.streams import Capture, feed
@@ -82,6 +84,15 @@ else:
         )
 
 
+def forget(process: Process) -> None:
+    """Have it go on when this process, or its event loop, ends: asyncio kills what it believes to run when it lets go of it."""
+    inner: Any = getattr(process, "_process", None)  # of asyncio or trio; neither has a way of letting go
+    transport = getattr(inner, "_transport", None)
+    started = getattr(inner, "_proc", None) if transport is None else transport.get_extra_info("subprocess")
+    if started is not None and started.returncode is None:
+        started.returncode = 0
+
+
 def _in_cancelled_scope() -> bool:
     """Whether a scope around this task is cancelled. A task of asyncio that is cancelled as such has to end with that."""
     return current_effective_deadline() == -math.inf
@@ -94,6 +105,7 @@ class Run:
     `pipes` are those of a command that is watched. `is_marked` says that a shell leaves a marker of it, `was_cut_short` that a cancellation came when the command itself had ended, and was not passed on.
     """
 
+    attempt: Attempt
     process: Process
     tree: Tree
     stdout: Capture
@@ -105,7 +117,7 @@ class Run:
     pipes: Pipes | None = None
 
     async def to_its_end(self, stdin: bytes | None) -> int:
-        """The exit code. When cancelled, ends the process and all its descendants first.
+        """The exit code. When cancelled, ends the process and all its descendants first, unless the attempt is let go.
 
         A process that has ended by then has an exit code that stands: a deadline, or the cancellation of a scope, only
         cuts short the time that its output has to come to an end.
@@ -114,7 +126,10 @@ class Run:
             await self._converse(stdin)
         except BaseException as error:  # goes on to the kernel, unless it is the cancellation of what has ended
             if not (isinstance(error, get_cancelled_exc_class()) and self._has_ended() and _in_cancelled_scope()):
-                await self._abandon()
+                if self.attempt.is_let_go:
+                    forget(self.process)
+                else:
+                    await self._abandon()
                 raise
             self.was_cut_short = True
             await self._cut_short()

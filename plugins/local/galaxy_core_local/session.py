@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from anyio import CancelScope, CapacityLimiter, to_thread
+from attrs import evolve
 
 from galaxy_core import Command
-from galaxy_core.extension.adapter.marks import is_marked, run_of, why_unmarked
+from galaxy_core.extension.adapter.marks import LET_GO, is_marked, run_of, why_unmarked
 from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.adapter.posix import NOT_STARTED
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
@@ -103,13 +104,14 @@ class LocalSession:
                 await to_thread.run_sync(why_not_started, error, launch, self._masked, limiter=self._threads)
             )
         attempt.acknowledged()
-        tree = Tree(process, attempt.mark, self._threads)
+        tree = Tree(process, attempt.mark, self._threads, over=None if pipes is None else pipes.dismiss)
         stdout, stderr = (self._capture(attempt, exchange, stream) for stream in ("stdout", "stderr"))
-        run = Run(process, tree, stdout, stderr, self._settings, is_marked=is_marked, pipes=pipes)
+        run = Run(attempt, process, tree, stdout, stderr, self._settings, is_marked=is_marked, pipes=pipes)
         try:
             exit_code = await run.to_its_end(None if pipes is not None else launch.stdin)
         except BaseException:
-            attempt.partial = _outcome(run, process.returncode or 0, exchange)
+            said = _outcome(run, process.returncode or 0, exchange)
+            attempt.partial = Unknown(LET_GO, evolve(said, exit_code=None, error=None)) if attempt.is_let_go else said
             raise
         if is_marked and (why := self._why_not_begun(run, exit_code)) is not None:
             return Refused(why)
@@ -146,6 +148,10 @@ class LocalSession:
     async def stop(self, attempt: Attempt, /) -> None:
         """See `SessionThatSettles.stop`."""
         await self.markers.stop(attempt)
+
+    def lets_go(self, attempt: Attempt, /) -> bool:
+        """See `SessionThatSettles`."""
+        return is_marked(attempt) and sys.platform != "win32"
 
     def release(self, mark: str, /) -> None:
         """See `SessionThatSettles.release`."""

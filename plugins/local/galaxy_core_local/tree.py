@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 
 from anyio import CancelScope, CapacityLimiter, create_task_group, move_on_after, run_process, to_thread, wait_readable
@@ -33,6 +34,8 @@ class Tree:
     found: bool = False
     #: Processes of other users, which we may not signal (through sudo, say).
     untouchable: set[int] = Factory(set)
+    #: Called when `process` has ended: for who does not mind signals, and waits for that.
+    over: Callable[[], None] | None = None
 
     async def end(self, grace_s: float, *, group_only: bool = False) -> None:
         """Ask all to end, wait at most `grace_s`, kill what is left.
@@ -93,12 +96,16 @@ class Tree:
                 async with create_task_group() as waiting:
                     for fd in watched:
                         waiting.start_soon(_readable, fd)
-                    if not reaped:
-                        waiting.start_soon(self.process.wait)
+                    waiting.start_soon(self._until_over)
             finally:
                 for fd in watched:
                     os.close(fd)
             return bool(watched)
+
+        async def _until_over(self) -> None:
+            await self.process.wait()
+            if self.over is not None:
+                self.over()
 
         def _signal(
             self, signals: tuple[signal.Signals, ...], reaped: bool, group_only: bool, watched: list[int]

@@ -21,7 +21,7 @@ from anyio import EndOfStream, notify_closing, wait_readable
 from anyio.abc import ByteReceiveStream
 from attrs import define, field
 
-from galaxy_core.extension.adapter.marks import KEPT_BYTES
+from galaxy_core.extension.adapter.marks import KEPT_BYTES, OWNER_ONLY
 from galaxy_core.extension.adapter.posix import NOT_STARTED
 
 #: Words before those of the command; the marker and whether there is input follow them.
@@ -41,21 +41,23 @@ def leading(place: str, *, has_input: bool) -> list[str]:
     return [*_SHELL, _WATCHED, "galaxy", place, "in" if has_input else ""]
 
 
-# Built-ins alone, until the orchestrator dies. Its standard input is the pipe on which the fork waits. `: HUP` and the
+# Built-ins alone, until the orchestrator dies. Its standard input is the pipe on which the fork waits. The traps and the
 # braces are explained in galaxy_core.extension.adapter.marks. Descriptors have one digit, as dash knows no others.
 # It says nothing when it cannot make the marker: its output would be taken for that of the attempt which has made it.
-_WATCHED: Final = rf"""m=$1 n=$2; shift 2
-set -C; {{ echo $$ >"$m.pid"; }} 2>/dev/null || exit {NOT_STARTED}; set +C
+_WATCHED: Final = rf"""galaxy_m=$1 galaxy_n=$2; shift 2
+{OWNER_ONLY}
+set -C; {{ echo $$ >"$galaxy_m.pid"; }} 2>/dev/null || exit {NOT_STARTED}; set +C
 trap : HUP
 exec 5</proc/self/fd/1 6</proc/self/fd/2 7<&0
-if [ -n "$n" ]; then exec <"$m.in"; rm -f -- "$m.in"; else exec </dev/null; fi
-(exec >/dev/null 2>&1; read -r x && exit
-umask 077; trap '' PIPE XFSZ; exec 9>"$m.said"; o=$m.out r=$m.err s=whole
+if [ -n "$galaxy_n" ]; then exec <"$galaxy_m.in"; rm -f -- "$galaxy_m.in"; else exec </dev/null; fi
+(trap '' HUP INT TERM; exec >/dev/null 2>&1; read -r x && exit
+trap '' PIPE XFSZ; exec 9>"$galaxy_m.said"; o=$galaxy_m.out r=$galaxy_m.err s=whole
 ulimit -f {KEPT_BYTES // 512} || o=/dev/null r=/dev/null s=lost
-tee -a "$o" <&5 9>&- & tee -a "$r" <&6 9>&- & wait; echo $s >&9) <&7 &
+tee -a "$o" <&5 9>&- & x=$!; tee -a "$r" <&6 9>&- || s=part; wait $x || s=part; echo $s >&9) <&7 &
 exec 7<&-
-{{ (exec "$@" 5<&- 6<&- 2>&8 8>&-); c=$?; }} 8>&2 2>/dev/null
-echo "exit $c" >"$m.end"; exit $c"""
+trap : HUP INT TERM
+{{ (umask $galaxy_umask; exec "$@" 5<&- 6<&- 2>&8 8>&-); galaxy_c=$?; }} 8>&2 2>/dev/null
+{{ echo "exit $galaxy_c" >"$galaxy_m.end"; }} 2>/dev/null || echo "exit $galaxy_c" >>"$galaxy_m.pid"; exit $galaxy_c"""
 
 
 @define(eq=False)
@@ -160,6 +162,10 @@ class Pipes:
                 os.write(said, b"whole\n")
             finally:
                 os.close(said)
+        self.dismiss()
+
+    def dismiss(self) -> None:
+        """The command is over: who waits to read on need not. It is not ended by signals. May be called again."""
         with suppress(OSError):
             os.write(self._word, b"read\n")
 

@@ -82,11 +82,11 @@ class Processes:
 
 
 def _processes(mark: str) -> Iterator[str]:
-    for environment in Path("/proc").glob("[0-9]*/environ"):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            state = (environment.parent / "stat").read_text().rpartition(")")[2].split()[0]
-            if state not in "ZX" and mark.encode() in environment.read_bytes():
-                yield environment.parent.name
+            state = (process / "stat").read_text().rpartition(")")[2].split()[0]
+            if state not in "ZX" and mark.encode() in (process / "environ").read_bytes():
+                yield process.name
         except OSError:  # it has ended meanwhile, or is another user's
             continue
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from anyio import CancelScope
 
 from galaxy_core import Device
+from galaxy_core.extension.adapter.marks import is_marked
 from galaxy_core.extension.interfaces import Attempt, Outcome
 from galaxy_core_ssh.bridge import Bridge, bridge
 from galaxy_core_ssh.remote.host import Host
@@ -36,6 +37,10 @@ class SshSession:
     async def stop(self, attempt: Attempt, /) -> None:
         """See `SessionThatSettles.stop`."""
         await self._bridge.run(self._host.stop, attempt)
+
+    def lets_go(self, attempt: Attempt, /) -> bool:
+        """See `SessionThatSettles`."""
+        return is_marked(attempt)
 
     def release(self, mark: str, /) -> None:
         """See `SessionThatSettles.release`."""

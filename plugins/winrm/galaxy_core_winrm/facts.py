@@ -31,6 +31,8 @@ _log = logging.getLogger(__name__)
 class Silent:
     """Nobody is told how far a command of ours has come."""
 
+    is_let_go = False
+
     def sent(self) -> None: ...
 
     def acknowledged(self) -> None: ...

@@ -9,6 +9,7 @@ from typing import Protocol
 from anyio import CancelScope, create_task_group, move_on_after
 from attrs import define, field
 
+from galaxy_core.extension.adapter.marks import LET_GO
 from galaxy_core_winrm.conversations import Conversation, Conversations
 from galaxy_core_winrm.faults import (
     WORN_OUT,
@@ -44,6 +45,8 @@ class LostError(Exception):
 
 class Steps(Protocol):
     """Hears how far a command has come; `Attempt` does."""
+
+    is_let_go: bool
 
     def sent(self) -> None: ...
 
@@ -105,7 +108,7 @@ class Run:
     _input_error: HostError | None = field(default=None, init=False)
 
     async def to_its_end(self) -> int:
-        """Its exit code. When cancelled, ends it first.
+        """Its exit code. When cancelled, ends it first, unless it is let go.
 
         Raises:
             NotStartedError, LostError: see there.
@@ -120,7 +123,7 @@ class Run:
                 await self._part(shell, command_id)
                 raise LostError(f"the command was started, and then {error}") from error
             except BaseException:
-                await self._stop(shell, command_id)
+                await self._break_off(shell, command_id)
                 raise
             await self._tidy(shell, command_id, conversation)
         finally:
@@ -159,7 +162,7 @@ class Run:
             await self._repay()
             raise
         except BaseException:
-            await self._stop(shell, None)
+            await self._break_off(shell, None)
             raise
         self.steps.acknowledged()
         return shell, command_id
@@ -238,6 +241,14 @@ class Run:
             await self._stop(shell, command_id)
         else:
             self.host.shells.leave(shell, self.outlives)
+
+    async def _break_off(self, shell: Shell, command_id: str | None) -> None:
+        """It is cancelled: end it, unless it is let go."""
+        if self.outlives is not None and self.steps.is_let_go:
+            self.host.shells.leave(shell, self.outlives)
+            self.left = LET_GO
+        else:
+            await self._stop(shell, command_id)
 
     async def _stop(self, shell: Shell, command_id: str | None) -> None:
         """End the command and everything in its shell, through another connection. Sets `left`."""

@@ -16,7 +16,7 @@ from attrs import define, field
 
 from galaxy_core import Action, Command, DeviceLostError
 from galaxy_core.extension.adapter import marks
-from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Unknown
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_winrm import powershell, quoting
 from galaxy_core_winrm.facts import Answer, Silent, ask_script
 from galaxy_core_winrm.faults import HostError
@@ -49,6 +49,7 @@ class Markers:
     _is_tried: bool = False
     _trying: Lock = field(factory=Lock)
     _released: list[str] = field(factory=list)
+    _fenced: set[str] = field(factory=set)  # marks under which a start may be on its way that is to be refused
     _runs: set[str] = field(factory=set)
 
     def are_left_by(self, attempt: Attempt) -> bool:
@@ -132,7 +133,10 @@ class Markers:
         except DeviceLostError:
             raise
         except BaseException:  # goes on to the kernel
-            await self.stop(attempt)
+            if attempt.is_let_go:
+                attempt.partial = Unknown(marks.LET_GO)
+            else:
+                await self.stop(attempt)
             raise
 
     async def _settled(self, mark: str) -> Outcome | None:
@@ -140,7 +144,10 @@ class Markers:
         self._runs.add(run)
         said = await self._ask("settle", {"run": run, "attempt": number, "wait": WAIT_S})
         text = " ".join(str(said.get(key, ""))[:200] for key in ("word", "about"))
-        return marks.settled(f"galaxy-settled {text}".rstrip())
+        outcome = marks.settled(f"galaxy-settled {text}".rstrip())
+        if isinstance(outcome, Refused):
+            self._fenced.add(mark)
+        return outcome
 
     async def stop(self, attempt: Attempt) -> None:
         """See `SessionThatSettles.stop`."""
@@ -149,6 +156,7 @@ class Markers:
             attempt.partial = Unknown("the host runs no PowerShell, by which its processes could be found")
             return
         run, number = _names(attempt.mark)
+        self._fenced.add(attempt.mark)
         asked = {"mark": attempt.mark, "run": run, "attempt": number, "fence": self.are_left_by(attempt)}
         with CancelScope(shield=True), move_on_after(STOP_S):
             try:
@@ -162,7 +170,8 @@ class Markers:
         """See `SessionThatSettles.release`."""
         run, number = _names(mark)
         self._runs.add(run)
-        self._released.append(f"{run}\\{number}")
+        if mark not in self._fenced:
+            self._released.append(f"{run}\\{number}")
 
     async def aclose(self) -> None:
         """Remove what may go."""

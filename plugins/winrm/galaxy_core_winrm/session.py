@@ -107,6 +107,10 @@ class WinrmSession:
         """See `SessionThatSettles.stop`."""
         await self.markers.stop(attempt)
 
+    def lets_go(self, attempt: Attempt, /) -> bool:
+        """See `SessionThatSettles`."""
+        return self.markers.works and self.markers.are_left_by(attempt)
+
     def release(self, mark: str, /) -> None:
         """See `SessionThatSettles.release`."""
         self.markers.release(mark)

@@ -157,6 +157,10 @@ class CommandAttempt:
 
     async def _stop(self, running: Running) -> None:
         """Cancelled after it was asked for."""
+        if self._attempt.is_let_go:
+            running.channel.close()
+            self._attempt.partial = Unknown(marks.LET_GO, said=running.said(with_end=False))
+            return
         why = await running.stop()
         if why is None:
             self._attempt.partial = running.said()

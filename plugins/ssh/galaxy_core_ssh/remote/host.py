@@ -180,7 +180,10 @@ class Host:
         except DeviceLostError:
             raise
         except BaseException:  # goes on to the kernel
-            await self.stop(attempt)
+            if attempt.is_let_go:
+                attempt.partial = Unknown(marks.LET_GO)
+            else:
+                await self.stop(attempt)
             raise
 
     async def _with_output(self, link: Link, attempt: Attempt, outcome: Outcome, kept: str | None) -> Outcome:
