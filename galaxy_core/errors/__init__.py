@@ -42,6 +42,7 @@ was available, what to do.
     ├── RunError (RuntimeError)                  a run cannot start or go on
     │   ├── UnknownJournalError                  no journal of that name
     │   ├── JournalError                         a journal cannot keep a run, or give one back
+    │   │   ├── JournalFailedError               it failed in the middle of a run, which was stopped
     │   │   ├── UnknownRecordedRunError          it has no run of that id
     │   │   ├── RunLockedError                   somebody has the run already
     │   │   ├── JournalDamagedError              what was kept cannot be relied on from some record on
@@ -81,6 +82,7 @@ from galaxy_core.errors.device import (
 from galaxy_core.errors.journal import (
     JournalDamagedError,
     JournalError,
+    JournalFailedError,
     JournalVersionError,
     ResumeError,
     RunLockedError,
@@ -152,6 +154,7 @@ __all__ = [
     "InvalidPlanError",
     "JournalDamagedError",
     "JournalError",
+    "JournalFailedError",
     "JournalVersionError",
     "NoDevicesError",
     "NoFittingDeviceError",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from galaxy_core.errors.root import hint, listed, nearest
 from galaxy_core.errors.run import RunError
@@ -12,18 +12,65 @@ class JournalError(RunError):
     """A journal cannot keep a run, or give one back."""
 
 
-class UnknownRecordedRunError(JournalError):
-    """The journal has no run of that id, or, with `several`, more than one that may be meant; `near` may be meant."""
+class JournalFailedError(JournalError):
+    """The journal of a run could not be written any more, and the run was stopped.
 
-    def __init__(self, run: str, known: Iterable[str] = (), several: Sequence[str] = (), where: str = "") -> None:
+    `left` are the tasks that are still at work, by id the device: they leave markers, and are found again. `ended` are those that
+    were waited for, by id how they ended, in words: nothing has kept that. `is_kept`: there is something to go on from.
+    """
+
+    def __init__(
+        self,
+        run_id: str,
+        why: str,
+        left: Mapping[str, str] | None = None,
+        ended: Mapping[str, str] | None = None,
+        *,
+        is_kept: bool = True,
+    ) -> None:
+        self.run_id, self.why, self.left, self.ended = run_id, why, dict(left or {}), dict(ended or {})
+        said = [f"run {run_id!r} was stopped, because its journal failed: {why}"]
+        if self.left:
+            tasks = listed(self.left, "", show=lambda task_id: f"{task_id!r} on {self.left[task_id]!r}")
+            said.append(f"Left at work, to be found again by whoever resumes: {tasks}")
+        if self.ended:
+            tasks = listed(self.ended, "", show=lambda task_id: f"{task_id!r} {self.ended[task_id]}")
+            said.append(f"Ended since, which is kept nowhere: {tasks}")
+        again = f"What was kept stands: when the journal can be written again, galaxy resume {run_id}"
+        said.append(again if is_kept else "Nothing of it was kept")
+        super().__init__(". ".join(said))
+
+
+class UnknownRecordedRunError(JournalError):
+    """The journal has no run of that id, or, with `several`, more than one that may be meant; `near` may be meant.
+
+    `known` and `several` are ids, the newest first; `plans` names of plans, which may be meant, too.
+    """
+
+    def __init__(
+        self,
+        run: str,
+        known: Iterable[str] = (),
+        several: Sequence[str] = (),
+        where: str = "",
+        plans: Iterable[str] = (),
+    ) -> None:
         names = list(known)
-        self.run, self.several, self.near = run, tuple(several), nearest(run, names)
+        self.run, self.several, self.where = run, tuple(several), where
+        self.near = nearest(run, dict.fromkeys([*names, *plans]))
         place = f" in {where}" if where else ""
         if several:
-            super().__init__(f"{run!r} may mean {listed(several, 'none')}: name more of the id")
+            super().__init__(f"{run!r} may mean {_newest(self.several, 20)}: name more of the id")
+        elif not names:
+            super().__init__(f"no run {run!r} is recorded{place}, nor any other")
         else:
-            told = f"recorded are {listed(names, 'none', 5)}" if names else "no run is recorded there at all"
-            super().__init__(f"no run {run!r} is recorded{place}; {told}{hint(self.near)}")
+            what = "the only one there:" if len(names) == 1 else "the newest there:"
+            super().__init__(f"no run {run!r} is recorded{place}{hint(self.near)}; {what} {_newest(names, 5)}")
+
+
+def _newest(ids: Sequence[str], most: int) -> str:
+    more = f" and {len(ids) - most:,} more" if len(ids) > most else ""
+    return ", ".join(map(repr, ids[:most])) + more
 
 
 class RunLockedError(JournalError):
@@ -46,7 +93,8 @@ class JournalDamagedError(JournalError):
         where = f" ({place})" if place else ""
         super().__init__(
             f"the journal of run {run_id!r}{where} is damaged after its record {sound - 1}: {why}. "
-            f"Its first {sound} records are sound: export or replay those; the run cannot be resumed from it"
+            f"Its first {'record is' if sound == 1 else f'{sound:,} records are'} sound, and can be shown and exported; the run "
+            "cannot be resumed: run the plan anew"
             if sound
             else f"the journal of run {run_id!r}{where} is damaged from its beginning: {why}. Nothing of it can be relied on; "
             "restore it from a copy"

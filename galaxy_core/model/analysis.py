@@ -266,7 +266,7 @@ def _measure(c: TaskConstellation) -> _Measures:
             most, deepest = depth, task
         ended, started = task._ended_at, task._started_at
         if ended is not None and started is not None:
-            duration = ended - started
+            duration = max(0.0, ended - started)  # as `execution_duration`
             work_s += duration
             time_s += duration
             if time_s > longest_s:

@@ -10,7 +10,7 @@ from typing import Any, Final
 from galaxy_core.errors import PlanError
 from galaxy_core.model.reasons import shown, text_of
 from galaxy_core.model.records.unkept import cut_output
-from galaxy_core.model.result import UNHEARD, ExecutionResult
+from galaxy_core.model.result import ExecutionResult
 from galaxy_core.model.serial import plain
 
 #: Called with the prerequisite's payload, or with payload and ExecutionResult when it takes two arguments.
@@ -47,7 +47,7 @@ class Expression:
         if lost is not None:
             raise ValueError(f"{self.text!r} looks at its output: {lost.why}")
         if outcome is not None and outcome._is_unheard and self._asks_for_output:
-            raise ValueError(f"{self.text!r} looks at its output, and {UNHEARD}")
+            raise ValueError(f"{self.text!r} looks at its output, and {outcome._why_unheard}")
         found = self._query.search(outcome_document(payload, outcome))
         return found is not None and found is not False and found not in ("", [], {})
 

@@ -13,7 +13,7 @@ from galaxy_core.errors import ConditionError, ImmutableError, PlanError, TaskSk
 from galaxy_core.model.condition import Evaluator, Expression, checked_evaluator, is_function, takes_outcome
 from galaxy_core.model.reasons import is_failure, message_of, shown
 from galaxy_core.model.records.unkept import cut_output
-from galaxy_core.model.result import UNHEARD, ExecutionResult, TaskStatus, as_datetime, new_id, stamp
+from galaxy_core.model.result import ExecutionResult, TaskStatus, as_datetime, new_id, stamp
 from galaxy_core.model.serial import Document
 from galaxy_core.model.values import copied
 
@@ -290,7 +290,7 @@ class TaskStarLine(Document):
             raise ValueError(f"a function may look at its output: {lost.why}")
         if outcome is not None and outcome._is_unheard and is_function(self._evaluator):
             remedy = "an Expression that looks at status or exit_code alone can judge it"
-            raise ValueError(f"a function may look at its output, and {UNHEARD}; {remedy}")
+            raise ValueError(f"a function may look at its output, and {outcome._why_unheard}; {remedy}")
         if takes_outcome(self._evaluator):
             return self._evaluator(payload, outcome)
         return self._evaluator(payload)

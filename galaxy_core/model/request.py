@@ -16,7 +16,7 @@ from attrs import evolve, field, frozen
 
 from galaxy_core.errors import InputError
 from galaxy_core.model.records.unkept import Beginning, first_unkept
-from galaxy_core.model.result import UNHEARD, ExecutionResult, KeptFiles
+from galaxy_core.model.result import BY_HAND, ExecutionResult, KeptFiles
 from galaxy_core.model.serial import plain
 from galaxy_core.model.values import EMPTY, frozen_deep, frozen_mapping
 
@@ -78,14 +78,16 @@ class Reference:
         if found is None:
             self._check_heard(result)
             if kind != "value":
-                raise InputError(str(self), f"that task has no {kind}")
+                other = "status" if kind == "exit_code" else "value"
+                raise InputError(str(self), f"that task has no {kind}, which only commands have; take {other!r}")
         return str(found) if kind == "status" else found
 
     def _check_heard(self, result: ExecutionResult) -> None:
         """Of an end that was found out afterwards there may be nothing but its exit code: that is not the value None."""
         if result._is_unheard:
-            remedy = "take 'exit_code' or 'status', or have it leave a file that a later task reads"
-            raise InputError(str(self), f"{UNHEARD}; {remedy}")
+            known = "'status'" if result.metadata.get(BY_HAND) else "'exit_code' or 'status'"
+            remedy = f"take {known}, or have it leave a file that a later task reads"
+            raise InputError(str(self), f"{result._why_unheard}; {remedy}")
 
     def _check_whole(self, result: ExecutionResult, stream: str) -> None:
         """A transport that cuts may tell which stream by ``stdout_kept_bytes``; if it does not, both are suspect."""

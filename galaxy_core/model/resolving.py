@@ -13,7 +13,7 @@ from galaxy_core.errors.root import hint
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.reasons import shown
-from galaxy_core.model.result import TERMINAL, ExecutionResult, TaskStatus
+from galaxy_core.model.result import BY_HAND, TERMINAL, ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
 
 _PENDING, _SKIPPED, _UNKNOWN = TaskStatus.PENDING, TaskStatus.SKIPPED, TaskStatus.UNKNOWN
@@ -119,12 +119,15 @@ def _outcome(task: TaskStar, status: TaskStatus, error: BaseException | None, re
     said = task._result
     if not isinstance(said, ExecutionResult):
         return said if result is None else result
+    told = dict(said._metadata or {})
+    if status is TaskStatus.COMPLETED and result is None and said.stdout is None and said.result is None:
+        told[BY_HAND] = True  # nobody knows what came of it, which is another thing than None
     return ExecutionResult(
         said.task_id,
         status,
         said.result if result is None else result,
         error,
-        dict(said._metadata) if said._metadata else None,
+        told or None,
         said._start,
         said._end,
         stdout=said.stdout,

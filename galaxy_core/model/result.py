@@ -64,6 +64,10 @@ def as_datetime(moment: float | datetime | None) -> datetime | None:
 
 #: Of a result that `_is_unheard`, in words.
 UNHEARD: Final = "what it printed and returned is lost, or only its beginning is kept: nobody was connected when it ended, and its device was asked afterwards how it did"
+#: The same of one of which somebody said that it was done, and not what it left.
+UNSAID: Final = "what it printed and returned is lost: somebody said that it was done (resolved as completed), and not what came of it"
+#: The key in the metadata of such a result.
+BY_HAND: Final = "resolved_by_hand"
 
 
 class KeptFiles(dict[str, str]):
@@ -170,11 +174,16 @@ class ExecutionResult:
 
     @property
     def _is_unheard(self) -> bool:
-        """Whether its device was asked afterwards how it ended, and does not know all that it printed and returned."""
+        """Whether it was said afterwards how it ended, by its device or by somebody, and not all that it printed and returned."""
         told = self._metadata
-        if not told or not told.get("settled"):
+        if not told or not (told.get("settled") or told.get(BY_HAND)):
             return False
         return bool(told.get("truncated")) or (self.stdout is None and self.result is None)
+
+    @property
+    def _why_unheard(self) -> str:
+        """Why, in words."""
+        return UNSAID if self._metadata and self._metadata.get(BY_HAND) else UNHEARD
 
     @property
     def value(self) -> Any:
@@ -212,9 +221,9 @@ class ExecutionResult:
 
     @property
     def execution_time(self) -> float | None:
-        """Seconds of the last attempt; None while either end is missing."""
+        """Seconds of the last attempt, 0 if the clock was set back meanwhile; None while either end is missing."""
         start, end = self.start_time, self.end_time
-        return None if start is None or end is None else (end - start).total_seconds()
+        return None if start is None or end is None else max(0.0, (end - start).total_seconds())
 
     @property
     def is_successful(self) -> bool:

@@ -86,10 +86,13 @@ class TaskStar(TaskSpec):
 
     @property
     def execution_duration(self) -> float | None:
-        """Seconds of the last attempt; None while either end is missing."""
+        """Seconds of the last attempt, 0 if the clock was set back meanwhile; None while either end is missing.
+
+        Of an attempt that began in an earlier process they reach to when its end was found out.
+        """
         if self._started_at is None or self._ended_at is None:
             return None
-        return self._ended_at - self._started_at
+        return max(0.0, self._ended_at - self._started_at)
 
     @property
     def is_terminal(self) -> bool:

@@ -15,6 +15,8 @@ from galaxy_core.runtime.blaming import blamed
 
 #: Of an exit code: none that a system gives has more, and records and reports have to be able to write it.
 MOST_BITS: Final = 64
+#: In a result's metadata: why the far side of a stopped attempt may still be at work.
+MAY_STILL_RUN: Final = "may_still_run"
 
 
 def awaitable(answer: Any, transport: str) -> Awaitable[Outcome]:

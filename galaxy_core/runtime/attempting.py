@@ -11,12 +11,12 @@ from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import message_of
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import left_behind, sound, when_lost
+from galaxy_core.runtime.answers import MAY_STILL_RUN, left_behind, sound, when_lost
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
-from galaxy_core.runtime.settling import MAY_STILL_RUN, Settling
+from galaxy_core.runtime.settling import Settling
 from galaxy_core.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -166,6 +166,10 @@ class Attempting(Settling):
         task, lane = worker.free()
         if not worker.was_at(task):
             self.given_up(task, lane)
+            if reason != "lost" and not isinstance(
+                left_behind(worker.attempt, lane.device.transport, self._logger), Unknown
+            ):
+                self._release_marker(worker.attempt, lane, None)
             return
         said = left_behind(worker.attempt, lane.device.transport, self._logger)
         doubt = said.reason if isinstance(said, Unknown) else None
@@ -180,6 +184,8 @@ class Attempting(Settling):
                 self._settle_failure(task, lane, "timeout", error, kept, doubt)
         elif reason == "stop":
             self._left(task, lane, doubt)
+        elif reason == "let go":
+            self._let_go(task, lane)
         elif reason == "lost":
             why = _went(lane)
             lost = Refused(why) if worker.is_held else when_lost(worker.attempt, why, lane.transport, kept)
@@ -191,7 +197,7 @@ class Attempting(Settling):
                 result.metadata[MAY_STILL_RUN] = doubt
             self._end(task, _CANCELLED, cancelled, self.wall(), result)
             lane.release()
-        if doubt is None and reason != "lost":
+        if doubt is None and reason not in ("lost", "let go"):
             self._release_marker(worker.attempt, lane, None)
 
 

@@ -86,6 +86,7 @@ class Flow(ABC):
         self.is_paused = self.is_stopping = False
         self.stopped_by = ""
         self.cancelled = False
+        self.let_go: dict[TaskStar, str] = {}  # running, and left to whoever resumes, by device
         self.failure = ""  # why the run has failed, whatever its tasks came to
         self._logger = logger
         self.mark = token_hex(8)  # not of the clock's chance: a mark has to be one of a kind, replayed or not
@@ -210,8 +211,9 @@ class Flow(ABC):
 
     @property
     def is_halted(self) -> bool:
-        """Whether it is to stop, and nothing of it runs any more."""
-        return self.is_stopping and not self.cancelled and not self.settling and not self.busy
+        """Whether it is to stop, and nothing of it runs here. If it is cancelled, too, it is complete but for what was let go."""
+        is_due = self.is_stopping and (not self.cancelled or bool(self.let_go))
+        return is_due and not self.settling and not self.busy
 
     # ------------------------------------------------------------------------------------------- placing
     def submit(self, tasks: Sequence[TaskStar]) -> None:

@@ -8,16 +8,17 @@ its own start is kept, nothing is sent before what it follows from is kept.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
 
-from galaxy_core.errors import JournalError
+from galaxy_core.errors import JournalError, JournalFailedError
 from galaxy_core.extension.journals import Durability, JournalWriter
 from galaxy_core.model.events import Event, EventType
 from galaxy_core.model.reasons import text_of
@@ -57,13 +58,15 @@ class Ledger:
         lost: Callable[[str], None] | None = None,
     ) -> None:
         self.name, self.run_id = name, run_id
+        #: The folder below which the journal keeps its runs, if it says so.
+        self.place: str | None = None
         self.epoch, self.folder = writer.epoch, writer.folder
         self.durability: Durability = durability
         self.sync = durability == "sync"
         self.count = self.kept = first
         self.failure: Exception | None = None
-        #: Called when a write has failed, once, with the reason.
-        self.failed: Callable[[str], None] = lambda why: None
+        #: Called when a write has failed, once, with the reason and the leases of attempts whose start is not kept.
+        self.failed: Callable[[str, Container[int]], None] = lambda why, unkept: None
         #: Called before records are taken or waited for: whoever has more to note does so.
         self.pending: Callable[[], None] = lambda: None
         #: Posts events that may be told now.
@@ -202,21 +205,24 @@ class Ledger:
         except BaseException as error:  # the caller of the run receives it, from `check`
             if self._scope.cancel_called:
                 raise
-            self._fail(blamed(error, "journal", self.name))
+            self._fail(blamed(error, "journal", self.name), lines)
         else:
             self.kept = self._taken
             while self._events and self._events[0][0] <= self.kept:
                 self.post(self._events.popleft()[1])
         self._under_way.set()
 
-    def _fail(self, failure: Exception) -> None:
-        """Nothing is written any more, and nobody is told what was not kept."""
+    def _fail(self, failure: Exception, lines: Sequence[str]) -> None:
+        """Nothing is written any more, and nobody is told what was not kept, of which `lines` were being written."""
         self.failure = failure
+        started = (line for line in (*lines, *self.lines) if line.split(",", 2)[1] == '"start"')
+        unkept = {json.loads(line)[4] for line in started}
+        unkept.update(began[0] for began in self.starting.values())
         self._events.clear()
         self.lines.clear()
         self.starting.clear()
         self.ran.clear()
-        self.failed(f"its journal failed: {text_of(failure)}")
+        self.failed(text_of(failure), unkept)
         self._next.set()
 
     async def close(self) -> None:
@@ -234,6 +240,18 @@ class Ledger:
                 with anyio.move_on_after(STALL_S):  # so that the writer is not closed while it cleans up
                     await self._finished.wait()
 
+    def check_run(self, left: Mapping[str, str], ended: Mapping[str, str]) -> None:
+        """As `check`, at the end of a run; `left` and `ended` are for the error.
+
+        Raises:
+            JournalFailedError: the writer raised; its error is chained.
+            JournalError: it was too slow.
+        """
+        if self.failure is not None:
+            why = text_of(self.failure)
+            raise JournalFailedError(self.run_id, why, left, ended, is_kept=bool(self.kept)) from self.failure
+        self.check()
+
     def check(self) -> None:
         """Raise when anything could not be written.
 
@@ -241,9 +259,9 @@ class Ledger:
             JournalError: the writer raised; its error is chained. Or it was too slow.
         """
         if self.failure is not None:
+            why = text_of(self.failure)
             raise JournalError(
-                f"run of {self.run_id!r} was stopped because its journal failed: {text_of(self.failure)}. "
-                f"What it has kept can be resumed from, once the journal can be written again"
+                f"what was to be kept of run {self.run_id!r} was not: {why}. Try again when its journal can be written"
             ) from self.failure
         if self._gave_up:
             raise JournalError(

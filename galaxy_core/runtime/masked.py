@@ -75,6 +75,11 @@ class MaskedSession:
         if failure is not None:
             raise failure
 
+    def lets_go(self, attempt: Attempt, /) -> bool:
+        """As the session, if it can say."""
+        lets_go = getattr(self._session, "lets_go", None)
+        return lets_go is not None and bool(lets_go(attempt))
+
     def release(self, mark: str, /) -> None:
         """As the session."""
         self._session.release(mark)  # type: ignore[attr-defined]  # as above

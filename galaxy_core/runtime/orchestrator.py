@@ -40,6 +40,7 @@ from galaxy_core.runtime.resuming import Resumption, read_run
 from galaxy_core.runtime.run import Run, runs_already
 from galaxy_core.runtime.settler import OnUnknown
 from galaxy_core.runtime.synchronizer import ConstellationModificationSynchronizer
+from galaxy_core.runtime.whereabouts import warn_of_another
 
 _FINAL_EVENT = {
     "completed": EventType.CONSTELLATION_COMPLETED,
@@ -165,7 +166,9 @@ class TaskConstellationOrchestrator(Preparing):
         What had ended stays ended. Attempts whose end was not recorded are settled: what may run only once, by asking its
         device; everything else is stopped and runs again. `on_unknown` is asked about those of which nobody knows. With a
         `constellation`, the run has to be one of that plan, from which functions are taken that no journal can keep.
-        Strategy and metadata are those of the run by default.
+        Strategy and metadata are those of the run by default. The current folder of a program stays what it is: when it is
+        not the one in which the run was under way last, a warning is logged that names both; commands on this machine run
+        in the current one, unless their device has a `root`.
 
         Raises:
             ResumeError: the run cannot go on here; it says why, with every reason.
@@ -195,6 +198,7 @@ class TaskConstellationOrchestrator(Preparing):
                         run, info = await self._prepare(
                             resumption.plan, None, resumption.strategy, resumption.metadata, is_resumed=True
                         )
+                    warn_of_another(run_id, found.replay.folder, self._logger)
                     ledger = ledger_of(journal, run, writer, how, first=found.count)
                     resumption.begin(run, on_unknown)
                     with relaxed_collector(resumption.plan.task_count):

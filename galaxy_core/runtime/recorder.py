@@ -8,7 +8,7 @@ between two awaits alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import get_ident
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class Recorder:
         self._thread = get_ident()
         self._own: TaskStar | None = None
         self.on_progress = self.progressed  # bound once, for all attempts
+        self.on_resolved: Callable[[str], None] | None = None  # called when it was noted that a task was resolved
         self._revision = plan._revision
         self.is_stirred = False  # whether any of the following says something
         self._told = False
@@ -227,6 +228,8 @@ class Recorder:
         ledger = self._ledger
         ledger.note(encode.resolve, self._plan, task_id, as_, by, at, tasks, lines, ledger.keeper, self._told)
         self._forget()
+        if self.on_resolved is not None:
+            self.on_resolved(task_id)
 
     # ------------------------------------------------------------------------------------------- noting it
     def _stir(self) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -25,6 +27,7 @@ from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.ledger import Ledger
 from galaxy_core.runtime.recorder import Recorder
 from galaxy_core.runtime.run import Run
+from galaxy_core.runtime.whereabouts import current_folder
 
 logger = logging.getLogger("galaxy_core.plugins")
 
@@ -151,6 +154,7 @@ def _header(run: Run, info: RunInfo, terms: Terms) -> dict[str, Any]:
         metadata=info.metadata,
         source=source if isinstance(source, Mapping) else None,
         requires=needs,
+        folder=current_folder(),
     ).to_dict()
 
 
@@ -212,9 +216,12 @@ def ledger_of(journal: Journal, run: Run, writer: JournalWriter, durability: Dur
         told.append("")
 
     ledger = Ledger(journal.name, run.constellation.constellation_id, writer, durability, first=first, lost=lost)
+    place = getattr(journal, "folder", None)
+    ledger.place = os.fspath(place) if isinstance(place, str | Path) else None
     run.ledger = ledger
     run.recorder = recorder = Recorder(run.constellation, ledger)
-    ledger.pending, ledger.failed, ledger.post = recorder.flush, run.fail, run.reports.post
+    recorder.on_resolved = run.settler.resolved
+    ledger.pending, ledger.failed, ledger.post = recorder.flush, run.journal_failed, run.reports.post
     run.reports.post = ledger.tell
     if ledger.folder is not None and not run.artifacts.has_root:
         run.artifacts = Artifacts(ledger.run_id, folder=ledger.folder / OUTPUTS)
@@ -230,7 +237,8 @@ def record_beginning(run: Run) -> None:
         for line in encode.whole_plan(ledger.count, plan, ledger.keeper):
             ledger.note(lambda n, line=line: line)
     else:
-        ledger.note(encode.opened, ledger.epoch, run.mark, run.wall(), version(), run.opened, plan, ledger.keeper)
+        told = (run.opened, plan, ledger.keeper, current_folder())
+        ledger.note(encode.opened, ledger.epoch, run.mark, run.wall(), version(), *told)
     run.recorder.hear()
 
 
@@ -239,7 +247,8 @@ async def kept(run: Run, ledger: Ledger) -> AsyncIterator[None]:
     """Have a ledger written while inside, to its end.
 
     Raises:
-        JournalError: not everything could be kept.
+        JournalFailedError: it failed.
+        JournalError: it was too slow to keep everything.
     """
     failure: BaseException | None = None
     async with anyio.create_task_group() as group:
@@ -253,7 +262,7 @@ async def kept(run: Run, ledger: Ledger) -> AsyncIterator[None]:
             await ledger.close()
     if failure is not None:
         raise failure
-    ledger.check()
+    ledger.check_run(*run.how_it_was_left())
 
 
 @contextmanager

@@ -31,10 +31,17 @@ from galaxy_core.runtime.kept_files import read_again
 from galaxy_core.runtime.lanes import LaneBook
 from galaxy_core.runtime.recording import required, used_plugins
 from galaxy_core.runtime.run import Run
-from galaxy_core.runtime.same_plan import MOST, call_name, differences, paired
+from galaxy_core.runtime.same_plan import MOST, ONLY_MODULE, call_name, differences, paired
 from galaxy_core.runtime.settler import OnUnknown
 
 _RUNNING, _UNKNOWN = TaskStatus.RUNNING, TaskStatus.UNKNOWN
+#: What to do about functions that are the same, but are recorded as those of another module.
+SAME_MODULE = (
+    "A function is known by its module and its name, and the program that is started is the module '__main__': start it the "
+    "same way both times, or put what tasks call into a module that it imports"
+)
+#: Tasks that are named in a reason.
+NAMED = 5
 #: Reading a journal blocks, so it is done in a thread.
 in_thread: Callable[..., Any] = anyio.to_thread.run_sync
 
@@ -96,15 +103,18 @@ def _reader(folder: Path) -> Callable[[LongText], str]:
 
 def _why_over(how: str, plan: TaskConstellation) -> str:
     """Why nothing of a run that has ended can go on, and what can be done about that."""
-    done = f"with {plan.count(TaskStatus.COMPLETED)} of {plan.task_count} tasks done"
+    done = f"{plan.count(TaskStatus.COMPLETED):,} of {plan.task_count:,} task{'' if plan.task_count == 1 else 's'} done"
+    unknown = [task._task_id for task in plan._tasks.values() if task._status is _UNKNOWN]
+    why = f"it was cancelled, with {done}" if how == "cancelled" else f"it is over ({how.replace('_', ' ')}, {done})"
+    if unknown:
+        names, each = listed(unknown, "", NAMED), "it" if len(unknown) == 1 else "each"
+        return (
+            f"{why}, and nobody knows whether {names} {'was' if len(unknown) == 1 else 'were'} done. Say what became of {each} "
+            "(galaxy resolve); if that leaves anything to do, the run can be resumed"
+        )
     if how == "cancelled":
-        why = f"it was cancelled, {done}, and that is for good: run the plan anew"
-        more = " (to leave a run so that it can go on, stop it instead: galaxy stop)"
-    else:
-        why, more = f"it is over: it ended {how.replace('_', ' ')}, {done}, and nothing of it is left to do", ""
-    if plan.count(_UNKNOWN):
-        more = f", or say what became of what is unknown: galaxy resolve {plan.constellation_id} TASK"
-    return why + more
+        return f"{why}, and what is cancelled does not go on: run the plan anew. Next time, stop it instead (galaxy stop): that can be resumed"
+    return f"{why}, and nothing is left that could run. To do it again, run the plan anew"
 
 
 class Resumption:
@@ -186,6 +196,8 @@ class Resumption:
         if different:
             more = "; and more" if len(different) > MOST else ""
             told = "; ".join(different[:MOST])
+            if any(ONLY_MODULE in one for one in different[:MOST]):
+                more += f". {SAME_MODULE}"
             self.reasons.append(f"the plan that is given is not the recorded one: {told}{more}")
             return
         for task_id, name in self._replay.calls.items():
@@ -251,6 +263,10 @@ class Resumption:
                 wait_s = min(max(0.0, until - at), task._retry.max_backoff_s)  # clocks may have gone backwards
                 run.backing_off[task] = at + wait_s
                 run._take_up_after(task, wait_s)
+        for task_id, ended in replay.doubtful.items():
+            run.settler.doubts(task_id, ended.device_id, ended.mark)
+        for ended in replay.resolved:
+            run.settler.release_at(ended.device_id, ended.mark)
         for task in plan.get_running_tasks():
             flight = replay.in_flight.get(task._task_id)
             if flight is not None:

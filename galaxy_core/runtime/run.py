@@ -135,6 +135,8 @@ class Run(Attempting):
             # First what has not started, so that no link is judged by what is cancelled after it.
             self.cancel_unstarted(self.constellation.get_pending_tasks(), is_all=True)
         for task in self.constellation.get_running_tasks() if self.cancelled else ():
+            if task in self.let_go:
+                continue
             self._end(task, _CANCELLED, cancellation(task), self.wall())
         while self._runnable:
             self._runnable.popleft()[1].release()

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import Any
 
-from galaxy_core.model.condition import LostCondition, is_function
+from galaxy_core.model.condition import Expression, LostCondition, is_function
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
-from galaxy_core.model.differences import line_differences, task_differences
-from galaxy_core.model.edits import TASK_FIELDS
+from galaxy_core.model.differences import line_differences, said, task_differences
+from galaxy_core.model.edits import LINE_FIELDS, TASK_FIELDS
 from galaxy_core.model.records.unkept import whole_again
 from galaxy_core.model.request import Action, Call
 from galaxy_core.model.serial import plain
@@ -18,6 +20,10 @@ from galaxy_core.model.task import TaskStar
 
 #: Differences that are told.
 MOST = 10
+#: Characters that are shown of a value.
+SHOWN = 60
+#: What is said of functions of which only the modules differ.
+ONLY_MODULE = ": only the module differs"
 #: What is compared as it is written, because records keep what JSON can hold.
 _WRITTEN = frozenset({"task_data", "request"})
 
@@ -52,8 +58,13 @@ def _task_changes(recorded: TaskStar, call: str | None, given: TaskStar) -> Iter
     for name in task_differences(recorded, given):
         if name in _WRITTEN and _is_same(getattr(recorded, TASK_FIELDS[name]), getattr(given, TASK_FIELDS[name])):
             continue  # what no record can hold comes back as what stands for it
-        if name != "request" or call is None or not (isinstance(given._request, Call) and call == call_name(given)):
-            yield name.replace("_", " ")
+        if name != "request" or call is None:
+            yield _told(name, _words(said(recorded, name)), _words(said(given, name)))
+        elif not isinstance(given._request, Call):
+            yield _told(name, call, _words(given._request))
+        elif call != (here := call_name(given)):
+            alike = call.partition(":")[2] == here.partition(":")[2] and "<" not in here
+            yield _told(name, call, here, ONLY_MODULE if alike else "")
 
 
 def _line_changes(recorded: TaskStarLine, given: TaskStarLine) -> Iterator[str]:
@@ -62,7 +73,35 @@ def _line_changes(recorded: TaskStarLine, given: TaskStarLine) -> Iterator[str]:
             continue  # as above
         lost = isinstance(recorded._evaluator, LostCondition)
         if name != "condition_evaluator" or not (lost and is_function(given._evaluator)):
-            yield name.replace("_", " ")
+            yield _told(name, *(_words(getattr(one, LINE_FIELDS[name])) for one in (recorded, given)))
+
+
+def _told(name: str, recorded: str, given: str, more: str = "") -> str:
+    """A difference in words. Of long values that part is shown where they begin to differ."""
+    if max(len(recorded), len(given)) > SHOWN:
+        pairs = enumerate(zip(recorded, given, strict=False))
+        same = next((place for place, (one, other) in pairs if one != other), min(len(recorded), len(given)))
+        start = max(0, same - SHOWN // 3)
+        recorded, given = (_part(one, start) for one in (recorded, given))
+    return f"{name.replace('_', ' ')} (recorded: {recorded}; given: {given}{more})"
+
+
+def _part(text: str, start: int) -> str:
+    cut = text[start : start + SHOWN]
+    return f"{'…' if start else ''}{cut}{'…' if start + SHOWN < len(text) else ''}"
+
+
+def _words(value: Any) -> str:
+    """A value in one line, as a document would have it."""
+    if value is None:
+        return "none"
+    if isinstance(value, Enum):
+        return str(value.value if isinstance(value.value, str) else value.name.lower())
+    if isinstance(value, Expression):
+        return value.text
+    if callable(value) or isinstance(value, LostCondition):
+        return "a Python function"
+    return json.dumps(plain(value), ensure_ascii=False, default=str)
 
 
 def _is_same(recorded: Any, given: Any) -> bool:

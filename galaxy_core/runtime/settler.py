@@ -21,9 +21,9 @@ from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import message_of, text_of
 from galaxy_core.model.records import encode
 from galaxy_core.model.records.replay import InFlight
-from galaxy_core.model.result import TaskStatus
+from galaxy_core.model.result import BY_HAND, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import loss_in, sound
+from galaxy_core.runtime.answers import MAY_STILL_RUN, loss_in, sound
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
 from galaxy_core.runtime.lanes import Lane
@@ -39,8 +39,6 @@ ANSWER_S: Final = 10.0
 #: Seconds that a device has at least to say that an attempt had ended, before it is stopped because its deadline is over.
 ENDED_S: Final = 2.0
 TASK_CANCELLED: Final = "it was cancelled"
-#: In a result's metadata: why the far side of a stopped attempt may still be at work.
-MAY_STILL_RUN: Final = "may_still_run"
 
 #: What the embedding program says of an attempt of which nobody knows: "completed", "failed" or "retry"; None: no more.
 OnUnknown = Callable[[InFlight], "str | Awaitable[str | None] | None"]
@@ -97,6 +95,8 @@ class Settler:
         self._due: list[tuple[int, Any, str, str]] = []  # after which record which session may drop which mark
         self._is_due = anyio.Event()
         self._releases = False
+        self._owed: dict[str, list[str]] = {}  # by the ids of devices that are away: marks to be dropped when they come
+        self._doubtful: dict[str, tuple[str, str]] = {}  # by the ids of tasks that ended unknown: their device and mark
 
     # ------------------------------------------------------------------------------------------- what comes
     def take(self, task: TaskStar, in_flight: InFlight) -> None:
@@ -146,6 +146,8 @@ class Settler:
                     case.answer = await self._host_says(case)
         finally:
             self._run.settling.pop(case.task, None)
+            if case.is_left:
+                self._run.let_go[case.task] = case.lane.device_id
             if not self._run.is_over and not case.is_left:
                 self._conclude(case, outcome)
             elif case.has_slot:
@@ -264,6 +266,7 @@ class Settler:
             lane.free -= 1
         if task._status is not TaskStatus.RUNNING or task._attempts != case.attempt.number:
             run.given_up(task, lane)  # somebody has ended it by hand meanwhile
+            self._release_if_over(case, outcome)
             return
         if run.ledger is not None and outcome is not None:
             told = _words(outcome) if case.answer is None else f"{_words(outcome)}; on_unknown said {case.answer!r}"
@@ -287,8 +290,10 @@ class Settler:
             self._as_told(case, outcome)
         else:
             self._unknown(case, outcome)
-        if isinstance(outcome, Completed | Refused) or (case.was_asked and outcome is None and case.doubt is None):
-            self.release(lane, case.attempt.mark)
+        if task.status is TaskStatus.UNKNOWN:
+            self.doubts(task._task_id, lane.device_id, case.attempt.mark)
+        else:
+            self._release_if_over(case, outcome)
 
     def _interrupted(self, case: Case) -> None:
         """It was cancelled: before anybody was asked, nobody knows what it did; afterwards it is stopped, or in doubt."""
@@ -319,7 +324,10 @@ class Settler:
     def _as_told(self, case: Case, outcome: Unknown) -> None:
         """As the embedding program says: nobody hears that it was unknown, and nothing is skipped because of that."""
         run, task, lane = self._run, case.task, case.lane
-        said, why = outcome.said or case.said or Completed(), f"as on_unknown said: {outcome.reason}"
+        said, why = (
+            outcome.said or case.said or Completed(metadata={BY_HAND: True}),
+            f"as on_unknown said: {outcome.reason}",
+        )
         if case.answer == "completed":
             run._succeeded(task, lane, said)
         elif case.answer == "failed":
@@ -346,6 +354,8 @@ class Settler:
     def came(self, lane: Lane) -> None:
         """A device has come while the run is under way."""
         run = self._run
+        for mark in self._owed.pop(lane.device_id, ()):
+            self.release(lane, mark)
         if run.recorder is not None and run._group is not None and _can_expect(lane):
             run._group.start_soon(self._expect, lane)
 
@@ -360,12 +370,37 @@ class Settler:
                 lane.lost(loss)
             self._run._logger.warning("device %r keeps no markers: %s", lane.device_id, text_of(failure))
 
+    def doubts(self, task_id: str, device_id: str, mark: str) -> None:
+        """A task has ended unknown: its marker is left to who looks, until somebody says how it ended."""
+        self._doubtful[task_id] = (device_id, mark)
+
+    def resolved(self, task_id: str) -> None:
+        """Somebody has said how a task ended, and that was noted: its marker is needed no more."""
+        device_id, mark = self._doubtful.pop(task_id, (None, ""))
+        if device_id is not None:
+            self.release_at(device_id, mark)
+
+    def release_at(self, device_id: str, mark: str) -> None:
+        """As `release`, if the device is one of this run."""
+        lane = self._run.book.lanes.get(device_id)
+        if lane is not None:
+            self.release(lane, mark)
+
+    def _release_if_over(self, case: Case, outcome: Outcome | None) -> None:
+        """What may still run keeps its marker, unless somebody has said that it does not."""
+        is_known = isinstance(outcome, Completed | Refused) or case.answer is not None
+        if is_known or ((case.timed_out or (case.was_asked and outcome is None)) and case.doubt is None):
+            self.release(case.lane, case.attempt.mark)
+
     def release(self, lane: Lane, mark: str) -> None:
-        """What became of an attempt has been noted: have its marker dropped as soon as that is kept."""
-        ledger, session, group = self._run.ledger, lane.session, self._run._group
-        if session is None or ledger is None or group is None or "settles" not in features_of(lane.transport):
+        """What became of an attempt has been noted: have its marker dropped as soon as that is kept, and its device is there."""
+        ledger, group = self._run.ledger, self._run._group
+        if ledger is None or group is None or "settles" not in features_of(lane.transport):
             return
-        self._due.append((ledger.count, session, lane.device.transport, mark))
+        if lane.session is None:
+            self._owed.setdefault(lane.device_id, []).append(mark)
+            return
+        self._due.append((ledger.count, lane.session, lane.device.transport, mark))
         self._is_due.set()
         if not self._releases:
             self._releases = True

@@ -11,9 +11,10 @@ from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refuse
 from galaxy_core.model.policy import Effect
 from galaxy_core.model.result import UNSTARTED, TaskStatus
 from galaxy_core.model.task import TaskStar
+from galaxy_core.runtime.answers import MAY_STILL_RUN
 from galaxy_core.runtime.flow import cancellation
 from galaxy_core.runtime.lanes import Lane
-from galaxy_core.runtime.settler import MAY_STILL_RUN, Settler
+from galaxy_core.runtime.settler import Settler
 from galaxy_core.runtime.steering import Steering
 
 _FAILED, _CANCELLED, _UNKNOWN = TaskStatus.FAILED, TaskStatus.CANCELLED, TaskStatus.UNKNOWN
@@ -72,6 +73,8 @@ class Settling(Steering):
                     task, _UNKNOWN, unknown, self.wall(), self._result(task, lane, _UNKNOWN, unknown, outcome.said)
                 )
                 lane.release()
+                if attempt is not None and attempt.leaves_marker:
+                    self.settler.doubts(task._task_id, lane.device_id, attempt.mark)
             elif self.cancelled:
                 self._end(task, _CANCELLED, cancellation(task), self.wall())
                 lane.release()

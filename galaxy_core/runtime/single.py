@@ -22,13 +22,21 @@ from galaxy_core.model.reasons import text_of
 from galaxy_core.model.request import Request
 from galaxy_core.model.result import ExecutionResult, TaskStatus
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import awaitable, broken_off, left_behind, loss_in, sound, when_lost, why_lost
+from galaxy_core.runtime.answers import (
+    MAY_STILL_RUN,
+    awaitable,
+    broken_off,
+    left_behind,
+    loss_in,
+    sound,
+    when_lost,
+    why_lost,
+)
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.clock import Clock
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
-from galaxy_core.runtime.settling import MAY_STILL_RUN
 from galaxy_core.runtime.worker import Worker
 
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Container, Mapping
+from typing import TYPE_CHECKING, Any
 
+from galaxy_core.errors.root import listed
 from galaxy_core.model.events import EventType
 from galaxy_core.model.policy import Effect
+from galaxy_core.model.reasons import text_of
 from galaxy_core.model.records import encode
 from galaxy_core.model.result import UNSTARTED
 from galaxy_core.runtime.flow import Flow, cancellation
 
 if TYPE_CHECKING:
+    from galaxy_core.extension.interfaces import Attempt
     from galaxy_core.model.task import TaskStar
     from galaxy_core.runtime.lanes import Lane
 
@@ -21,6 +25,9 @@ class Steering(Flow):
     """What runs goes on to its end; what could start does not, while the run is paused or about to stop."""
 
     is_leaving = False  # stopping, and nothing is waited for that can be taken up again by whoever resumes
+
+    #: Those that were waited for when the journal had failed, because nobody could ask about them later.
+    outlasted: Mapping[TaskStar, None] = {}
 
     def pause(self, by: str = "") -> bool:
         """Start nothing from now on; False when it is paused, or over, already."""
@@ -84,6 +91,58 @@ class Steering(Flow):
             self.reports.retrying(task, lane.device_id, 0.0, "stopped", error, at)
         lane.release()
 
+    # ------------------------------------------------------------------------------------------- without a journal
+    def journal_failed(self, why: str, unkept: Container[int] = ()) -> None:
+        """Nothing can be kept any more: start nothing, and cut nothing that may run only once.
+
+        What may run again is ended. What leaves a marker is left at work, because the device keeps how it ends, and nobody
+        here can. What leaves none is waited for, as when the run is stopped: nobody could ask about it later, so that all
+        there will ever be is what is said now. So is an attempt whose lease is among `unkept`, because its start was not
+        kept: nobody will ask about it.
+        """
+        if self._closed:
+            return
+        self.failure = self.failure or f"its journal failed: {why}"
+        if self.cancelled:
+            return
+        self.stop("the failure of its journal", interrupt=True)
+        for worker in self.busy:
+            task, attempt, lane = worker.task, worker.attempt, worker.lane
+            assert task is not None
+            assert attempt is not None
+            assert lane is not None
+            if worker.reason is None and attempt.lease not in unkept and _lets_go(lane.session, attempt):
+                attempt.is_let_go = True
+                worker.interrupt("let go")
+            elif worker.reason is None:
+                self.outlasted = {**self.outlasted, task: None}
+        for case in self.settling.values():
+            if case.task._effect is Effect.ONCE:
+                case.is_left = case.attempt.is_let_go = True
+                case.interrupt()
+        if self.outlasted:
+            names = listed([task._task_id for task in self.outlasted], "")
+            self._logger.error(
+                "run %r: its journal failed: %s. Nothing more is started; waiting for what may run only once, and could not "
+                "be asked about later: %s",
+                self.constellation.constellation_id,
+                why,
+                names,
+            )
+        self._check_complete()
+
+    def _let_go(self, task: TaskStar, lane: Lane) -> None:
+        """An attempt goes on without us: for the journal, and for us, it is under way."""
+        self.let_go[task] = lane.device_id
+        lane.release()
+
+    def how_it_was_left(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Of tasks that were under way when the journal failed: where those are that were left at work, and how others
+        have ended, in words.
+        """
+        left = {task._task_id: device_id for task, device_id in self.let_go.items()}
+        return left, {task._task_id: _words(task) for task in self.outlasted if task not in self.let_go}
+
     def _halt(self) -> None:
         """Take back whatever waits for a slot, or has one and has not started."""
         self.is_paused = True
@@ -99,3 +158,16 @@ class Steering(Flow):
         self.parked.update(dict.fromkeys(taken))
         for _, lane, _ in slots:
             lane.release()
+
+
+def _lets_go(session: Any, attempt: Attempt) -> bool:
+    """Whether an attempt can be left at work on its device."""
+    lets_go = getattr(session, "lets_go", None)
+    return attempt.leaves_marker and lets_go is not None and bool(lets_go(attempt))
+
+
+def _words(task: TaskStar) -> str:
+    error = task._error
+    if task._status in UNSTARTED:
+        return "did not succeed, and is to be tried again"
+    return task._status.value if error is None else f"{task._status.value}: {text_of(error)}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from galaxy_core.runtime.lanes import Lane
 
 #: Which reason for interrupting an attempt outweighs which.
-_WEIGHT = {None: 0, "timeout": 1, "stop": 1, "lost": 2, "cancel": 3}
+_WEIGHT = {None: 0, "timeout": 1, "stop": 1, "let go": 1, "lost": 2, "cancel": 3}
 
 
 class Worker:
@@ -46,8 +46,8 @@ class Worker:
         return task._status is TaskStatus.RUNNING and task._attempts == self.attempt.number
 
     def interrupt(self, reason: str) -> None:
-        """Cancel the present attempt because of "timeout", "stop", "lost" or "cancel"; of several reasons the last of these,
-        of the first two what came first.
+        """Cancel the present attempt because of "timeout", "stop", "let go", "lost" or "cancel"; of several reasons the last
+        of these, of the first three what came first.
 
         But of a `once` attempt whose device went, nobody knows what it did: it stays lost, cancelled or not.
         """

@@ -348,7 +348,8 @@ def test_what_a_task_is_to_get_and_was_not_kept_is_known() -> None:
     assert [(task.task_id, lost.type_name) for task, lost in unkept_inputs(made)] == [("a", "set"), ("b", "complex")]
     assert list(differences(made, {}, plan)) == []
     plan._tasks["a"]._task_data = {"deep": [{Colour}]}
-    assert list(differences(made, {}, plan)) == ["task 'a' has another task data"]
+    [told] = differences(made, {}, plan)
+    assert told.startswith("task 'a' has another task data (recorded: ")
 
 
 @pytest.mark.parametrize(
@@ -383,3 +384,12 @@ def test_numbers_of_links_are_given_once_over_all_recordings() -> None:
     again = replay([header, *encode.whole_plan(1, read)]).constellation()
     assert len({line.line_id for line in again._lines}) == again.dependency_count == 3
     assert again.to_dict()["dependencies"].keys() == read.to_dict()["dependencies"].keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("object", "an object"), ("set", "a set"), ("io.StringIO", "an io.StringIO")]
+)
+def test_what_is_no_more_is_told_with_the_right_article(name: str, words: str) -> None:
+    lost = Unkept(name, "<it>")
+    assert lost.what == f"{words} (<it>), which no journal keeps"
+    assert lost.why.startswith(f"it was {words} (<it>), which ")

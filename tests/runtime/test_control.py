@@ -162,6 +162,7 @@ async def test_a_run_says_how_it_stands() -> None:
         status = await run.ask("status")
     assert status["ok"] is True
     assert (status["run"], status["status"], status["pid"]) == ("nightly", "executing", os.getpid())
+    assert status["journal"] is None
     assert (status["total_tasks"], status["counts"]) == (3, {"running": 1, "pending": 2})
     assert [(task["task"], task["device"], task["attempt"]) for task in status["running"]] == [("a", "d1", 1)]
 

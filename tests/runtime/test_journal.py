@@ -29,7 +29,7 @@ from galaxy_core import (
     TaskStarLine,
     TaskStatus,
 )
-from galaxy_core.errors import JournalError
+from galaxy_core.errors import JournalError, JournalFailedError
 from galaxy_core.extension.interfaces import Durability, JournalWriter
 from galaxy_core.model.records.replay import replay
 from galaxy_core.runtime.recording import device_document
@@ -337,7 +337,7 @@ async def test_a_run_whose_journal_fails_is_stopped_and_says_why(fails_at: int, 
     tasks = [TaskStar(f"t{number}", request=Call(wait, (f"t{number}",))) for number in range(6)]
     lines = [TaskStarLine(f"t{number}", f"t{number + 1}") for number in range(5)]
     plan = TaskConstellation.build(tasks, lines, constellation_id="p")
-    with pytest.raises(JournalError, match="its journal failed: no space left on device") as caught:
+    with pytest.raises(JournalFailedError, match="its journal failed: no space left on device") as caught:
         await run(plan, journal, durability)
     assert isinstance(caught.value.__cause__, OSError)
     assert journal.writes == fails_at
@@ -345,7 +345,9 @@ async def test_a_run_whose_journal_fails_is_stopped_and_says_why(fails_at: int, 
         starts = [json.loads(line)[2] for line in journal.kept["p"].records if '"start"' in line]
         assert began == starts, "nothing was sent whose start was not kept"
     assert len(began) < 6
-    assert plan.is_complete()
+    assert caught.value.ended in ({}, dict.fromkeys(began[-1:], "completed")), "nobody could ask about it later"
+    after = {task.task_id: task.status for task in plan.get_all_tasks()}
+    assert after == {f"t{n}": TaskStatus.COMPLETED if f"t{n}" in began else TaskStatus.PENDING for n in range(6)}
 
 
 class Locked(MemoryJournal):

@@ -65,7 +65,7 @@ async def test_what_may_run_again_is_ended_and_runs_again_for_whoever_resumes(ef
         house.transport.script("b", Completed("b"))
 
         async def happen() -> None:
-            await until(lambda: constellation.get_task("b").is_terminal)  # type: ignore[union-attr]
+            await until(lambda: constellation.get_task("b").is_terminal and house.device().running)  # type: ignore[union-attr]
 
         found = await left(house, constellation, happen)
         assert (found["status"], house.device().cancelled) == ("stopped", ["a"])

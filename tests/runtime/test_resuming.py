@@ -320,7 +320,8 @@ async def test_a_plan_that_is_neither_as_before_nor_as_edited_is_refused_with_th
     async with orchestrated(journal) as orchestrator:
         with pytest.raises(ResumeError) as caught:
             await orchestrator.resume("p", constellation=other)
-    assert caught.value.reasons == ("the plan that is given is not the recorded one: task 'c' has another description",)
+    told = """task 'c' has another description (recorded: ""; given: "another")"""
+    assert caught.value.reasons == (f"the plan that is given is not the recorded one: {told}",)
 
 
 async def test_the_device_of_an_attempt_whose_end_is_not_known_has_to_be_there() -> None:
@@ -337,7 +338,9 @@ async def test_a_run_that_is_over_is_not_resumed() -> None:
     await run(chain(Work()), journal)
     count = len(journal.kept["p"].records)
     async with orchestrated(journal) as orchestrator:
-        with pytest.raises(ResumeError, match="it is over: it ended completed"):
+        with pytest.raises(
+            ResumeError, match=r"it is over \(completed, 4 of 4 tasks done\), and nothing is left that could run"
+        ):
             await orchestrator.resume("p", constellation=chain(Work()))
     assert len(journal.kept["p"].records) == count
 

@@ -512,6 +512,16 @@ async def test_what_the_program_says_is_told_as_if_the_device_had_said_it(answer
     )
 
 
+async def test_what_the_program_says_was_done_leaves_nothing_that_could_be_read() -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", Unknown("its marker is gone"))
+        constellation = once("a b", "a>b")
+        constellation.get_task("b").request = Command(["tell", Reference("a", "value")])  # type: ignore[union-attr]
+        found = await resumed(house, constellation, lambda flight: "completed")
+    assert [found["results"][one].status for one in "ab"] == [TaskStatus.COMPLETED, TaskStatus.FAILED]
+    assert "somebody said that it was done" in str(found["results"]["b"].error)
+
+
 async def test_the_program_is_not_asked_of_what_may_run_again() -> None:
     asked = list[InFlight]()
     async with settling_rig(settles=False) as house:

@@ -141,8 +141,9 @@ def opened(
     plugins: Mapping[str, str],
     constellation: TaskConstellation,
     keeper: Keeper = _NOTHING,
+    folder: str | None = None,
 ) -> str:
-    """A run goes on, under a new epoch and mark; `constellation` after `start_execution`."""
+    """A run goes on, under a new epoch and mark, in `folder`; `constellation` after `start_execution`."""
     told = {
         "format": FORMAT,
         "epoch": epoch,
@@ -150,6 +151,7 @@ def opened(
         "at": at,
         "version": version,
         "plugins": dict(plugins),
+        "folder": folder,
         "head": lean_head(constellation, keeper),
     }
     return f'[{n},"opened",{_json(told)}]'

@@ -40,13 +40,14 @@ class InFlight:
 
 @frozen
 class Epoch:
-    """One process that wrote the run."""
+    """One process that wrote the run; `folder` is the one in which it did, None when that is not known."""
 
     epoch: int
     mark: str
     at: float
     version: str
     plugins: Mapping[str, str] = field(factory=dict)
+    folder: str | None = None
 
 
 class Fold:
@@ -59,6 +60,8 @@ class Fold:
         self.header: Header | None = None
         self.epochs: list[Epoch] = []
         self.in_flight: dict[str, InFlight] = {}
+        self.doubtful: dict[str, InFlight] = {}
+        self.resolved: list[InFlight] = []
         self.backing_off: dict[str, float] = {}
         self.over: str | None = None
         self.is_paused = False
@@ -84,7 +87,7 @@ class Fold:
         self._check_format(document)
         self.header = header = Header.from_dict(document)
         self.run_id, self._mark = header.run_id, header.mark
-        self.epochs.append(Epoch(1, header.mark, header.at, header.version, header.plugins))
+        self.epochs.append(Epoch(1, header.mark, header.at, header.version, header.plugins, header.folder))
 
     def _check_format(self, document: dict[str, Any]) -> None:
         found = document["format"]
@@ -140,9 +143,10 @@ class Fold:
         self._mark = str(document["mark"])
         if self._mark in [one.mark for one in self.epochs]:
             raise ValueError(f"its mark {self._mark!r} is that of an epoch before it")
-        self.epochs.append(
-            Epoch(epoch, self._mark, document["at"], str(document["version"]), dict(document["plugins"]))
-        )
+        version, folder = str(document["version"]), document.get("folder")
+        if not isinstance(folder, str | None):
+            raise ValueError(f"its folder is {shown(folder)}")
+        self.epochs.append(Epoch(epoch, self._mark, document["at"], version, dict(document["plugins"]), folder))
         assert self._plan is not None
         self._restorer.head(self._plan, document["head"])
         self.over = self.stopped_by = None
@@ -205,6 +209,8 @@ class Fold:
         plan = self._plan
         assert plan is not None
         task._status = ended = _ENDS[status]
+        if flight is not None and ended is TaskStatus.UNKNOWN:
+            self.doubtful[task_id] = flight
         task._attempts = attempt
         task._ended_at = task._updated_at = plan._updated_at = at + 0.0
         if more is not None:
@@ -285,6 +291,8 @@ class Fold:
     def _resolve(self, document: dict[str, Any]) -> None:
         self._task(document["task"])
         self._image(document["image"])
+        if (flight := self.doubtful.pop(document["task"], None)) is not None:
+            self.resolved.append(flight)
         self.resolutions.append({"n": self.count, **{key: value for key, value in document.items() if key != "image"}})
 
     def _image(self, image: dict[str, Any]) -> None:
@@ -310,6 +318,8 @@ class Fold:
             else:
                 take_over(known, said)
             if said._status is not _RUNNING:
+                if said._status is TaskStatus.UNKNOWN and said._task_id in self.in_flight:
+                    self.doubtful[said._task_id] = self.in_flight[said._task_id]
                 self._left(said._task_id)
         for document in image["links"]:
             line = make.line(document)

@@ -20,7 +20,8 @@ class Header:
     `mark` is that of its first epoch, `at` in seconds since the epoch of clocks, `strategy` the name of the assignment
     strategy, None when there was none. `plugins` maps their names to their versions. `devices` are inventory documents,
     which refer to secrets and hold none. `source` is the plan's file: `{path, sha256}`. `requires` lists by "transports",
-    "actions", "extensions" what the plan and its devices need.
+    "actions", "extensions" what the plan and its devices need. `folder` is the current one of that process, as an absolute
+    path; None when it had none, or an older version wrote it.
     """
 
     version: str
@@ -35,6 +36,7 @@ class Header:
     metadata: Mapping[str, Any] = field(factory=dict)
     source: Mapping[str, str] | None = None
     requires: Mapping[str, Sequence[str]] = field(factory=dict)
+    folder: str | None = None
     format: int = FORMAT
 
     def to_dict(self) -> dict[str, Any]:
@@ -59,6 +61,8 @@ class Header:
         known = {name: document[name] for name in _KEYS if name in document}
         if missing := [name for name in ("version", "run_id", "mark", "at") if name not in known]:
             raise ValueError(f"its header has no {' and no '.join(missing)}")
+        if not isinstance(known.get("folder"), str | None):
+            raise ValueError("folder of its header is no text")
         if type(known["at"]) not in (int, float):
             raise ValueError("at of its header is no number")
         for name in ("metadata", "devices", "discoveries"):

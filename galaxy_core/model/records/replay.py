@@ -33,6 +33,7 @@ class Replay(Fold):
         header: None before the first record.
         epochs: the processes that wrote it, in order.
         in_flight: by the tasks' ids, the attempts that have started, and not ended.
+        doubtful: likewise, those that have ended unknown. `resolved`: those of which somebody has said then how they ended.
         backing_off: by the tasks' ids, until when they wait for another attempt (seconds since the epoch).
         over: how it ended; None while it has not, and again once it was resumed.
         is_paused: whether it was paused last. `stopped_by`: who left it for somebody to resume; None when nobody did.
@@ -50,6 +51,11 @@ class Replay(Fold):
     def is_whole(self) -> bool:
         """Whether all of the plan was recorded: nothing starts before that."""
         return self._plan is not None and self._missing == (0, 0)
+
+    @property
+    def folder(self) -> str | None:
+        """Where it was under way last: the folder of the last process that had one; None when no record says it."""
+        return next((one.folder for one in reversed(self.epochs) if one.folder is not None), None)
 
     @property
     def calls(self) -> Mapping[str, str]:

@@ -35,6 +35,10 @@ _ATOMS: Final = frozenset({str, int, float, bool, type(None)})
 Spill = Callable[[str], tuple[str, str] | None]
 
 
+def _a(name: str) -> str:
+    return f"{'an' if name[:1].lower() in {'a', 'e', 'i', 'o', 'u'} else 'a'} {name}"
+
+
 class Unkept:
     """Stands for a value that its record could not hold: `type_name` is what it was, `text` how it looked.
 
@@ -69,7 +73,7 @@ class Unkept:
             remedy = "run that task again" if self.cut.file is None else "put that file back, or run that task again"
             return f"it was {self.what}: {remedy}"
         return (
-            f"it was a {self.type_name} ({self.text[:100]}), which no record of a run can hold, and the process that had "
+            f"it was {_a(self.type_name)} ({self.text[:100]}), which no record of a run can hold, and the process that had "
             "it is gone: run that task again, or have it return text, numbers, lists and dictionaries"
         )
 
@@ -77,12 +81,12 @@ class Unkept:
     def what(self) -> str:
         """What it was, and why it is no more."""
         if self.cut is None:
-            return f"a {self.type_name} ({self.text[:100]}), which no journal keeps"
+            return f"{_a(self.type_name)} ({self.text[:100]}), which no journal keeps"
         there, file = len(self.cut.head), self.cut.file
         why = (
             "the journal keeps no files" if file is None else f"the file {file!r} of the run is missing or was changed"
         )
-        kind = "a text" if self.type_name == "str" else f"a {self.type_name}"
+        kind = "a text" if self.type_name == "str" else _a(self.type_name)
         return f"{kind} of which {there:,} of {self.cut.length:,} recorded characters are left, because {why}"
 
     @property
@@ -293,7 +297,7 @@ class Keeper:
         if isinstance(shape, str) and len(shape) > MAX_TEXT:
             shape = shape[:MAX_TEXT]
         if self.lost is not None:
-            self.lost(f"a {name}: {text}")
+            self.lost(f"{_a(name)}: {text}")
         return _marker(Unkept(name, text, shape))
 
     def _long(self, text: str) -> dict[str, Any]:

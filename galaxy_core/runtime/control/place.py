@@ -24,6 +24,7 @@ import anyio.to_thread
 from attrs import frozen
 
 from galaxy_core.errors import ControlError, UnknownRunError
+from galaxy_core.extension.adapter.home import own_home
 
 SUFFIX = ".sock"
 #: What the path of a UNIX socket may have at most, in bytes.
@@ -43,7 +44,7 @@ def control_folder() -> Path:
             # Whoever becomes another user, as with sudo, may keep the variable; that folder is the other user's.
             if os.stat(named).st_uid == os.geteuid():
                 return Path(named, "galaxy")
-    return Path.home() / ".local" / "state" / "galaxy" / "runs"
+    return own_home() / ".local" / "state" / "galaxy" / "runs"
 
 
 def socket_name(constellation_id: str) -> str:

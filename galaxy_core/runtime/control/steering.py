@@ -31,11 +31,13 @@ def state_of(plan: TaskConstellation, run: Flow | None) -> str:
 def status_of(plan: TaskConstellation, run: Flow | None) -> dict[str, Any]:
     """The answer to "status"."""
     started = plan.execution_start_time
+    ledger = None if run is None else run.ledger
     return {
         "run": plan.constellation_id,
         "name": plan.name,
         "status": state_of(plan, run),
         "pid": os.getpid(),
+        "journal": None if ledger is None else {"name": ledger.name, "folder": ledger.place},
         "revision": plan.revision,
         "started": None if started is None else started.timestamp(),
         "total_tasks": plan.task_count,
@@ -65,7 +67,7 @@ def steered(run: Run, what: str, by: str) -> dict[str, Any]:
         raise RefusedError(
             "refused", "the run is kept in no journal, so that nothing could go on with it: pause it, or cancel it"
         )
-    if what == "continue" and run.is_stopping:
+    if what in ("pause", "continue") and run.is_stopping:
         raise RefusedError("refused", "the run is being stopped: it can be resumed once it has left")
     changed = {"pause": run.pause, "continue": run.proceed, "stop": run.stop}[what](by)
     plan = run.constellation
