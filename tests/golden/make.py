@@ -7,6 +7,7 @@ ever, and every later version has to come to the same plans from them.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -44,8 +45,9 @@ SEEDS = (23, 47, 64, 115, 288)
 
 def main() -> None:
     """The command."""
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).absolute()
     folder.mkdir(parents=True)
+    os.chdir(folder.anchor)  # runs are kept with the folder in which they were, and ours is nobody's business
     resuming.in_thread = _at_once
     for seed in SEEDS:
         lives = Lives(seed, "asyncio")

@@ -15,9 +15,10 @@ import anyio
 import click
 
 from galaxy_core import ControlError, ask_run, reachable_runs, watch_run
-from galaxy_core.errors import GalaxyError, UnknownRecordedRunError
+from galaxy_core.errors import UnknownRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.hints import command
 from galaxy_core_cli.running.following import Follower
 from galaxy_core_cli.running.jsonl import encoded
 from galaxy_core_cli.streams import Lines
@@ -59,59 +60,6 @@ class RefusedError(Exception):
         return Exit.BROKEN if kind == "broken" else Exit.REFUSED
 
 
-def meant(run: str) -> str:
-    """The id of the newest run of all, kept or only under way, where `last` was said; anything else as it is."""
-    if run != "last":
-        return run
-    reached, kept = _newest_reached(), _newest_kept()
-    if reached is None:
-        return run if kept is None else kept[0]  # it may be the name of a plan
-    if kept is not None and kept[1] > reached[1]:
-        return kept[0]
-    if not _is_kept(reached[0]):
-        # Somebody may have thought of the newest run of the journal that is used here.
-        name = safe_line(reached[2])
-        say.note(
-            f"last: run {safe_line(reached[0])} of plan {name!r}, which is not kept in the journal that is used here"
-        )
-    return reached[0]
-
-
-def _is_kept(run: str) -> bool:
-    """Whether the journal that is used here has a run."""
-    from galaxy_core_cli.kept.finding import by_id
-    from galaxy_core_cli.kept.journals import journal_of
-
-    try:
-        return by_id(run, journal_of(None)) == run
-    except (GalaxyError, click.ClickException):
-        return False
-
-
-def _newest_kept() -> tuple[str, float] | None:
-    """The newest run that is kept, and when it was started, in seconds since the epoch."""
-    from galaxy_core_cli.kept.finding import by_id
-    from galaxy_core_cli.kept.journals import journal_of
-    from galaxy_core_cli.kept.listing import looked_up
-
-    try:
-        journal = journal_of(None)
-        run = by_id("last", journal)
-    except (UnknownRecordedRunError, click.ClickException):  # nothing is kept
-        return None
-    return run, looked_up(journal, run).started or 0.0
-
-
-def _newest_reached() -> tuple[str, float, str] | None:
-    """The newest run that can be reached, when it was started, in seconds since the epoch, and the name of its plan."""
-    try:
-        found = [one for one in anyio.run(reachable_runs) if one.get("started") is not None]
-    except ControlError:  # there can be none on this system, or its folder is not safe
-        return None
-    newest = max(found, key=lambda one: float(one["started"]), default=None)
-    return None if newest is None else (str(newest["run"]), float(newest["started"]), str(newest["name"]))
-
-
 def request(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of a run. An edit that is given up meanwhile is not done later.
 
@@ -119,7 +67,6 @@ def request(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
         RefusedError: it refuses.
         ControlError: it cannot be reached, or does not answer.
     """
-    run = meant(run)
     is_edit = document["do"] in {"edit", "undo"}
     if is_edit:
         document = {**document, "until": time.time() + EDIT_S}
@@ -212,6 +159,10 @@ def follow_any(output: bool, as_json: bool) -> int:
     """Follow the only run that there is; of several, or none, say so."""
     found = anyio.run(reachable_runs)
     if len(found) == 1:
+        from galaxy_core_cli.kept.journals import Here, other_journal
+
+        if not Here.found().keeps(found[0]):
+            say.note(f"run {safe_line(found[0]['run'])} is {other_journal(found[0])}")
         return follow(str(found[0]["run"]), output, as_json)
     if found and not as_json:
         show_reached(found)
@@ -222,7 +173,7 @@ def follow_any(output: bool, as_json: bool) -> int:
 
 def follow(run: str, output: bool, as_json: bool) -> int:
     """Show what happens in a run until it is over."""
-    run, lines = meant(run), Lines(sys.stdout)
+    lines = Lines(sys.stdout)
     try:
         result = anyio.run(partial(_follow, run, output, as_json, lines))
     except RefusedError as refused:
@@ -232,6 +183,10 @@ def follow(run: str, output: bool, as_json: bool) -> int:
             )
         say.error(str(refused))
         return refused.code
+    except UnknownRunError as error:
+        from galaxy_core_cli.kept.steering import not_under_way
+
+        raise not_under_way(run, error) from None
     except KeyboardInterrupt:
         say.note("no longer watching; the run goes on")
         raise
@@ -239,6 +194,9 @@ def follow(run: str, output: bool, as_json: bool) -> int:
         return Exit.NOBODY_READS
     if result is None:
         raise ControlError(f"the run {run!r} ended without a result")
+    if result["status"] == "stopped":
+        say.note(f"to go on: {command('resume', str(result['run']))}")
+        return Exit.STOPPED
     return Exit.OK if result["status"] == "completed" else Exit.NOT_ALL
 
 

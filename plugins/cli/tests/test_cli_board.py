@@ -154,6 +154,29 @@ def test_what_waits_says_for_which_device_as_long_as_there_is_a_run_to_ask() -> 
     assert shown().endswith("waits for its turn")
 
 
+def test_of_a_run_that_is_being_stopped_every_row_says_what_becomes_of_its_task() -> None:
+    constellation = plan(3)
+    begun = [start(constellation, name, 0) for name in ("t0", "t1")]
+    said = event(OUTPUT, "t0", "running", 0, text="half way\n", stream="stdout")
+    board = heard(constellation, [run_started(), *begun, said])
+    error = TaskFailedError("t1", "the run was stopped")
+    board.hear([event(EventType.TASK_RETRYING, "t1", "pending", 1, error, wait_s=0.0, reason="stopped")])
+    painter = Painter(board, UNICODE)
+    painter.why = lambda task_id: Waits(task_id, "paused")
+    painter.is_stopping = lambda: False
+    before = [line.plain.rstrip() for line in painter.frame(BEGIN + 2, 100, 30)]
+    assert ("stopping" in before[0], before[1].endswith("s  half way")) == (False, True)
+    painter.is_stopping = lambda: True
+    heading, first, second, third, _ = [line.plain.rstrip() for line in painter.frame(BEGIN + 2, 100, 30)]
+    assert heading.endswith("  stopping")
+    assert first.endswith("the run waits for its end: half way")
+    assert second.endswith("runs again when the run is resumed")
+    assert third.endswith("  waits for 'it'")  # as the run says
+    board.hear([ConstellationEvent(EventType.CONSTELLATION_STOPPED, "kernel", BEGIN + 3, {}, "c", "stopped")])
+    over = [line.plain.rstrip() for line in painter.frame(BEGIN + 4, 100, 30)]
+    assert ("stopping" in over[0], over[3].endswith("not started")) == (False, True)
+
+
 def test_the_time_that_is_left_never_rises_while_nothing_ends() -> None:
     constellation = plan(10)
     board = heard(constellation, [run_started()])

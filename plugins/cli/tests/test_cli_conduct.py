@@ -32,7 +32,9 @@ class Slow:
             await checkpoint()
         self.told += events
 
-    async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
+    async def keep_current(
+        self, why: Callable[[str], object], devices: Callable[[], Devices], is_stopping: Callable[[], bool]
+    ) -> None:
         """Nothing moves here."""
 
     def reachable(self, run: str, socket: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
@@ -53,7 +54,7 @@ def test_what_may_mean_several_runs_is_refused_with_all_of_them(ran: Path, galax
 
 
 def test_where_nothing_is_kept_that_is_said(galaxy: Galaxy, journal: Path) -> None:
-    refused(galaxy("show", "last"), "'last'", "no run is recorded there at all")
+    refused(galaxy("show", "last"), f"no run 'last' is recorded in {journal}, nor any other")
     assert not journal.exists()
     assert json.loads(galaxy("runs", "--json").out) == []
 
@@ -102,9 +103,15 @@ def test_of_a_damaged_journal_what_is_sound_can_be_shown_and_exported(ran: Path,
     assert place > 0
     whole[place + 1] ^= 1
     (ran / "journal.db").write_bytes(whole)
-    refused(galaxy("resume", "last"), ran.name, "damaged")
-    for words in READING:
-        refused(galaxy(*words), ran.name, "damaged")
+    for words in (*READING, ("resolve", "last", "a", "--as", "failed")):
+        done = galaxy(*words)
+        assert (done.code, done.out) == (Exit.REFUSED, "")
+        heading, told, show, export = done.err.splitlines()
+        assert (heading, ran.name in told, "damaged" in told) == ("error:", True, True)
+        assert show == f"to see what is sound: galaxy replay {ran.name} --sound"
+        assert export == f"to write it to a file: galaxy export {ran.name} --sound -o sound.jsonl"
+    pasted = galaxy(*shlex.split(export.partition(": galaxy ")[2]))
+    assert (pasted.code, Path("sound.jsonl").exists()) == (0, True), pasted.err
     exported = galaxy("export", "last", "--sound")
     assert exported.code == 0, exported.err
     assert "a beginning of the run" in exported.err

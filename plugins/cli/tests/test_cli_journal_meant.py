@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 
 from galaxy_core_cli.exits import Exit
 
-from .asking import TIMEOUT_S, Galaxy, Write
+from .asking import TIMEOUT_S, Galaxy, Write, command
 from .reached import PLAN, Run, Start
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no control sockets there")
@@ -48,18 +50,95 @@ def test_last_is_the_newest_run_be_it_kept_or_not(start: Start, galaxy: Galaxy, 
     assert unkept.to_the_end()[0] == 0
 
 
-def test_last_says_which_run_it_is_when_the_journal_here_does_not_have_it(
-    start: Start, galaxy: Galaxy, folder: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def elsewhere(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """From now on commands look into another journal, whose folder has a space in its name; this is the one before."""
+    before = os.environ["GALAXY_JOURNAL"]
+    monkeypatch.setenv("GALAXY_JOURNAL", str(folder / "another one"))
+    return Path(before)
+
+
+def test_last_is_no_run_of_another_journal(
+    start: Start, galaxy: Galaxy, write: Write, journal: Path, request: pytest.FixtureRequest
 ) -> None:
     run = start()
     assert galaxy("pause", "last").err == ""
-    with monkeypatch.context() as elsewhere:
-        elsewhere.setenv("GALAXY_JOURNAL", str(folder / "another"))
-        told = galaxy("continue", "last")
-    assert told.out == f"goes on: {run.name}\n"
-    assert f"last: run {run.name} of plan 'nightly', which is not kept in the journal that is used here" in told.err
+    request.getfixturevalue("elsewhere")
+    what = f"run {run.name} of plan 'nightly' is under way, and kept in another journal, {journal}"
+    for words in (("continue", "last"), ("why", "last", "wait"), ("watch", "last"), ("stop", "last")):
+        told = galaxy(*words)
+        assert (told.code, told.out) == (Exit.REFUSED, "")
+        assert told.err.endswith(f"But {what}: name it by its id\n"), told.err
+    write("kept.yaml", plan_named("kept"))
+    started = galaxy("run", "kept.yaml", "--json").events[-1]
+    assert "is not under way: completed" in galaxy("continue", "last").err
+    assert galaxy("continue", run.name).err == ""
+    assert started["name"] == "kept"
     run.go()
     assert run.to_the_end()[0] == 0
+
+
+def test_a_newer_run_of_another_journal_is_told_of_and_passed_over(
+    start: Start, galaxy: Galaxy, write: Write, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setenv("GALAXY_JOURNAL", str(folder / "another one"))
+        write("kept.yaml", plan_named("kept"))
+        kept = galaxy("run", "kept.yaml", "--json").events[-1]["run"]
+    run = start()
+    monkeypatch.setenv("GALAXY_JOURNAL", str(folder / "another one"))
+    told = galaxy("pause", "last")
+    assert (told.code, told.out) == (Exit.REFUSED, "")
+    assert told.err.startswith(f"last is {kept}. A newer run {run.name} of plan 'nightly' is under way, and kept in ")
+    assert f"run {kept!r} is not under way: completed" in told.err
+    run.go()
+    assert run.to_the_end()[0] == 0
+
+
+def test_a_run_of_another_journal_that_is_meant_by_the_name_of_its_plan_is_told_to_be_one(
+    start: Start, galaxy: Galaxy, journal: Path, request: pytest.FixtureRequest
+) -> None:
+    run = start()
+    request.getfixturevalue("elsewhere")
+    told = galaxy("pause", "nightly")
+    other = f"run {run.name} is kept in another journal, {journal}\n"
+    assert (told.out.startswith(f"paused: {run.name}"), told.err) == (True, other)
+    assert galaxy("continue", run.name).err == ""
+    assert galaxy("why", run.name[-8:], "wait").err == other
+    assert galaxy("runs").err == f"{run.name}: kept in another journal, {journal}\n"
+    [listed] = json.loads(galaxy("runs", "--json").out)
+    assert listed["journal"] == {"name": "sqlite", "folder": str(journal)}
+    run.go()
+    assert run.to_the_end()[0] == 0
+
+
+def test_of_two_runs_of_a_name_the_one_that_is_kept_here_is_meant(
+    start: Start, galaxy: Galaxy, request: pytest.FixtureRequest
+) -> None:
+    there = start()
+    request.getfixturevalue("elsewhere")
+    here = start()
+    assert galaxy("pause", "nightly").out.startswith(f"paused: {here.name}")
+    assert galaxy("continue", "nightly").err == ""
+    for run in (there, here):  # both read the same pipe, so that neither can be let go alone
+        run.process.send_signal(signal.SIGINT)
+        assert run.to_the_end()[0] == Exit.CANCELLED
+
+
+def test_what_is_said_about_a_stopped_run_of_another_journal_can_be_pasted(
+    start: Start, galaxy: Galaxy, request: pytest.FixtureRequest
+) -> None:
+    run = start()
+    before = request.getfixturevalue("elsewhere")
+    with subprocess.Popen(command("stop", run.name), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as stop:
+        assert stop.stderr is not None
+        assert stop.stderr.readline().startswith("stopping: ")
+        [listed] = json.loads(galaxy("runs", "--json").out)  # by then it watches, too
+        assert listed["status"] == "stopping"
+        run.go()
+        out, _ = stop.communicate(timeout=TIMEOUT_S)
+    assert run.to_the_end()[0] == Exit.STOPPED
+    assert out == f"stopped: {run.name}; to go on: GALAXY_JOURNAL={before} galaxy resume {run.name}\n"
 
 
 # -------------------------------------------------------------------------------------------------- names of plans
@@ -98,9 +177,11 @@ def test_a_run_that_was_cancelled_says_so_and_what_can_be_done(start: Start, gal
     assert run.to_the_end()[0] == Exit.CANCELLED
     done = galaxy("resume", "last")
     assert (done.code, done.out) == (Exit.REFUSED, "")
-    assert "it was cancelled, with 1 of 3 tasks done, and that is for good: run the plan anew" in done.err
+    assert (
+        "it was cancelled, with 1 of 3 tasks done, and what is cancelled does not go on: run the plan anew" in done.err
+    )
     assert "galaxy stop" in done.err
-    assert "nothing of it is left" not in done.err
+    assert "nothing is left" not in done.err
 
 
 # ------------------------------------------------------------------------------------------------ long texts
@@ -110,7 +191,11 @@ def test_a_text_that_is_too_long_for_a_record_is_shown_whole_or_it_is_told_where
     write("devices.yaml", "devices: {here: {settings: {output_cap_bytes: 3000000}}}")
     write("plan.yaml", "tasks: {a: {shell: \"head -c 2000000 /dev/zero | tr '\\\\0' x; echo; echo the end\"}}")
     assert galaxy("run", "plan.yaml", "--devices", "devices.yaml").code == 0
-    assert "2,000,009 characters: galaxy show RUN a" in galaxy("show", "last").out
+    for words in (("show", "last"), ("replay", "last")):
+        page = galaxy(*words).out
+        assert "  2,000,009 characters\n" in page
+        [hint] = re.findall(r"^all that a printed: galaxy (.*)$", page, re.MULTILINE)
+        assert galaxy(*hint.split()).out == galaxy("show", "last", "a").out
     whole = galaxy("show", "last", "a").out
     assert whole.endswith("x\nthe end\n")
     assert whole.count("x") > 2_000_000

@@ -27,25 +27,27 @@ def edit(
 ) -> int:
     """Edit the plan of a run that another process runs.
 
-    RUN is the id of a run, or a part of it that no other has, or the name of its plan, or `last`. FILE holds a transaction as JSON, or
-    is - for standard input. All of it takes effect at once, or nothing: then the exit code is 1, and every reason is told.
+    RUN is the id of a run under way, or a part of it that no other has, or the name of its plan, or `last`. FILE holds a
+    transaction as JSON, or is - for standard input. All of it takes effect at once, or nothing: then the exit code is 1, and every reason is told.
     Without --preview and --apply the preview is shown, and in a terminal it is asked whether to go on; elsewhere the exit
     code is 2. `galaxy schema transaction` says what a transaction may hold.
     """
     from galaxy_core_cli import editing
+    from galaxy_core_cli.kept.newest import meant
 
     if (file is None) == (undo is None):
         raise click.UsageError("Give the FILE of a transaction, or --undo and the id of an edit.")
     if undo is not None:
         if preview or do_apply or mermaid:
             raise click.UsageError("--undo goes without --preview, --apply and --mermaid.")
-        return editing.undo(run, undo, as_json)
+        return editing.undo(meant(run), undo, as_json)
     if preview and do_apply:
         raise click.UsageError("--preview changes nothing, and --apply does: give one of them.")
     if do_apply and mermaid:
         raise click.UsageError("--mermaid draws a preview: use it without --apply.")
     assert file is not None
     text, name = editing.read(file, as_json=as_json)
+    run = meant(run)  # once, so that what was previewed is what is edited
     if do_apply:
         return editing.apply(run, text, name, as_json)
     look = editing.Look(as_json, mermaid)

@@ -17,9 +17,10 @@ def watch(run: str | None, output: bool, as_json: bool) -> int:
 
     It is followed to its end, on standard output.
 
-    RUN is the id of a run, or a part of it that no other has, or the name of its plan, or `last`. It can be left out while there is
-    only one run. Ctrl-C stops watching, and not the run.
+    RUN is the id of a run under way, or a part of it that no other has, or the name of its plan, or `last`. It can be left
+    out while there is only one run. Ctrl-C stops watching, and not the run.
     """
+    from galaxy_core_cli.kept.newest import meant
     from galaxy_core_cli.reaching import follow, follow_any
 
-    return follow_any(output, as_json) if run is None else follow(run, output, as_json)
+    return follow_any(output, as_json) if run is None else follow(meant(run), output, as_json)

@@ -17,11 +17,12 @@ def why(run: str, task: str, as_json: bool) -> int:
 
     What it waits for, where it runs, or how it ended.
 
-    RUN is the id of a run, or a part of it that no other has, or the name of its plan, or `last`; TASK is the id of a task.
+    RUN is the id of a run under way, or a part of it that no other has, or the name of its plan, or `last`; TASK is the id of a task.
     """
+    from galaxy_core_cli.kept.newest import meant
     from galaxy_core_cli.reaching import ask, print_json
 
-    answer = ask(run, {"do": "why", "task": task})
+    answer = ask(meant(run), {"do": "why", "task": task})
     if as_json:
         print_json(answer)
     else:

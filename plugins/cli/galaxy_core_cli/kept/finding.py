@@ -8,7 +8,8 @@ from galaxy_core import Journal
 from galaxy_core.errors import UnknownRecordedRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.kept.ages import ago
-from galaxy_core_cli.kept.listing import Listed, of_plan
+from galaxy_core_cli.kept.journals import folder_of
+from galaxy_core_cli.kept.listing import Listed, of_plan, plans_of
 from galaxy_core_cli.text import count, safe_line
 
 #: The newest one.
@@ -31,10 +32,14 @@ def found(wanted: str, journal: Journal, *, resumable: bool = False) -> str:
     """
     try:
         return by_id(wanted, journal)
-    except UnknownRecordedRunError:
+    except UnknownRecordedRunError as error:
         runs = of_plan(journal, wanted)
-        if not runs:
+        if error.several and not runs:
             raise
+        if not runs:
+            raise UnknownRecordedRunError(
+                wanted, journal.runs(), where=folder_of(journal), plans=plans_of(journal)
+            ) from None
     fitting = [run for run in runs if run.is_open] if resumable else runs
     if len(fitting) == 1:
         return fitting[0].run_id
@@ -62,11 +67,11 @@ def by_id(wanted: str, journal: Journal) -> str:
     """
     if not wanted:
         raise say.WrongValueError("RUN is an empty text: name a run, or last; galaxy runs --all lists them")
-    return among(wanted, journal.runs())
+    return among(wanted, journal.runs(), folder_of(journal))
 
 
-def among(wanted: str, ids: Sequence[str]) -> str:
-    """The one of `ids`, which are the newest first, that is meant.
+def among(wanted: str, ids: Sequence[str], where: str = "") -> str:
+    """The one of `ids`, which are the newest first, that is meant; `where` they are, for messages.
 
     Raises:
         UnknownRecordedRunError: there is none, or there are several.
@@ -80,5 +85,5 @@ def among(wanted: str, ids: Sequence[str]) -> str:
         if len(meant) == 1:
             return meant[0]
         if meant:
-            raise UnknownRecordedRunError(wanted, ids, meant)
-    raise UnknownRecordedRunError(wanted, ids)
+            raise UnknownRecordedRunError(wanted, ids, meant, where)
+    raise UnknownRecordedRunError(wanted, ids, where=where)

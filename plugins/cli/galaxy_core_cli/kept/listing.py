@@ -15,7 +15,7 @@ from galaxy_core.errors import GalaxyError, JournalError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.kept.ages import ago
-from galaxy_core_cli.kept.journals import journal_of
+from galaxy_core_cli.kept.journals import Here, journal_of, other_journal
 from galaxy_core_cli.kept.reading import NotBegunError, read
 from galaxy_core_cli.kept.standing import NOT_BEGUN, OPEN, UNDER_WAY, UNREADABLE, status_of, words
 from galaxy_core_cli.reaching import print_json, show_reached
@@ -72,6 +72,13 @@ def of_plan(journal: Journal, name: str) -> list[Listed]:
     if entries is None:
         return [run for run in listed(journal) if run.name == name]
     return [_of_entry(journal, one) for one in entries() if one.name == name]
+
+
+def plans_of(journal: Journal) -> list[str]:
+    """The names of the plans of all runs, those of the newest first."""
+    entries = getattr(journal, "entries", None)
+    names = (run.name for run in (listed(journal) if entries is None else entries()))
+    return list(dict.fromkeys(name for name in names if name))
 
 
 def looked_up(journal: Journal, run_id: str) -> Listed:
@@ -145,6 +152,10 @@ def list_runs(journal: str | None, everything: bool, as_json: bool) -> int:
         say.note("no run is under way that can be reached, and none is kept")
         return Exit.OK
     show_reached(list(reached.values()), [_row(run) for run in shown if run.run_id not in reached])
+    here = Here.found(journal)
+    for one in reached.values():
+        if not here.keeps(one):
+            say.note(f"{safe_line(one['run'])}: {other_journal(one)}")
     if len(shown) < len(kept):
         say.note(f"and {len(kept) - len(shown):,} more that are over: galaxy runs --all")
     return Exit.OK

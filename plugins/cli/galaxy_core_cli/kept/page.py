@@ -13,6 +13,7 @@ import click
 from galaxy_core import ExecutionResult, TaskStar
 from galaxy_core.errors import UnknownTaskError
 from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.hints import command, to_resolve
 from galaxy_core_cli.kept.ages import ago
 from galaxy_core_cli.kept.finding import found
 from galaxy_core_cli.kept.journals import journal_of
@@ -24,6 +25,8 @@ from galaxy_core_cli.running.board import error_line
 from galaxy_core_cli.text import count, duration, found_out, label, safe, safe_line, shortened, table
 
 RESULT = 60
+#: Tasks whose long output is named.
+NAMED = 3
 HEADING = ("TASK", "STATUS", "DEVICE", "ATTEMPTS", "TOOK", "RESULT")
 
 
@@ -49,9 +52,11 @@ def page(kept: Kept, one: Listed) -> Iterator[str]:
     if edits:
         yield ""
         yield from table(edits, ("REVISION", "EDIT", "BY"))
-    if hint := advice(one.status, kept.run_id):
+    where = kept.journal.name
+    told = [*long_texts(kept), to_resolve(kept.constellation, where), advice(one.status, kept.run_id, where)]
+    if hints := [hint for hint in told if hint]:
         yield ""
-        yield hint
+        yield from hints
 
 
 def _facts(kept: Kept, one: Listed) -> Iterator[tuple[str, str]]:
@@ -65,8 +70,10 @@ def _facts(kept: Kept, one: Listed) -> Iterator[tuple[str, str]]:
     if one.holder:
         yield "run by", safe_line(one.holder)
     for opened in kept.replay.epochs[1:]:
-        yield "resumed", f"{_moment(opened.at)} (epoch {opened.epoch})"
+        yield "resumed", _moment(opened.at)
     devices = [str(device.get("device_id")) for device in header.devices]
+    if kept.replay.folder is not None:
+        yield "folder", safe_line(kept.replay.folder)
     yield "devices", shortened(", ".join(map(safe_line, devices)), 200) or "none"
     yield "kept", f"{count(kept.records, 'record')}, {header.durability}; by Galaxy {header.version}"
 
@@ -123,11 +130,24 @@ def _result(task: TaskStar, result: ExecutionResult | None) -> str:
     if result.files:
         return f"{count(len(result.files), 'file')}: {shortened(', '.join(map(safe_line, result.files)), RESULT)}"
     if isinstance(result.stdout, Beginning):
-        return f"{result.stdout.length:,} characters: galaxy show RUN {safe_line(task.task_id)}"
+        return f"{result.stdout.length:,} characters"
     said = (result.stdout or "").strip() or _value(result)
     last = said.rsplit("\n", 1)[-1]
     more = "… " if last != said else ""
     return more + shortened(safe_line(last), RESULT)
+
+
+def long_texts(kept: Kept) -> Iterator[str]:
+    """How to see what a table has no room for."""
+    long = [
+        task.task_id
+        for task in kept.constellation.get_all_tasks()
+        if isinstance(task.result, ExecutionResult) and isinstance(task.result.stdout, Beginning)
+    ]
+    for task_id in long[:NAMED]:
+        yield f"all that {safe_line(task_id)} printed: {command('show', kept.run_id, task_id, journal=kept.journal.name)}"
+    if len(long) > NAMED:
+        yield f"and {count(len(long) - NAMED, 'more task')} printed as much"
 
 
 def _value(result: ExecutionResult) -> str:
@@ -154,7 +174,11 @@ def document(kept: Kept, one: Listed) -> dict[str, Any]:
         "counts": kept.counts,
         "records": kept.records,
         **{key: header[key] for key in ("durability", "version", "strategy", "plugins", "devices", "source")},
-        "epochs": [{"epoch": one.epoch, "at": one.at, "version": one.version} for one in kept.replay.epochs],
+        "folder": kept.replay.folder,
+        "epochs": [
+            {"epoch": one.epoch, "at": one.at, "version": one.version, "folder": one.folder}
+            for one in kept.replay.epochs
+        ],
         "edits": [dict(one) for one in kept.replay.edits],
         "resolutions": [dict(one) for one in kept.replay.resolutions],
         "tasks": [_task(task, kept) for task in kept.constellation.get_all_tasks()],

@@ -59,7 +59,7 @@ def prune_runs(wanted: Wanted, journal: str | None, *, dry_run: bool, yes: bool,
             try:
                 remove(run.run_id)
             except Exception as error:  # one that cannot go, as because it has been resumed, keeps no other
-                problems.append(f"{run.run_id}: {error}")
+                problems.append(str(error) if run.run_id in str(error) else f"{run.run_id}: {error}")
             else:
                 removed.append(run.run_id)
     if as_json:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ from attrs import frozen
 from galaxy_core import Journal, Replay, TaskConstellation, TaskStatus, replay
 from galaxy_core.errors import JournalDamagedError, JournalError
 from galaxy_core_cli import say
+from galaxy_core_cli.hints import command
 
 #: Records with which a run begins; of more than so many it is not asked whether the plan is whole.
 _PLAN = re.compile(r'\[\d+, ?"(galaxy|plan|tasks|links)"')
 FEW = 2000
+#: The record with which another process goes on.
+_OPENED = re.compile(r'\[\d+, ?"opened"')
 
 
 class NotBegunError(JournalError):
@@ -105,6 +110,20 @@ class Kept:
         return self.counts.get("completed", 0)
 
 
+@contextmanager
+def advising(journal: Journal, run_id: str) -> Iterator[None]:
+    """Where a journal is found to be damaged inside, the error says how to come by what is sound."""
+    try:
+        yield
+    except JournalDamagedError as error:
+        if error.sound and hasattr(journal, "salvage"):
+            show, export = (
+                command(verb, run_id, journal=journal.name, options="--sound") for verb in ("replay", "export")
+            )
+            error.add_note(f"to see what is sound: {show}\nto write it to a file: {export} -o sound.jsonl")
+        raise
+
+
 def lines_of(journal: Journal, run_id: str, *, sound: bool = False) -> tuple[Sequence[str], JournalDamagedError | None]:
     """The records of a run; with `sound` those of a damaged one before the damage, and what that is.
 
@@ -112,7 +131,8 @@ def lines_of(journal: Journal, run_id: str, *, sound: bool = False) -> tuple[Seq
         JournalError, OSError: they cannot be read.
     """
     try:
-        return journal.read(run_id), None
+        with advising(journal, run_id):
+            return journal.read(run_id), None
     except JournalDamagedError as error:
         if not sound:
             raise
@@ -139,7 +159,8 @@ def read(journal: Journal, run_id: str, *, until: int | None = None, sound: bool
     folder = getattr(journal, "folder_of", lambda _: None)(run_id)
     texts = _whole(folder) if whole else _beginnings(folder)
     try:
-        found = replay(lines, until, read=texts, run_id=run_id)
+        with advising(journal, run_id):
+            found = replay(lines, until, read=texts, run_id=run_id)
     except JournalDamagedError as error:
         if not sound:
             raise
@@ -159,14 +180,31 @@ def check_begun(lines: Sequence[str], run_id: str) -> None:
         raise NotBegunError(run_id)
 
 
-def header_of(journal: Journal, run_id: str) -> Any:
-    """What a run was started with, as its first record says: the header of a replay.
+@frozen
+class Origin:
+    """What a run was started with: `header` is that of its replay. `folder` is where it was under way last, if that is known."""
+
+    run_id: str
+    header: Any
+    folder: str | None
+    _lines: Sequence[str]
+
+    def is_over(self) -> bool:
+        """Whether it has ended, with nothing left to do. Reads all of it."""
+        found = replay(self._lines, run_id=self.run_id)
+        return found.over is not None and found.constellation().is_complete()
+
+
+def origin_of(journal: Journal, run_id: str) -> Origin:
+    """What a run was started with, and where, as those of its records say with which a process began.
 
     Raises:
         JournalError, OSError: it cannot be read.
     """
-    lines = journal.read(run_id)
+    with advising(journal, run_id):
+        lines = journal.read(run_id)
     check_begun(lines, run_id)
     header = replay(lines[:1], run_id=run_id).header
     assert header is not None  # the plan would not be whole
-    return header
+    folders = [json.loads(line)[2].get("folder") for line in lines if _OPENED.match(line)]
+    return Origin(run_id, header, next(filter(None, reversed(folders)), header.folder), lines)

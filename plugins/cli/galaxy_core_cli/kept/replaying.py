@@ -12,7 +12,7 @@ from galaxy_core_cli.drawing.mermaid import mermaid
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.kept.finding import found
 from galaxy_core_cli.kept.journals import journal_of
-from galaxy_core_cli.kept.page import HEADING, row
+from galaxy_core_cli.kept.page import HEADING, long_texts, row
 from galaxy_core_cli.kept.reading import Kept, read
 from galaxy_core_cli.text import count, safe_line, table
 
@@ -45,6 +45,8 @@ def replay_run(wanted: str, journal: str | None, until: int | None, look: Look) 
             f"revision {kept.constellation.revision}, {count(kept.constellation.task_count, 'task')}"
         )
         for line in table([row(task, kept) for task in kept.constellation.get_all_tasks()], HEADING):
+            click.echo(line)
+        for line in long_texts(kept):
             click.echo(line)
     if kept.damage is not None:
         say.warning(f"damaged after that: {kept.damage.why}")

@@ -12,9 +12,12 @@ from galaxy_core import Journal, resolve_recorded
 from galaxy_core.errors import TransitionError, UnknownRecordedRunError, UnknownRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
-from galaxy_core_cli.kept.finding import LAST, by_id
+from galaxy_core_cli.hints import command
+from galaxy_core_cli.kept.finding import LAST, by_id, found
 from galaxy_core_cli.kept.journals import journal_of
-from galaxy_core_cli.reaching import ask, author, meant, print_json
+from galaxy_core_cli.kept.newest import meant
+from galaxy_core_cli.kept.reading import advising
+from galaxy_core_cli.reaching import ask, author, print_json
 from galaxy_core_cli.text import safe_line
 
 #: Tasks that are named.
@@ -34,14 +37,15 @@ def resolve_task(wanted: str, task: str, outcome: str, journal: str | None, as_j
             raise missing or error from None
         is_live = False
         try:
-            answer = anyio.run(_offline, kept_in, run, task, outcome)
+            with advising(kept_in, run):
+                answer = anyio.run(_offline, kept_in, run, task, outcome)
         except TransitionError as refused:
             say.error(str(refused))
             return Exit.NOT_ALL
     if as_json:
         print_json({"run": run, **answer})
         return Exit.OK
-    for line in _told(run, answer, is_live):
+    for line in _told(run, answer, is_live, journal):
         click.echo(line)
     return Exit.OK
 
@@ -59,10 +63,15 @@ def _meant(wanted: str, journal: str | None) -> tuple[Journal | None, str, Excep
     except UnknownRecordedRunError as error:
         if error.several:
             raise
-        return None, wanted, error
+        if (live := meant(wanted)) != wanted:
+            return None, live, error
+        try:
+            return kept_in, found(wanted, kept_in), None
+        except UnknownRecordedRunError as unknown:  # it may be the path of a socket
+            return None, wanted, unknown
 
 
-def _told(run: str, answer: Mapping[str, Any], is_live: bool) -> Iterator[str]:
+def _told(run: str, answer: Mapping[str, Any], is_live: bool, journal: str | None) -> Iterator[str]:
     """What is so now, and what follows from it."""
     task = safe_line(answer["task"])
     yield f"{task} is {'to be run again' if answer['status'] == 'pending' else answer['status']}"
@@ -73,18 +82,18 @@ def _told(run: str, answer: Mapping[str, Any], is_live: bool) -> Iterator[str]:
     if is_live:
         yield "the run goes on with that"
     elif answer["open"]:
-        yield f"to go on with the run: galaxy resume {safe_line(run)}"
+        yield f"to go on with the run: {command('resume', run, journal=journal)}"
     else:
         yield "nothing is left to be done in this run"
 
 
 async def _offline(journal: Journal, run: str, task: str, outcome: str) -> dict[str, Any]:
-    found = await resolve_recorded(journal, run, task, outcome, by=author("galaxy resolve"))
+    made = await resolve_recorded(journal, run, task, outcome, by=author("galaxy resolve"))
     return {
-        "task": found.task.task_id,
-        "status": found.task.status.value,
-        "follows": [one.task_id for one in found.opened],
-        "ready": [one.task_id for one in found.ready],
-        "skipped": [one.task_id for one in found.skipped],
-        "open": bool(found.ready),
+        "task": made.task.task_id,
+        "status": made.task.status.value,
+        "follows": [one.task_id for one in made.opened],
+        "ready": [one.task_id for one in made.ready],
+        "skipped": [one.task_id for one in made.skipped],
+        "open": bool(made.ready),
     }

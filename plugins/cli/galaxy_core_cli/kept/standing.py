@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from galaxy_core import TaskStatus
+from galaxy_core_cli.hints import command
 from galaxy_core_cli.kept.reading import Kept
-from galaxy_core_cli.text import safe_line
 
 #: Of a run that is not over, or was over before somebody resolved a task of it.
 UNDER_WAY, INTERRUPTED, STOPPED, REOPENED = "under_way", "interrupted", "stopped", "reopened"
@@ -29,8 +29,8 @@ def words(status: str) -> str:
     return status.replace("_", " ")
 
 
-def advice(status: str, run_id: str) -> str:
-    """What can be done about it; empty when there is nothing to be done."""
+def advice(status: str, run_id: str, journal: str | None = None) -> str:
+    """What can be done about it, in that journal; empty when there is nothing to be done."""
     if status in OPEN:
-        return f"to go on with it: galaxy resume {safe_line(run_id)}"
+        return f"to go on with it: {command('resume', run_id, journal=journal)}"
     return ""

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 import anyio
 import click
 
-from galaxy_core import ControlError, watch_run
+from galaxy_core import ControlError, ask_run, watch_run
 from galaxy_core.errors import GalaxyError, UnknownRecordedRunError, UnknownRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.hints import command
 from galaxy_core_cli.kept.finding import LAST, by_id
-from galaxy_core_cli.kept.journals import journal_of
+from galaxy_core_cli.kept.journals import Here, journal_of
 from galaxy_core_cli.kept.listing import looked_up
+from galaxy_core_cli.kept.newest import meant
 from galaxy_core_cli.kept.standing import UNDER_WAY, advice
-from galaxy_core_cli.reaching import RefusedError, ask, author, meant, print_json
+from galaxy_core_cli.reaching import ALIVE_S, RefusedError, ask, author, print_json
 from galaxy_core_cli.text import count, safe_line
 
 
@@ -37,7 +39,7 @@ def _asked(what: str, wanted: str) -> tuple[str, Mapping[str, Any]]:
     try:
         answer = ask(run, {"do": what, "author": author(f"galaxy {what}")})
     except UnknownRunError as error:
-        raise _not_under_way(run, error) from None
+        raise not_under_way(run, error) from None
     return str(answer["run"]), answer
 
 
@@ -48,10 +50,10 @@ def _reachable(wanted: str) -> str:
     try:
         return by_id(wanted, journal_of(None))
     except (UnknownRecordedRunError, click.ClickException):  # it may be the name of a plan; or nothing is kept here
-        return wanted
+        return meant(wanted)
 
 
-def _not_under_way(run: str, error: UnknownRunError) -> Exception:
+def not_under_way(run: str, error: UnknownRunError) -> Exception:
     """Of a run that is kept, how it stands says more than that it cannot be reached."""
     try:
         one = looked_up(journal_of(None), run)
@@ -70,7 +72,8 @@ def _told(what: str, run: str, answer: Mapping[str, Any]) -> str:
     still = f"; {count(number, 'task')} still run{'s' if number == 1 else ''}" if number else ""
     name = safe_line(run)
     if what == "pause":
-        return f"paused: {name}{still}; to go on: galaxy continue {name}"
+        paused = "paused" if answer.get("changed", True) else "was paused already"
+        return f"{paused}: {name}{still}; to go on: {command('continue', run)}"
     if what == "continue":
         return f"goes on: {name}" if answer.get("changed", True) else f"was not paused: {name}"
     return f"stopping: {name}{still}"
@@ -78,7 +81,9 @@ def _told(what: str, run: str, answer: Mapping[str, Any]) -> str:
 
 def stop_run(wanted: str, as_json: bool) -> int:
     """Ask a run to leave, and wait until it has."""
-    run, answer = _asked("stop", wanted)
+    run = _reachable(wanted)
+    again = _again(run)
+    run, answer = _asked("stop", run)
     if not as_json:
         say.note(_told("stop", run, answer))
     began = time.time()
@@ -87,13 +92,28 @@ def stop_run(wanted: str, as_json: bool) -> int:
     except KeyboardInterrupt:
         say.note("no longer waiting; the run still stops")
         raise
+    if status is None:  # it left before it could be watched: what it has kept says how
+        with suppress(GalaxyError, click.ClickException):
+            status = looked_up(journal_of(None), run).status
     if as_json:
         print_json({**answer, "status": status, "waited_s": time.time() - began})
     elif status == "stopped":
-        click.echo(f"stopped: {safe_line(run)}; to go on: galaxy resume {safe_line(run)}")
+        click.echo(f"stopped: {safe_line(run)}; to go on: {again}")
     else:
         click.echo(f"over before it could be stopped: {safe_line(run)}: {safe_line(status or 'its process is gone')}")
     return Exit.OK
+
+
+def _again(run: str) -> str:
+    """The command that goes on with a run under way, once it has left."""
+    return Here.found().again({**anyio.run(_status, run), "run": run})
+
+
+async def _status(run: str) -> Mapping[str, Any]:
+    """How it stands; empty when it does not say, which is told when it is asked for more."""
+    with anyio.move_on_after(ALIVE_S), suppress(ControlError):
+        return await ask_run(run, {"do": "status"})
+    return {}
 
 
 async def _left(run: str) -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import anyio
 from attrs import field, frozen
@@ -26,8 +26,9 @@ from galaxy_core import (
     TaskConstellationOrchestrator,
     control_socket,
 )
-from galaxy_core.errors import JournalError
+from galaxy_core.errors import JournalError, JournalFailedError
 from galaxy_core.extension.interfaces import Durability
+from galaxy_core_cli.hints import command
 from galaxy_core_cli.reasons import single
 from galaxy_core_cli.running.ending import Ending
 from galaxy_core_cli.running.reporter import Reporter
@@ -55,6 +56,8 @@ class Order:
     resumes: bool = False
     #: The plan that it has to be.
     same_as: TaskConstellation | None = None
+    #: What is told when it has begun.
+    remark: str = ""
     #: Hears what kept it from running, and may raise an error that says more.
     explain: Callable[[Exception], None] = lambda _: None
 
@@ -65,7 +68,9 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     Raises:
         GalaxyError: nothing could be run.
     """
-    ending = Ending(order.constellation, is_kept=order.journal is not None, resumes=order.resumes)
+    ending = Ending(
+        order.constellation, is_kept=order.journal is not None, journal=order.journal, resumes=order.resumes
+    )
     bus = EventBus()
     bus.subscribe(reporter, reporter.heard)
     manager = ConstellationDeviceManager(plugins=order.registry, event_bus=bus)
@@ -73,6 +78,8 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
         manager.add_device(device)
     for one in order.inventory.discoveries:
         manager.add_discovery(one)
+    if order.remark:
+        ending.at_beginning.append(partial(reporter.tell, order.remark))
     searching = Searching(manager, order.inventory.discoveries, reporter)
     bus.subscribe(ending, ending.heard)
     orchestrator = TaskConstellationOrchestrator(
@@ -87,7 +94,12 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     failure: Exception | None = None
     async with anyio.create_task_group() as group:
         await group.start(stopper.watch_signals)
-        group.start_soon(reporter.keep_current, orchestrator.why, manager.get_all_devices)
+        group.start_soon(
+            reporter.keep_current,
+            orchestrator.why,
+            manager.get_all_devices,
+            lambda: any(run.is_stopping for run in orchestrator.runs()),
+        )
         if order.inventory.discoveries:
             bus.subscribe(searching, searching.heard)
             group.start_soon(searching.watch, order.constellation)
@@ -107,11 +119,19 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
             await bus.drain(math.inf)
         group.cancel_scope.cancel()
     if failure is not None:
-        found = single(failure)
-        if ending.has_begun and isinstance(found, JournalError):  # unlike one that keeps a run from beginning
-            raise RunError(str(found)) from found
-        raise found
+        _fail(single(failure), order, ending)
     return ending
+
+
+def _fail(error: BaseException, order: Order, ending: Ending) -> NoReturn:
+    """Raise it; of a journal that has failed in the middle, unlike one that keeps a run from beginning, as an error of the run."""
+    if not ending.has_begun or not isinstance(error, JournalError):
+        raise error
+    text = str(error)
+    if isinstance(error, JournalFailedError):  # which knows of no journal that has to be named
+        again = command("resume", error.run_id, journal=order.journal)
+        text = text.replace(f"galaxy resume {error.run_id}", again)
+    raise RunError(text) from error
 
 
 async def _orchestrated(order: Order, orchestrator: TaskConstellationOrchestrator) -> dict[str, Any]:
@@ -155,7 +175,7 @@ async def _controlled(
             path = await stack.enter_async_context(control_socket(orchestrator, synchronizer, plan))
         except (ControlError, OSError) as problem:
             text = f"warning: this run cannot be watched or edited from elsewhere: {problem}"
-            ending.on_begin = partial(reporter.tell, text)
+            ending.at_beginning.append(partial(reporter.tell, text))
         else:
             reporter.reachable(plan.constellation_id, path)
         yield

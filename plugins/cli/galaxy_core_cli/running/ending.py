@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define
+from attrs import Factory, define
 
 from galaxy_core import Event, EventType, TaskConstellation
 from galaxy_core_cli.exits import Exit
@@ -16,7 +16,7 @@ class Ending:
     """How the run of `constellation` ended; an observer, because that is known for certain only when it starts.
 
     `result` is that of `orchestrate_constellation`, None when it was stopped before it began. `stopped` is the exit code that
-    goes with what cancelled it; None when nothing did. `is_kept` says that a journal has it, `resumes` that it went on.
+    goes with what cancelled it; None when nothing did. `is_kept` says that a journal has it, `journal` its name, `resumes` that it went on.
     `began_at` is when it began or went on, in seconds since the epoch.
     """
 
@@ -26,8 +26,9 @@ class Ending:
     has_begun: bool = False
     began_at: float | None = None
     is_kept: bool = False
+    journal: str | None = None
     resumes: bool = False
-    on_begin: Callable[[], None] = lambda: None
+    at_beginning: list[Callable[[], None]] = Factory(list)
 
     heard = frozenset({EventType.CONSTELLATION_STARTED})
 
@@ -35,7 +36,8 @@ class Ending:
         """Take the plan that runs."""
         self.constellation = event.data["constellation"]
         self.has_begun, self.began_at = True, event.timestamp
-        self.on_begin()
+        for tell in self.at_beginning:
+            tell()
 
     @property
     def code(self) -> Exit:

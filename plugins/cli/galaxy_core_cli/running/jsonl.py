@@ -66,7 +66,9 @@ class JsonReporter:
     def reachable(self, run: str, socket: Path) -> None:
         self._socket = str(socket)
 
-    async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
+    async def keep_current(
+        self, why: Callable[[str], object], devices: Callable[[], Devices], is_stopping: Callable[[], bool]
+    ) -> None:
         """Nothing moves here."""
 
     def tell(self, text: str) -> None:

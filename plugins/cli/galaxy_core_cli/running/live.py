@@ -72,8 +72,10 @@ class LiveReporter:
         if lines:
             await anyio.to_thread.run_sync(self._print, Group(*lines))
 
-    async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
-        self._painter.why = why
+    async def keep_current(
+        self, why: Callable[[str], object], devices: Callable[[], Devices], is_stopping: Callable[[], bool]
+    ) -> None:
+        self._painter.why, self._painter.is_stopping = why, is_stopping
         still = pictures = 0
         while not self._is_gone:
             board = self._board

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from galaxy_core import TaskConstellation, TaskStatus
 from galaxy_core.errors import GalaxyError
-from galaxy_core_cli.running.board import Board, Row, error_line
+from galaxy_core_cli.running.board import STOPPED, Board, Row, error_line
 from galaxy_core_cli.text import count, duration, safe_line
 
 BAR_WIDTH: Final = 24
@@ -84,9 +84,11 @@ class Painter:
     """Paints one board again and again. Costs the lines that it shows, whatever the size of the plan.
 
     `why` says of a task for what it waits, once there is a run that can be asked; what it raises means that it cannot say.
+    `is_stopping` says whether that run is to leave as soon as what runs has ended.
     """
 
     why: Callable[[str], object] | None = None
+    is_stopping: Callable[[], bool] | None = None
 
     def __init__(self, board: Board, signs: Signs) -> None:
         self._board = board
@@ -139,16 +141,24 @@ class Painter:
         bad = counts["failed"] or counts["unknown"]
         started = board.started if board.started is not None else now
         elapsed = (board.ended if board.ended is not None else now) - started
-        eta = board.eta_s(now)
+        eta, held = board.eta_s(now), self._held()
         return Text.assemble(
             name,
             "  ",
             (signs.bar * full, "red" if bad else "green"),
             (signs.rest * (BAR_WIDTH - full), "dim"),
             f"  {done:,}/{total:,}  {duration(elapsed)}",
-            ("  paused" if board.is_paused and board.phase == "running" else "", "bold yellow"),
-            (f"  about {duration(eta)} left" if eta is not None and not board.is_paused else "", "dim"),
+            (f"  {held}" if held else "", "bold yellow"),
+            (f"  about {duration(eta)} left" if eta is not None and not held else "", "dim"),
         )
+
+    def _held(self) -> str:
+        """Why nothing more is started."""
+        if self._board.phase != "running":
+            return ""
+        if self.is_stopping is not None and self.is_stopping():
+            return "stopping"
+        return "paused" if self._board.is_paused else ""
 
     def _away(self, now: float) -> Iterator[Text]:
         """Devices that are not connected, and who waits for them."""
@@ -224,6 +234,10 @@ class Painter:
         """The last column and its style."""
         if row.status == "waiting":
             return _waits_for(self._board.constellation, row.task_id) or self._waits(row), "dim"
+        if row.status == "running" and self._held() == "stopping":
+            return f"the run waits for its end{': ' if row.line else ''}{row.line}", "dim"
+        if row.status == "retrying" and row.note == STOPPED:
+            return row.note, "dim"
         if row.status == "retrying":
             left = row.again_at - now
             return f"{f'again in {duration(left)}' if left > 0 else self._waits(row)}: {row.reason}", "dim"
@@ -235,6 +249,8 @@ class Painter:
 
     def _waits(self, row: Row) -> str:
         """For which device or slot it waits, all that it follows having ended."""
+        if self._board.phase == "over":
+            return "not started"
         why = None
         if self.why is not None and self._board.phase == "running":
             with suppress(GalaxyError):  # the run is not there yet, or no more
@@ -242,7 +258,7 @@ class Painter:
         away = [device_id for device_id in getattr(why, "holders", ()) if device_id in self._board.away]
         if away and getattr(why, "kind", "") == "device":
             return f"waits for device {safe_line(away[0])!r}"  # why it is away stands in a line of its own
-        if getattr(why, "kind", "") in {"device", "lane", "choice", "edit"}:
+        if getattr(why, "kind", "") in {"device", "lane", "choice", "edit", "paused"}:
             return error_line(row.task_id, str(why))
         return "waits for its turn"
 

@@ -115,7 +115,9 @@ class PlainReporter:
     async def on_events(self, events: Sequence[Event]) -> None:
         await anyio.to_thread.run_sync(self._lines.write, list(self._plain.of(events)))
 
-    async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
+    async def keep_current(
+        self, why: Callable[[str], object], devices: Callable[[], Devices], is_stopping: Callable[[], bool]
+    ) -> None:
         """Nothing moves here."""
 
     def reachable(self, run: str, socket: Path) -> None:

@@ -30,10 +30,13 @@ class Reporter(Protocol):
     async def on_events(self, events: Sequence[Event]) -> None:
         """Tell what happened."""
 
-    async def keep_current(self, why: Callable[[str], object], devices: Callable[[], Devices]) -> None:
+    async def keep_current(
+        self, why: Callable[[str], object], devices: Callable[[], Devices], is_stopping: Callable[[], bool]
+    ) -> None:
         """Runs beside the run, and is cancelled when that is over.
 
         `why` is `TaskConstellationOrchestrator.why`, `devices` `ConstellationDeviceManager.get_all_devices`.
+        `is_stopping` says whether the run is to leave as soon as what runs has ended.
         """
 
     def reachable(self, run: str, socket: Path) -> None:

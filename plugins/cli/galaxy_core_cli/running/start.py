@@ -12,9 +12,10 @@ from attrs import frozen
 from galaxy_core import AssignmentError, DeviceError, PlanError
 from galaxy_core.errors import JournalError
 from galaxy_core.extension.interfaces import Durability
+from galaxy_core_cli import say
 from galaxy_core_cli.checks import Case
 from galaxy_core_cli.files import DEFAULT_STRATEGY, read_inventory, read_plan, registry
-from galaxy_core_cli.kept.journals import chosen
+from galaxy_core_cli.kept.journals import NONE, chosen
 from galaxy_core_cli.options import State
 from galaxy_core_cli.running.conduct import Order
 from galaxy_core_cli.running.performing import View, perform
@@ -59,6 +60,8 @@ def _order(options: Options, view: View) -> Order:
             raise JournalError(f"{error}. {where}{more}") from error
 
     journal = None if options.durability == "off" else chosen(options.journal, plugins)
+    if options.durability == "off" and options.journal != NONE and not view.json:
+        say.note("nothing of this run is kept (--durability off): it cannot go on after a crash")
     return Order(
         constellation,
         inventory,

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from galaxy_core import TaskConstellationOrchestrator
 from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.hints import command
 from galaxy_core_cli.running.ending import Ending
 from galaxy_core_cli.running.kill import kill_now, leave_now
 from galaxy_core_cli.running.reporter import Reporter
@@ -102,11 +103,13 @@ class Stopper:
         for run in runs:
             run.stop(name, interrupt=True)
             plan = run.constellation
-            text = f"stopping: {name} was received; to go on: galaxy resume {safe_line(plan.constellation_id)}"
+            again = command("resume", plan.constellation_id, journal=self.ending.journal)
+            text = f"stopping: {name} was received; to go on: {again}"
             waited = [safe_line(task.task_id) for task in plan.get_running_tasks() if task.effect == "once"]
             if waited:
                 more = f" and {len(waited) - NAMED:,} more" if len(waited) > NAMED else ""
                 what = f"{count(len(waited), 'task')} that may run only once ({', '.join(waited[:NAMED])}{more})"
                 insist = "" if name == "SIGHUP" else f"; {name} once more leaves at once"
-                text += f"\nwaiting for {what}{insist}; Ctrl-C cancels"
+                cancels = "" if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else "; Ctrl-C cancels"
+                text += f"\nwaiting for {what}{insist}{cancels}"
             self.reporter.tell(text)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from galaxy_core import ExecutionResult, TaskConstellation, TaskStar
+from galaxy_core_cli.hints import command, to_resolve
 from galaxy_core_cli.running.board import error_line
 from galaxy_core_cli.running.ending import Ending
 from galaxy_core_cli.running.picture import Signs
@@ -57,7 +58,8 @@ def summary(constellation: TaskConstellation, ending: Ending, signs: Signs) -> I
     if ending.result is None:
         yield Text(f"{ending.status} before anything was started", style="yellow")
         if ending.resumes:
-            yield Text(f"to go on: galaxy resume {safe_line(constellation.constellation_id)}", style="dim")
+            again = command("resume", constellation.constellation_id, journal=ending.journal)
+            yield Text(f"to go on: {again}", style="dim")
         return
     tasks: dict[str, list[TaskStar]] = {status: [] for status in _STATUSES}
     for task in constellation.get_all_tasks():
@@ -80,14 +82,12 @@ def summary(constellation: TaskConstellation, ending: Ending, signs: Signs) -> I
 def _hint(constellation: TaskConstellation, ending: Ending) -> str:
     """What can be done about a run that was left, or could have been."""
     assert ending.result is not None
-    run, status = safe_line(constellation.constellation_id), ending.result["status"]
+    run, status = constellation.constellation_id, ending.result["status"]
     if status == "stopped":
-        return f"to go on: galaxy resume {run}"
+        return f"to go on: {command('resume', run, journal=ending.journal)}"
     if status == "cancelled":
         return "it is over; to leave a run so that it can be resumed: galaxy stop"
-    if any(task.status.value == "unknown" for task in constellation.get_all_tasks()):
-        return f"what is unknown can be resolved: galaxy resolve {run} TASK --as completed, failed or retry"
-    return ""
+    return to_resolve(constellation, ending.journal)
 
 
 def _failure(task: TaskStar, signs: Signs) -> Iterator[Text]:

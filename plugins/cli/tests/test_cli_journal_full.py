@@ -1,0 +1,126 @@
+"""A disk that runs full in the middle of a run: a real one, small, in a name space of its own. With the real command.
+
+The effects are counted in files on another file system.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from galaxy_core_cli.exits import Exit
+
+from .asking import TIMEOUT_S, Write, command
+
+if sys.platform != "linux":
+    pytest.skip("small file systems are made as Linux makes them", allow_module_level=True)
+
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+#: `pay` waits in the pipe `go`; `look` may run again; `fill` takes all room once; and `next` waits for all of them.
+PLAN = """
+    name: full
+    tasks:
+      pay: {shell: "echo x >> paid; echo here I am; read line < go; echo $line; echo x >> ended"}
+      look: {effect: read, shell: "echo x >> looked; exec 3> alive; test -e mended || sleep 1000"}
+      fill:
+        effect: idempotent
+        shell: "until test -s paid && test -s looked; do sleep 0.05; done; test -e mended || cat /dev/zero > small/filler; true"
+      next: {shell: "echo x >> next", needs: [pay, look, fill]}
+"""
+DEVICES = "devices: {here: {transport: local, max_concurrency: 4}}\n"
+
+
+def _can_be_made() -> bool:
+    words = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs -o size=64k none "$1"', "sh", "/mnt"]
+    if shutil.which("unshare") is None:
+        return False
+    return subprocess.run(words, capture_output=True, check=False, timeout=TIMEOUT_S).returncode == 0
+
+
+@pytest.fixture
+def small(folder: Path, monkeypatch: pytest.MonkeyPatch, write: Write) -> Path:
+    """Where a disk of 1 MB is, for those who are started by `inside`; the journal is on it, and markers are not."""
+    if not _can_be_made():
+        pytest.skip("no file system can be made here")
+    place = folder / "small"
+    place.mkdir()
+    monkeypatch.setenv("GALAXY_JOURNAL", str(place / "journal"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    os.mkfifo("go")
+    write("plan.yaml", PLAN)
+    write("devices.yaml", DEVICES)
+    return place
+
+
+def inside(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a text of a shell in which `$@` is the command, beside the small disk."""
+    text = f"mount -t tmpfs -o size=1m none small\n{textwrap.dedent(script)}"
+    return subprocess.run(
+        ["unshare", "-rm", "sh", "-c", text, "sh", *command(*words)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        env={**os.environ, "GALAXY_DEVICES": "devices.yaml"},
+    )
+
+
+def lines(name: str) -> int:
+    return len(Path(name).read_text().splitlines()) if Path(name).exists() else 0
+
+
+@pytest.mark.parametrize("markers", ["state", "small/state"])
+@BACKENDS
+def test_a_command_that_may_run_once_goes_on_when_the_disk_is_full_and_is_found_again(
+    backend: str, markers: str, small: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when its marker is on the disk that is full."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / markers))
+    done = inside(
+        f"""
+        "$@" run plan.yaml --backend {backend}; echo "code $?"
+        echo thanks > go
+        until grep -qs ^exit {markers}/galaxy/marks/*/*; do sleep 0.05; done
+        rm small/filler; touch mended
+        "$@" resume last --backend {backend}; echo "code $?"
+        "$@" show last --json > shown
+        """
+    )
+    before, _, after = done.stderr.partition("error: ")
+    told = after.splitlines()[0]
+    assert done.stdout.splitlines().count(f"code {int(Exit.BROKEN)}") == 1, done
+    assert done.stdout.splitlines()[-1] == "code 0", done
+    assert told.count("disk is full") == 1, "it is told once"
+    assert "disk is full" not in before
+    assert "'pay' on 'here'" in told
+    assert f"galaxy resume {told.split()[1]}".replace("'", "") in told, "it says how to go on"
+    assert (lines("paid"), lines("ended"), lines("looked"), lines("next")) == (1, 1, 2, 1)
+    if markers == "state":  # else there is no room for it
+        assert '"here I am\\nthanks\\n"' in Path("shown").read_text(), "what it had printed is found, too"
+
+
+def test_where_nothing_can_be_written_that_is_said_with_a_remedy(small: Path) -> None:
+    done = inside(
+        """
+        echo 'tasks: {a: {run: [echo, hi]}}' > plan.yaml
+        "$@" run plan.yaml 2> /dev/null
+        mount -o remount,ro small
+        for what in "prune --keep 0 --yes" "resolve last a --as retry" "resume last"; do
+          "$@" $what > /dev/null 2> said; echo "code $?"; cat said
+        done
+        """
+    )
+    lines = done.stdout.splitlines()
+    assert [line for line in lines if line.startswith("code ")] == ["code 1", "code 2", "code 2"], done
+    assert "Traceback" not in done.stdout
+    told = [line for line in lines if "Read-only file system" in line]
+    assert len(told) == 3
+    for line in told:
+        assert line.count("make that folder writable") == 1
+        assert line.count("constellation_") <= 2, "the run is named, and stands in the name of its folder"
