@@ -120,7 +120,7 @@ class Attempting(Settling):
     def _release_marker(self, attempt: Attempt | None, lane: Lane, outcome: Outcome | None) -> None:
         """What the attempt has left on the far side is needed no more, once its end is kept."""
         if attempt is not None and attempt.leaves_marker and type(outcome) is not Unknown:
-            self.settler.release(lane, attempt.mark)
+            self.settler.markers.release(lane, attempt.mark)
 
     def _succeeded(self, task: TaskStar, lane: Lane, outcome: Completed) -> None:
         at = self._offset_s + self._monotonic()

@@ -12,6 +12,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -274,11 +275,13 @@ def _keep_texts(texts: Sequence[tuple[Path, str]]) -> None:
     """Write files that are whole and durable, or are not there."""
     for path, text in texts:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.exists():
-            continue
+        data = text.encode("utf-8", "surrogatepass")
+        with suppress(OSError):
+            if path.read_bytes() == data:
+                continue  # else it is not there, or was damaged since
         new = path.with_suffix(".new")
         with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(text.encode("utf-8", "surrogatepass"))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)

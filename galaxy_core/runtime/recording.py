@@ -220,7 +220,7 @@ def ledger_of(journal: Journal, run: Run, writer: JournalWriter, durability: Dur
     ledger.place = os.fspath(place) if isinstance(place, str | Path) else None
     run.ledger = ledger
     run.recorder = recorder = Recorder(run.constellation, ledger)
-    recorder.on_resolved = run.settler.resolved
+    recorder.on_resolved = run.settler.markers.resolved
     ledger.pending, ledger.failed, ledger.post = recorder.flush, run.journal_failed, run.reports.post
     run.reports.post = ledger.tell
     if ledger.folder is not None and not run.artifacts.has_root:

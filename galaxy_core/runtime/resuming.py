@@ -169,8 +169,10 @@ class Resumption:
                 )
         if self._given is not None:
             self._take_over(self._given)
-        if not any("not the recorded one" in reason for reason in reasons):
-            reasons += islice(self._lost(), MOST)
+        is_another = any("not the recorded one" in reason for reason in reasons)
+        if not is_another and (lost := list(islice(self._lost(), MOST))):
+            reasons += lost[:-1]
+            reasons.append(f"{lost[-1]}: {self._remedy}")
         if reasons:
             raise ResumeError(self.run_id, reasons)
 
@@ -218,20 +220,23 @@ class Resumption:
 
     def _lost(self) -> Iterator[str]:
         """What only the program has: functions to call, and conditions that are functions."""
-        edited = ", or as edits have left it" if self._replay.edits else ""
-        remedy = f"give the plan, built as before{edited} (resume(…, constellation=…))"
         for task_id, name in self._replay.calls.items():
             task = self.plan._tasks.get(task_id)
             if task is not None and task._status not in TERMINAL and task._request is None:
-                yield f"task {task_id!r} calls the Python function {name!r}, which no journal keeps: {remedy}"
+                yield f"task {task_id!r} calls the Python function {name!r}, which no journal keeps"
         for task, unkept in unkept_inputs(self.plan):
-            yield f"task {task._task_id!r} is to get {unkept.what}: {remedy}"
+            yield f"task {task._task_id!r} is to get {unkept.what}"
         for line in self.plan._lines:
             target = line._target
             is_asked = line._open and target is not None and target._status in UNSTARTED
             if is_asked and isinstance(line._evaluator, LostCondition):
                 what = f"the condition of {line._from!r} -> {line._to!r}"
-                yield f"{what} is a Python function, which no journal keeps: {remedy}"
+                yield f"{what} is a Python function, which no journal keeps"
+
+    @property
+    def _remedy(self) -> str:
+        edited = ", or as edits have left it" if self._replay.edits else ""
+        return f"have the program that made the plan resume it, with the plan built as before{edited} (resume(…, constellation=…))"
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
@@ -264,9 +269,9 @@ class Resumption:
                 run.backing_off[task] = at + wait_s
                 run._take_up_after(task, wait_s)
         for task_id, ended in replay.doubtful.items():
-            run.settler.doubts(task_id, ended.device_id, ended.mark)
+            run.settler.markers.doubts(task_id, ended.device_id, ended.mark)
         for ended in replay.resolved:
-            run.settler.release_at(ended.device_id, ended.mark)
+            run.settler.markers.release_at(ended.device_id, ended.mark)
         for task in plan.get_running_tasks():
             flight = replay.in_flight.get(task._task_id)
             if flight is not None:

@@ -71,7 +71,7 @@ class Run(Attempting):
                         self.reports.skipped(task, at)
                 for begin in self.beginnings:  # before anything is waited for: an edit may come, and start something
                     begin()
-                await self.settler.expect()
+                await self.settler.markers.expect()
                 self.submit([task for task in constellation.get_ready_tasks() if task not in self.backing_off])
                 try:
                     await self._until_over()

@@ -37,7 +37,7 @@ class Settling(Steering):
         return self._settler
 
     def _came(self, lane: Lane) -> None:
-        self.settler.came(lane)
+        self.settler.markers.came(lane)
 
     def _failed(
         self, task: TaskStar, lane: Lane, outcome: Outcome, attempt: Attempt | None = None, *, is_late: bool = False
@@ -60,7 +60,7 @@ class Settling(Steering):
             else:
                 self._settle_failure(task, lane, "refused", refusal, None)
         else:
-            why = f"nobody knows how task {task.task_id!r} ended: {outcome.reason}"
+            why = f"it cannot be said whether task {task.task_id!r} is done: {outcome.reason}"
             unknown = OutcomeUnknownError(task.task_id, why)
             if task._effect is _ONCE:
                 if (
@@ -74,7 +74,7 @@ class Settling(Steering):
                 )
                 lane.release()
                 if attempt is not None and attempt.leaves_marker:
-                    self.settler.doubts(task._task_id, lane.device_id, attempt.mark)
+                    self.settler.markers.doubts(task._task_id, lane.device_id, attempt.mark)
             elif self.cancelled:
                 self._end(task, _CANCELLED, cancellation(task), self.wall())
                 lane.release()

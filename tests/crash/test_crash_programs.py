@@ -114,7 +114,7 @@ def test_a_killed_program_goes_on_with_its_functions_and_nobody_without_them(
     assert bare.returncode == 1
     for said in (refused.stderr, bare.stderr):
         assert "task 'wait' calls the Python function '__main__:wait', which no journal keeps" in said
-        assert "give the plan" in said
+        assert "have the program that made the plan resume it" in said
         assert "constellation=" in said
 
     (tmp_path / "go").touch()

@@ -32,6 +32,7 @@ from galaxy_core import (
 from galaxy_core.errors import JournalError, JournalFailedError
 from galaxy_core.extension.interfaces import Durability, JournalWriter
 from galaxy_core.model.records.replay import replay
+from galaxy_core.runtime import ledger
 from galaxy_core.runtime.recording import device_document
 from galaxy_core.testing.journals import MemoryJournal
 
@@ -453,3 +454,13 @@ async def test_an_attempt_that_is_cancelled_before_its_start_is_kept_is_never_se
         journal.opened.set()
     assert (heard, plan.get_task("a").status) == ([], TaskStatus.CANCELLED)  # type: ignore[union-attr]
     assert replay(journal.kept["p"].records).document() == plan.to_dict()
+
+
+@pytest.mark.parametrize("was", [None, b"", b"a lonf text", b"a long text"])
+def test_a_long_text_is_whole_after_it_was_kept_whatever_was_there(tmp_path: Path, was: bytes | None) -> None:
+    path = tmp_path / "texts" / "1.txt"
+    if was is not None:
+        path.parent.mkdir()
+        path.write_bytes(was)
+    ledger._keep_texts([(path, "a long text")])
+    assert path.read_bytes() == b"a long text"

@@ -302,7 +302,7 @@ async def test_functions_that_an_edit_has_brought_come_from_the_plan_as_the_edit
     ran, work.ran = work.ran, []
     async with orchestrated(journal) as orchestrator:
         with pytest.raises(
-            ResumeError, match=r"no journal keeps: give the plan, built as before, or as edits have left"
+            ResumeError, match=r"no journal keeps: have the program .* built as before, or as edits have left"
         ):
             await orchestrator.resume("p", constellation=edited_by(work, brings(work)))
         found = await orchestrator.resume("p", constellation=as_edited.copy())

@@ -6,13 +6,9 @@ import errno
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 import anyio
@@ -31,81 +27,14 @@ from galaxy_core import (
     Unknown,
 )
 from galaxy_core.extension.adapter.marks import KEPT_BYTES
-from galaxy_core.extension.interfaces import Outcome
 from galaxy_core.testing.journals import MemoryJournal
 from galaxy_core_local import markers
 from galaxy_core_local.session import LocalSession
 from galaxy_core_local.settings import LocalSettings
-from galaxy_core_local.transports import LocalTransport
+
+from .left_behind import RUN, UNTIL_GO, attempt_at, found_after, killed_orchestrator, of, opened, restored, running
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform != "linux", reason="what runs is found in /proc")]
-
-#: Of this process alone: others may run these tests at the same time, and find each other's processes.
-RUN = token_hex(8)
-UNTIL_GO = "while [ ! -e go ]; do sleep 0.02; done"
-#: An orchestrator in a process of its own; it says so when its command has begun.
-ORCHESTRATOR = """
-import anyio, sys
-from galaxy_core import Attempt, Command, Device, TaskStar
-from galaxy_core_local.settings import LocalSettings
-from galaxy_core_local.transports import LocalTransport
-root, run, script = sys.argv[1:]
-async def main():
-    request = Command(["/bin/sh", "-c", script])
-    hear = lambda attempt, stream, text: print(text, end="", flush=True)
-    attempt = Attempt("run", TaskStar("task", request=request), "here", 1, 7, request, None, hear, None,
-                      run, leaves_marker=True)
-    settings = LocalSettings(root=root, marks=root + "/marks", kill_grace_s=0.1)
-    async with LocalTransport().open(Device("here"), settings) as session:
-        await session.expect(run)
-        print(await session.execute(attempt))
-anyio.run(main)
-"""
-
-
-@asynccontextmanager
-async def opened(root: Path, **more: object) -> AsyncIterator[LocalSession]:
-    settings = LocalSettings.model_validate({"root": root, "marks": root / "marks", "kill_grace_s": 0.1, **more})
-    async with LocalTransport().open(Device("here"), settings) as session:
-        assert isinstance(session, LocalSession)
-        yield session
-
-
-def attempt_at(request: Command, lease: int = 7) -> Attempt:
-    return Attempt(
-        "run", TaskStar("task", request=request), "here", 1, lease, request, None, None, None, RUN, leaves_marker=True
-    )
-
-
-def restored(script: str, lease: int = 7) -> Attempt:
-    task = TaskStar("task", request=Command(["/bin/sh", "-c", script]))
-    return Attempt.restored("run", task, "here", 1, lease, f"{RUN}-{lease:08x}")
-
-
-@contextmanager
-def killed_orchestrator(root: Path, script: str) -> Iterator[None]:
-    """One that was killed while its command ran."""
-    process = subprocess.Popen([sys.executable, "-c", ORCHESTRATOR, str(root), RUN, script], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"begun\n"
-    process.kill()
-    process.wait()
-    process.stdout.close()
-    yield
-
-
-async def found_after(root: Path, script: str, then: Callable[[], object], **settings: object) -> Outcome:
-    """What is found out about a command whose orchestrator was killed, after which something happens."""
-    with killed_orchestrator(root, script):
-        async with opened(root, **settings) as session, anyio.create_task_group() as group:
-            found: list[Outcome] = []
-
-            async def settle() -> None:
-                found.append(await session.settle(restored(script)))
-
-            group.start_soon(settle)
-            then()
-    return found[0]
 
 
 async def test_a_command_whose_orchestrator_was_killed_goes_on_and_is_settled(tmp_path: Path) -> None:
@@ -253,19 +182,6 @@ async def test_nothing_of_a_command_is_left_whenever_it_is_cancelled(tmp_path: P
             assert not of(attempt.mark)
 
 
-def of(mark: str) -> list[tuple[str, int]]:
-    """The living processes of an attempt: name and process group."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
-            if rest.split()[0] not in "ZX" and mark.encode() in (entry / "environ").read_bytes():
-                found.append((name, int(rest.split()[2])))
-        except OSError:
-            continue
-    return found
-
-
 async def test_a_command_whose_orchestrator_was_killed_can_be_stopped(tmp_path: Path) -> None:
     script = "echo begun; sleep 1000 & wait"
     with killed_orchestrator(tmp_path, script):
@@ -294,89 +210,6 @@ def ended(root: Path, text: str) -> None:
     run.mkdir(parents=True)
     (run / "00000007.pid").write_text("1\n")
     (run / "00000007.end").write_text(text)
-
-
-def running(mark: str) -> bool:
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (process / "environ").read_bytes():
-                return True
-        except OSError:
-            continue
-    return False
-
-
-#: Goes on when it is asked to end, and says so.
-HEEDFUL = f"trap '' HUP INT; trap 'sleep 0.1; seq 50000; echo heard; exit 0' TERM; echo begun; {UNTIL_GO}"
-
-
-async def signalled(mark: str) -> None:
-    """Everything of an attempt that has begun is signalled, by its process group."""
-    with anyio.fail_after(20):
-        while not (found := [group for name, group in of(mark) if name == "sleep"]):  # noqa: ASYNC110  nobody tells when
-            await anyio.sleep(0.01)
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        os.killpg(found[0], number)
-
-
-async def test_a_signal_to_all_is_answered_by_the_command_alone(tmp_path: Path) -> None:
-    async with opened(tmp_path, output_cap_bytes=1 << 20) as session:
-        await session.expect(RUN)
-        attempt = attempt_at(Command(["sh", "-c", HEEDFUL]))
-        done: list[Outcome] = []
-
-        async def execute() -> None:
-            done.append(await session.execute(attempt))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(execute)
-            await signalled(attempt.mark)
-        assert isinstance(done[0], Completed)
-        assert (done[0].exit_code, done[0].error) == (0, None)
-        assert (done[0].stdout or "").endswith("50000\nheard\n")
-        found = await session.settle(restored(""))
-        assert isinstance(found, Completed)
-        assert found.exit_code == 0
-
-
-async def test_so_it_is_when_its_orchestrator_was_killed(tmp_path: Path) -> None:
-    with killed_orchestrator(tmp_path, HEEDFUL):
-        async with opened(tmp_path, output_cap_bytes=1 << 20) as session:
-            attempt = restored(HEEDFUL)
-            await signalled(attempt.mark)
-            found = await session.settle(attempt)
-    assert isinstance(found, Completed)
-    numbers = "".join(f"{n}\n" for n in range(1, 50001))
-    assert (found.exit_code, found.stdout) == (0, ("begun\n" + numbers)[:KEPT_BYTES])
-
-
-async def test_who_would_read_on_does_not_hold_up_the_end(tmp_path: Path) -> None:
-    """It does not mind signals; and the time for those who do not is long here."""
-    with anyio.fail_after(60):
-        async with opened(tmp_path, kill_grace_s=1000, drain_s=0.1) as session:
-            attempt = attempt_at(Command(["sh", "-c", "echo begun; exec sleep 1000"]))
-            async with anyio.create_task_group() as group:
-                group.start_soon(session.execute, attempt)
-                while "sleep" not in [name for name, _ in of(attempt.mark)]:  # noqa: ASYNC110  nobody tells when
-                    await anyio.sleep(0.01)
-                group.cancel_scope.cancel()
-            assert not of(attempt.mark)
-            done = await session.execute(attempt_at(Command(["sh", "-c", "sleep 1000 & echo done"]), lease=8))
-        assert isinstance(done, Completed)
-        assert (done.exit_code, done.stdout) == (0, "done\n")
-
-
-@pytest.mark.parametrize("before", ["", "trap '' INT TERM; "])
-async def test_a_command_sees_its_signals_and_variables_as_if_it_left_no_marker(tmp_path: Path, before: str) -> None:
-    script = f"{before}grep '^Sig[BIC]' /proc/self/status; env | grep '^[a-z]=' | sort"
-    env = {name: f"its {name}" for name in "abcdefghijklmnopqrstuvwxyz"}
-    async with opened(tmp_path) as session:
-        marked = attempt_at(Command(["sh", "-c", script], env=env))
-        unmarked = attempt_at(Command(["sh", "-c", script], env=env), lease=8)
-        unmarked.leaves_marker = False
-        said = [await session.execute(attempt) for attempt in (marked, unmarked)]
-    assert all(isinstance(one, Completed) and (one.stdout or "").count("\n") == 29 for one in said)
-    assert said[0].stdout == said[1].stdout  # type: ignore[union-attr]  # both are Completed
 
 
 async def test_a_program_that_is_not_there_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

@@ -53,10 +53,18 @@ def page(kept: Kept, one: Listed) -> Iterator[str]:
         yield ""
         yield from table(edits, ("REVISION", "EDIT", "BY"))
     where = kept.journal.name
-    told = [*long_texts(kept), to_resolve(kept.constellation, where), advice(one.status, kept.run_id, where)]
+    told = [*long_texts(kept), to_resolve(kept.constellation, where), _to_go_on(kept, one)]
     if hints := [hint for hint in told if hint]:
         yield ""
         yield from hints
+
+
+def _to_go_on(kept: Kept, one: Listed) -> str:
+    hint = advice(one.status, kept.run_id, kept.journal.name)
+    calls = [task for task in kept.constellation.get_all_tasks() if task.task_id in kept.replay.calls]
+    if not hint or all(task.is_terminal for task in calls):
+        return hint
+    return "to go on with it: have the program that made it resume it, because tasks of it call Python functions"
 
 
 def _facts(kept: Kept, one: Listed) -> Iterator[tuple[str, str]]:
