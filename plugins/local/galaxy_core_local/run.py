@@ -7,6 +7,8 @@ import math
 import os
 import subprocess
 import sys
+from contextlib import suppress
+from threading import Thread
 from typing import Any
 
 from anyio import (
@@ -89,8 +91,18 @@ def forget(process: Process) -> None:
     inner: Any = getattr(process, "_process", None)  # of asyncio or trio; neither has a way of letting go
     transport = getattr(inner, "_transport", None)
     started = getattr(inner, "_proc", None) if transport is None else transport.get_extra_info("subprocess")
-    if started is not None and started.returncode is None:
-        started.returncode = 0
+    if started is None or started.returncode is not None:
+        return
+    started.returncode = 0
+    if transport is None:  # asyncio has a thread that waits for its child
+        _ = process.returncode  # asked for it, trio closes the descriptor by which it watches a process
+        Thread(target=_reap, args=(process.pid,), name=f"galaxy: process {process.pid}", daemon=True).start()
+
+
+def _reap(pid: int) -> None:
+    """No dead child stays behind in a program that lives on."""
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 def _in_cancelled_scope() -> bool:

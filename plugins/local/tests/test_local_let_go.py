@@ -87,3 +87,16 @@ async def test_asyncio_does_not_kill_what_it_is_made_to_forget(anyio_backend_nam
         forget(process)
         process._process._transport.close()  # type: ignore[attr-defined]  # of asyncio
         assert await process.wait() == 3, "its input has ended with that, and nothing else"
+
+
+async def test_what_was_forgotten_leaves_no_dead_child_in_a_program_that_lives_on() -> None:
+    process = await anyio.open_process(["sh", "-c", "read line"])
+    forget(process)
+    assert process.stdin is not None
+    await process.stdin.aclose()
+    with anyio.fail_after(20):
+        while await anyio.Path(f"/proc/{process.pid}").exists():  # noqa: ASYNC110  nobody tells when
+            await anyio.sleep(0.01)
+    for stream in (process.stdout, process.stderr):
+        assert stream is not None
+        await stream.aclose()
