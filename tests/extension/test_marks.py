@@ -227,6 +227,19 @@ def test_stopping_fences_off_what_has_not_started(folder: str) -> None:
     assert isinstance(settled(folder), Refused)
 
 
+@pytest.mark.parametrize("harm", ["nothing was ever there", "restarted"])
+def test_what_was_stopped_where_its_marker_may_have_been_removed_is_not_said_to_have_never_started(
+    folder: str, harm: str
+) -> None:
+    if harm == "restarted":
+        expect(folder)
+        (Path(marks.marker(folder, MARK)).parent / "boot").write_text("another life\n")
+    shell(marks.fence_script(folder, MARK) + kill_script(MARK))
+    for _ in range(2):
+        assert isinstance(settled(folder), Unknown)
+    assert shell(marked(folder, Command(["true"]))).returncode == 126
+
+
 def test_markers_are_removed_when_they_are_released_and_their_run_with_the_last(folder: str) -> None:
     released = marks.Released(folder)
     for mark in (MARK, OTHER):

@@ -3,9 +3,10 @@ ended. See `SessionThatSettles`, and docs/decisions/0031-markers.md for the reas
 
 Below the folder of the markers there is a folder for each run (the first part of a mark), and in that one ``boot`` (since when
 the machine is up) and, under the rest of each mark, the files of an attempt: ``.pid``, the number of the shell that watches over
-the command, made in a way that succeeds once, or ``refused asked``; ``.end``: one line, ``exit N``, or ``direct N`` if the
-command wrote into the link itself, or ``refused input``; ``.out`` and ``.err``, the beginning of its output; and ``.said``, which
-says ``whole`` when nothing is added to those any more. A line without its line break does not count.
+the command, made in a way that succeeds once; in its place ``refused asked``, when nothing has started, or ``refused stopped``,
+when that is not proved; ``.end``: one line, ``exit N``, or ``direct N`` if the command wrote into the link itself, or ``refused
+input``; ``.out`` and ``.err``, the beginning of its output; and ``.said``, which says ``whole`` when nothing is added to those
+any more. A line without its line break does not count.
 """
 
 from __future__ import annotations
@@ -169,9 +170,9 @@ a() {
   if [ -r /proc/self/cmdline ]; then grep -qsF -- "$m" "/proc/$1/cmdline"
   else ps -ww -p "$1" -o args= 2>/dev/null | grep -qF -- "$m"; fi
 }
+k() { k=$(b); [ -n "$k" ] && [ "$(cat "$e/boot" 2>/dev/null)" = "$k" ]; }
 if [ ! -e "$m.pid" ]; then
-  k=$(b)
-  if [ -n "$k" ] && [ "$(cat "$e/boot" 2>/dev/null)" = "$k" ]; then (set -C; echo refused asked >"$m.pid") 2>/dev/null; fi
+  if k; then (set -C; echo refused asked >"$m.pid") 2>/dev/null; fi
   [ -e "$m.pid" ] || say unknown absent
 fi
 n=0
@@ -179,7 +180,7 @@ while [ $n -lt 90 ]; do
   t
   p=; q=; [ -s "$m.pid" ] && { read -r p q <"$m.pid" || p=; }
   case $p in
-    refused) say refused "$q";;
+    refused) [ "$q" != stopped ] || k || say unknown absent; say refused "$q";;
     '') [ $n -lt 4 ] || say unknown began;;
     *) if ! a "$p"; then t; say unknown ended; fi;;
   esac
@@ -275,9 +276,13 @@ def without_outputs(attempt: Attempt, outcome: Outcome) -> Outcome:
 
 
 def fence_script(folder: str, mark: str) -> str:
-    """Text that sees to it that an attempt which has not made its marker never will."""
+    """Text that sees to it that an attempt which has not made its marker never will.
+
+    It does not say that nothing has started: whoever settles it looks whether the marker may have been removed.
+    """
     place = quote(marker(folder, mark))
-    return f"(umask 077; set -C; echo refused asked >{place}.pid) 2>/dev/null\n"
+    run = quote(marker(folder, mark).rpartition("/")[0])
+    return f"(umask 077; mkdir -p -- {run}; set -C; echo refused stopped >{place}.pid) 2>/dev/null\n"
 
 
 def sweep_script(folder: str) -> str:

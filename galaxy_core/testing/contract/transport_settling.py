@@ -142,6 +142,20 @@ class SettlingClauses:
             await _does_not_start(bench, session, attempt)
 
     @clause(
+        "the fence in `stop`: it proves nothing; where `settle` says Unknown of a mark that is not there, it does so afterwards",
+        needs=SETTLES,
+    )
+    async def test_what_was_stopped_is_not_said_to_have_never_started_without_proof(self, bench: Bench) -> None:
+        request = bench.can(bench.work.say("never"), "say")
+        async with bench.opened() as session:
+            first, attempt = (bench.attempt(request, leaves_marker=True) for _ in range(2))
+            if isinstance(await settled(bench, session, first), Unknown):
+                await session.stop(bench.restored(attempt))
+                found = await settled(bench, session, attempt)
+                told = f"a mark that is not there is settled as Unknown, and after `stop` as {found!r}"
+                assert isinstance(found, Unknown), told
+
+    @clause(
         "how a marker is made: in a way that succeeds once, such as making a folder, before anything starts",
         needs=SETTLES,
     )

@@ -16,8 +16,9 @@ from attrs import define, field
 
 from galaxy_core.extension.adapter import marks
 from galaxy_core.extension.adapter.home import own_home
-from galaxy_core.extension.interfaces import Attempt, Outcome, Unknown
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Unknown
 from galaxy_core_local import family
+from galaxy_core_local.signals import signal_text
 from galaxy_core_local.tree import Tree
 
 _SWEPT: set[Path] = set()
@@ -132,6 +133,8 @@ class Markers:
                 )
                 text = said.stdout.decode("utf-8", "replace")
                 outcome = marks.settled(text)
+                if isinstance(outcome, Completed) and outcome.exit_code is not None:
+                    outcome.error = signal_text(outcome.exit_code)  # as for one that somebody was there for
                 if outcome is not None:
                     return marks.without_outputs(attempt, await self._with_output(attempt, outcome, marks.kept(text)))
         except BaseException:
@@ -207,7 +210,8 @@ def _fenced(place: str, leaves_marker: bool) -> int:
     """Keep it from starting; the number of the process that watches over it, -1 when there is none."""
     if leaves_marker:
         with suppress(OSError):
-            _written(f"{place}.pid", b"refused asked\n")
+            os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
+            _written(f"{place}.pid", b"refused stopped\n")
     try:
         return int(Path(f"{place}.pid").read_text().partition("\n")[0])
     except (OSError, ValueError):

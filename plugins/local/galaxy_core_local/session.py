@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import signal
 import socket
 import sys
 from collections.abc import Collection, Mapping
@@ -25,6 +24,7 @@ from galaxy_core_local.launch import Launch, prepare, why_not_started
 from galaxy_core_local.markers import Markers, default_folder
 from galaxy_core_local.run import Run, start
 from galaxy_core_local.settings import LocalSettings
+from galaxy_core_local.signals import signal_text
 from galaxy_core_local.streams import Capture
 from galaxy_core_local.tree import Tree
 from galaxy_core_local.watched import Pipes
@@ -201,7 +201,7 @@ def _outcome(run: Run, exit_code: int, exchange: Exchange) -> Completed:
         exit_code=exit_code,
         stdout=run.stdout.output.text,
         stderr=run.stderr.output.text,
-        error=_signal_text(exit_code)
+        error=signal_text(exit_code)
         if exit_code < 0 or (run.is_marked and exit_code > 128)
         else exchange.complaint()
         if exit_code == 0
@@ -210,18 +210,3 @@ def _outcome(run: Run, exit_code: int, exchange: Exchange) -> Completed:
         metadata=metadata,
         truncated=run.stdout.output.is_cut or run.stderr.output.is_cut,
     )
-
-
-def _signal_text(exit_code: int) -> str | None:
-    if (
-        exit_code > 128
-    ):  # of a shell, which says so of a program that a signal has ended; but so may a program by itself
-        try:
-            name = signal.Signals(exit_code - 128).name
-        except ValueError:
-            return None
-        return f"exit code {exit_code}: killed by {name}, unless it chose that number itself"
-    try:
-        return f"killed by {signal.Signals(-exit_code).name}"
-    except ValueError:  # a real-time signal has no name
-        return f"killed by signal {-exit_code}"

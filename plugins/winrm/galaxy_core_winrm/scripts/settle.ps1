@@ -17,9 +17,13 @@ function Read([string]$path) {
 function SayEnd {
     if ((Read "$place.end") -match '\A(exit|refused) (\S+)\r\n\z') { Say $Matches[1] $Matches[2] }
 }
-if (-not [IO.File]::Exists("$place.start")) {
+# Whether markers of the run were expected in this life of the machine.
+function IsExpected {
     $first = Get-CimInstance -ClassName Win32_Process -Filter "Name = 'wininit.exe'" -ErrorAction SilentlyContinue
-    if ($first -and (Read "$folder\boot") -eq ($first.CreationDate.ToUniversalTime().Ticks.ToString() + "`r`n")) {
+    [bool]($first -and (Read "$folder\boot") -eq ($first.CreationDate.ToUniversalTime().Ticks.ToString() + "`r`n"))
+}
+if (-not [IO.File]::Exists("$place.start")) {
+    if (IsExpected) {
         try {
             $fence = New-Object System.IO.FileStream -ArgumentList "$place.start", 'CreateNew', 'Write', 'Read'
             $text = [Text.Encoding]::ASCII.GetBytes("refused asked`r`n")
@@ -33,7 +37,11 @@ $clock = [Diagnostics.Stopwatch]::StartNew()
 while ($true) {
     SayEnd
     $said = Read "$place.start"
-    if ($said -match '\Arefused (\S+)\r\n\z') { Say 'refused' $Matches[1] }
+    if ($said -match '\Arefused (\S+)\r\n\z') {
+        $about = $Matches[1]
+        if ($about -eq 'stopped' -and -not (IsExpected)) { Say 'unknown' 'absent' }
+        Say 'refused' $about
+    }
     $held = $false
     try { (New-Object System.IO.FileStream -ArgumentList "$place.start", 'Open', 'Write', 'ReadWrite').Close() } catch { $held = $true }
     if (-not $held) {

@@ -6,8 +6,9 @@ if ($fence) {
     if (-not $base) { $base = [IO.Path]::GetTempPath() }
     $place = [IO.Path]::Combine($base, 'galaxy', 'marks', $run, $attempt)
     try {
+        [void][IO.Directory]::CreateDirectory([IO.Path]::GetDirectoryName($place))
         $file = New-Object System.IO.FileStream -ArgumentList "$place.start", 'CreateNew', 'Write', 'Read'
-        $text = [Text.Encoding]::ASCII.GetBytes("refused asked`r`n")
+        $text = [Text.Encoding]::ASCII.GetBytes("refused stopped`r`n")
         $file.Write($text, 0, $text.Length)
         $file.Close()
     } catch { }

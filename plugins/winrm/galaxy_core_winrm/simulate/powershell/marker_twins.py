@@ -127,6 +127,8 @@ def settle(process: Process, parameters: Mapping[str, Any]) -> None:
         say_end()
         said = _text(start)
         if found := re.fullmatch(r"refused (\S+)\r\n", said):
+            if found[1] == "stopped" and _text(run / "boot") != _boot():
+                raise say("unknown", "absent")
             raise say("refused", found[1])
         if not _is_held(start):
             say_end()
@@ -139,8 +141,10 @@ def settle(process: Process, parameters: Mapping[str, Any]) -> None:
 def stop(process: Process, parameters: Mapping[str, Any]) -> None:
     place = _marks(process.drive) / parameters["run"] / parameters["attempt"]
     if parameters["fence"]:
-        with suppress(OSError), Path(f"{place}.start").open("xb") as file:
-            file.write(b"refused asked\r\n")
+        with suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with Path(f"{place}.start").open("xb") as file:
+                file.write(b"refused stopped\r\n")
     known: dict[int, str] = {}
     ours: dict[int, str] = {}
     for _ in range(_ROUNDS):
