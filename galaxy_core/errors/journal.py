@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from galaxy_core.errors.root import hint, listed, nearest
+from galaxy_core.errors.root import hint, listed, nearest, nearest_ids
 from galaxy_core.errors.run import RunError
 
 
@@ -57,7 +57,7 @@ class UnknownRecordedRunError(JournalError):
     ) -> None:
         names = list(known)
         self.run, self.several, self.where = run, tuple(several), where
-        self.near = nearest(run, dict.fromkeys([*names, *plans]))
+        self.near = tuple(dict.fromkeys((*nearest_ids(run, names), *nearest(run, plans))))[:3]
         place = f" in {where}" if where else ""
         if several:
             super().__init__(f"{run!r} may mean {_newest(self.several, 20)}: name more of the id")
@@ -94,7 +94,8 @@ class JournalDamagedError(JournalError):
         super().__init__(
             f"the journal of run {run_id!r}{where} is damaged after its record {sound - 1}: {why}. "
             f"Its first {'record is' if sound == 1 else f'{sound:,} records are'} sound, and can be shown and exported; the run "
-            "cannot be resumed: run the plan anew"
+            "cannot be resumed. What happened afterwards is not known: tasks that are pending there may have been done, or be at work. Look "
+            "before you run the plan anew"
             if sound
             else f"the journal of run {run_id!r}{where} is damaged from its beginning: {why}. Nothing of it can be relied on; "
             "restore it from a copy"

@@ -135,6 +135,8 @@ class Markers:
                 outcome = marks.settled(text)
                 if isinstance(outcome, Completed) and outcome.exit_code is not None:
                     outcome.error = signal_text(outcome.exit_code)  # as for one that somebody was there for
+                if isinstance(outcome, Unknown) and outcome.said is None:
+                    return await to_thread.run_sync(self._where, attempt.mark, outcome, limiter=self.threads)
                 if outcome is not None:
                     return marks.without_outputs(attempt, await self._with_output(attempt, outcome, marks.kept(text)))
         except BaseException:
@@ -143,6 +145,12 @@ class Markers:
             else:
                 await self.stop(attempt)
             raise
+
+    def _where(self, mark: str, outcome: Unknown) -> Unknown:
+        """With what whoever looks needs to know: where the marker was looked for, and what still runs of it."""
+        running = family.find(-1, mark, reaped=True, group_only=False) if _finds_processes() else []
+        still = f"; processes that have its mark still run: {', '.join(str(one.pid) for one in running)}"
+        return Unknown(f"{outcome.reason} (looked for in {str(self.folder)!r}){still if running else ''}")
 
     async def _with_output(self, attempt: Attempt, outcome: Outcome, kept: str | None) -> Outcome:
         if kept is None:
@@ -162,7 +170,7 @@ class Markers:
     async def _stopped(self, attempt: Attempt) -> Unknown | None:
         place = marks.marker(str(self.folder), attempt.mark)
         pid = await to_thread.run_sync(_fenced, place, attempt.leaves_marker, limiter=self.threads)
-        if sys.platform != "linux" or not await to_thread.run_sync(family.is_visible, limiter=self.threads):
+        if not await to_thread.run_sync(_finds_processes, limiter=self.threads):
             return Unknown("its processes cannot be looked for on this system")
         tree = Tree(_Gone(pid), attempt.mark, self.threads)  # type: ignore[arg-type]  # it has what a tree needs
         await tree.end(self.grace_s)
@@ -184,6 +192,10 @@ class Markers:
         if self._runs:
             with CancelScope(shield=True):
                 await to_thread.run_sync(_tidy, self._runs, limiter=self.threads)
+
+
+def _finds_processes() -> bool:
+    return sys.platform == "linux" and family.is_visible()
 
 
 def _created(path: str) -> int:

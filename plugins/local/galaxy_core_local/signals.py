@@ -7,7 +7,9 @@ import signal
 
 def signal_text(exit_code: int) -> str | None:
     """What an exit code says of a signal: a negative one for certain, one above 128 perhaps; None when it says nothing."""
-    if exit_code > 128:  # of a shell, which says so of a program that a signal has ended; but so may a program by itself
+    if (
+        exit_code > 128
+    ):  # of a shell, which says so of a program that a signal has ended; but so may a program by itself
         try:
             name = signal.Signals(exit_code - 128).name
         except ValueError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import signal
 import sys
@@ -242,6 +243,24 @@ async def test_where_no_marker_can_be_made_nothing_starts(tmp_path: Path) -> Non
     assert isinstance(outcome, Refused)
     assert "no marker can be made" in outcome.reason
     assert not (tmp_path / "started").exists()
+
+
+async def test_of_a_marker_that_is_not_there_is_said_where_it_was_looked_for_and_what_still_runs(
+    tmp_path: Path,
+) -> None:
+    with killed_orchestrator(tmp_path, f"echo begun; {UNTIL_GO}"):
+        async with opened(tmp_path, marks=tmp_path / "others") as session:
+            found = await session.settle(restored(""))
+            (tmp_path / "go").touch()
+            assert isinstance(found, Unknown)
+            assert f"looked for in {str(tmp_path / 'others')!r}" in found.reason
+            assert re.search(r"processes that have its mark still run: \d+(, \d+)*$", found.reason)
+            with anyio.fail_after(20):
+                while running(f"{RUN}-00000007"):  # noqa: ASYNC110  nobody tells when
+                    await anyio.sleep(0.01)
+            found = await session.settle(restored(""))
+            assert isinstance(found, Unknown)
+            assert "still run" not in found.reason
 
 
 async def test_of_a_run_that_has_left_nothing_nobody_knows(tmp_path: Path) -> None:
