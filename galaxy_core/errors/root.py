@@ -18,6 +18,29 @@ def nearest(name: object, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(difflib.get_close_matches(name, names, n=3, cutoff=0.6))
 
 
+def nearest_ids(wanted: str, ids: Iterable[str]) -> tuple[str, ...]:
+    """Up to three of `ids` that `wanted` may have meant, or may have meant the end of, best first.
+
+    Ids that Galaxy makes of runs begin alike, so that what they have in common says nothing: near are those that differ in
+    two characters side by side.
+    """
+    most = min(2, len(wanted) // 3)
+    found = [(min(_apart(wanted, one), _apart(wanted, one[-len(wanted) :])), one) for one in ids if wanted]
+    return tuple(one for apart, one in sorted(found, key=lambda each: each[0]) if apart <= most)[:3]
+
+
+def _apart(one: str, other: str) -> int:
+    """How many characters lie between what two texts begin with alike and what they end with alike."""
+    begin = _alike(one, other)
+    return max(len(one), len(other)) - begin - _alike(one[begin:][::-1], other[begin:][::-1])
+
+
+def _alike(one: str, other: str) -> int:
+    """How many characters two texts begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
 def either(names: Sequence[str]) -> str:
     """`'a' or 'b'`."""
     return " or ".join(repr(name) for name in names)

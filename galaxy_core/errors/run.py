@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from galaxy_core.errors.root import GalaxyError, hint, listed, nearest
+from galaxy_core.errors.root import GalaxyError, hint, listed, nearest, nearest_ids
 
 
 class RunError(GalaxyError, RuntimeError):
@@ -46,8 +46,9 @@ class UnknownRunError(ControlError):
     ) -> None:
         names, plans = [name for name in known if name not in silent], plans or {}
         self.silent, self.is_gone = tuple(silent), is_gone
-        meant = [*names, *sorted({plan for plan in plans.values() if plan} - {*names})]
-        self.run, self.several, self.near = run, tuple(several), nearest(run, meant)
+        meant = sorted({plan for plan in plans.values() if plan} - {*names})
+        near = (*nearest_ids(run, names), *nearest(run, meant))
+        self.run, self.several, self.near = run, tuple(several), near[:3]
 
         def told(ids: Iterable[str]) -> str:
             return listed(
@@ -104,11 +105,17 @@ class TaskFailedError(TaskError):
 
 
 class TaskTimeoutError(TaskError, TimeoutError):
-    """Its deadline of `timeout_s` seconds passed."""
+    """Its deadline of `timeout_s` seconds passed. `unseen` says during what, if nobody could stop it then, and what followed."""
 
-    def __init__(self, task_id: str, timeout_s: float) -> None:
+    unseen = ""
+
+    def __init__(self, task_id: str, timeout_s: float, unseen: str = "") -> None:
         self.timeout_s = timeout_s
-        super().__init__(task_id, f"task {task_id!r} was stopped at its deadline of {timeout_s:g} s")
+        if unseen:
+            self.unseen = unseen
+            super().__init__(task_id, f"task {task_id!r}: its deadline of {timeout_s:g} s passed {unseen}")
+        else:
+            super().__init__(task_id, f"task {task_id!r} was stopped at its deadline of {timeout_s:g} s")
 
 
 class TaskRefusedError(TaskError):

@@ -7,6 +7,7 @@ bound on its size when it is read, and a budget of values when it is evaluated.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -46,7 +47,7 @@ class Query:
         if len(text) > MAX_LENGTH:
             raise ValueError(f"a JMESPath expression may have {MAX_LENGTH} characters, this one has {len(text)}")
         try:
-            self._parsed: Any = jmespath.compile(text).parsed
+            self._parsed: Any = _parsed(text)
         except (JMESPathError, RecursionError) as error:
             hint = "; numbers and other literals stand in back-ticks: `5`" if _BARE_NUMBER.search(text) else ""
             why = str(error).partition("\n")[0].removesuffix(", for expression:").rstrip(": ")
@@ -90,13 +91,21 @@ def _meant(text: str, roots: Collection[str] | None, tell_names: bool) -> str:
     form = other_form(text, roots)
     if form is not None and len(form) <= MAX_LENGTH:
         try:
-            parsed = jmespath.compile(form).parsed
+            parsed = _parsed(form)
         except (JMESPathError, RecursionError):
             parsed = None
         if parsed is not None and not faults(parsed, roots):
             return f"; did you mean {form!r}?"
     names = ", ".join(map(repr, roots))
     return f"; write it as in \"exit_code == `0` && contains(stdout, 'ok')\", over {names}" if tell_names else ""
+
+
+def _parsed(text: str) -> Any:
+    with (
+        warnings.catch_warnings()
+    ):  # `foo` for `"foo"` is pending to be deprecated, and nothing to trouble an author with
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        return jmespath.compile(text).parsed
 
 
 def _nodes(root: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

@@ -64,6 +64,8 @@ class Reference:
         if kind == "file":
             files = result.files or {}
             if rest not in files:
+                if why := result._why_unfetched:
+                    raise InputError(str(self), f"{rest!r} was not fetched: {why}; have a task of its own fetch it")
                 known = ", ".join(repr(name) for name in files) or "none"
                 raise InputError(str(self), f"it left no file {rest!r}; collected: {known}")
             self._check_file(result, rest)
@@ -74,6 +76,8 @@ class Reference:
             self._check_whole(result, kind)
         elif kind == "value" and result.result is not None and result.result == result.stdout:
             self._check_whole(result, "stdout")
+        elif kind == "value" and result.metadata.get(BY_HAND):
+            self._check_heard(result)
         found = getattr(result, kind)
         if found is None:
             self._check_heard(result)
@@ -85,7 +89,7 @@ class Reference:
     def _check_heard(self, result: ExecutionResult) -> None:
         """Of an end that was found out afterwards there may be nothing but its exit code: that is not the value None."""
         if result._is_unheard:
-            known = "'status'" if result.metadata.get(BY_HAND) else "'exit_code' or 'status'"
+            known = "'status'" if result.exit_code is None else "'exit_code' or 'status'"
             remedy = f"take {known}, or have it leave a file that a later task reads"
             raise InputError(str(self), f"{result._why_unheard}; {remedy}")
 

@@ -13,7 +13,8 @@ from galaxy_core.errors.root import hint
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.dependency import TaskStarLine
 from galaxy_core.model.reasons import shown
-from galaxy_core.model.result import BY_HAND, TERMINAL, ExecutionResult, TaskStatus
+from galaxy_core.model.request import Action, Command
+from galaxy_core.model.result import TERMINAL, ExecutionResult, TaskStatus, by_hand
 from galaxy_core.model.task import TaskStar
 
 _PENDING, _SKIPPED, _UNKNOWN = TaskStatus.PENDING, TaskStatus.SKIPPED, TaskStatus.UNKNOWN
@@ -48,7 +49,7 @@ def resolve(plan: TaskConstellation, task_id: str, as_: str, result: Any = None,
         near = hint(nearest(as_, RESOLVED_AS))
         raise PlanError(f"a task can be resolved as {', '.join(RESOLVED_AS)}, not as {shown(as_)}{near}")
     if task._status is not _UNKNOWN:
-        why = f"Cannot resolve task {task_id} in status {task._status.value}: only what ended unknown can be"
+        why = f"task {task_id!r} is {task._status.value}: only what ended unknown can be resolved"
         raise TransitionError("resolve", task_id, task._status.value, why)
     at = time.time()
     withhold = as_ != "retry" and plan._withholds(task, _ENDS[as_])
@@ -119,9 +120,10 @@ def _outcome(task: TaskStar, status: TaskStatus, error: BaseException | None, re
     said = task._result
     if not isinstance(said, ExecutionResult):
         return said if result is None else result
-    told = dict(said._metadata or {})
-    if status is TaskStatus.COMPLETED and result is None and said.stdout is None and said.result is None:
-        told[BY_HAND] = True  # nobody knows what came of it, which is another thing than None
+    told = by_hand(said._metadata, said.stdout) if result is None else dict(said._metadata or {})
+    stdout, stderr = said.stdout, said.stderr
+    if result is not None:  # what is given stands for all that it left, of which this may be a beginning
+        stdout, stderr = result if isinstance(result, str) else None, None
     return ExecutionResult(
         said.task_id,
         status,
@@ -130,13 +132,22 @@ def _outcome(task: TaskStar, status: TaskStatus, error: BaseException | None, re
         told or None,
         said._start,
         said._end,
-        stdout=said.stdout,
-        stderr=said.stderr,
-        exit_code=said.exit_code,
+        stdout=stdout,
+        stderr=stderr,
+        exit_code=exit_code_by_hand(task._request, status.value, said.exit_code),
         device_id=said.device_id,
         attempts=said.attempts,
         files=said.files,
     )
+
+
+def exit_code_by_hand(request: object, as_: str, said: int | None) -> int | None:
+    """What counts as the exit code of what was resolved by hand: 0 of a command or an action of which somebody says that it was
+    done; of one that failed never 0, even if its device has said so.
+    """
+    if as_ == "completed":
+        return 0 if isinstance(request, Command | Action) else said
+    return said or None
 
 
 def _refused(line: TaskStarLine) -> bool:

@@ -65,9 +65,23 @@ def as_datetime(moment: float | datetime | None) -> datetime | None:
 #: Of a result that `_is_unheard`, in words.
 UNHEARD: Final = "what it printed and returned is lost, or only its beginning is kept: nobody was connected when it ended, and its device was asked afterwards how it did"
 #: The same of one of which somebody said that it was done, and not what it left.
-UNSAID: Final = "what it printed and returned is lost: somebody said that it was done (resolved as completed), and not what came of it"
+UNSAID: Final = "what it printed and returned is lost, or only its beginning is kept: somebody said that it was done (resolved as completed), and not what came of it"
+UNSAID_FAILED: Final = UNSAID.replace("was done (resolved as completed)", "had failed (resolved as failed)")
 #: The key in the metadata of such a result.
 BY_HAND: Final = "resolved_by_hand"
+#: The key in the metadata of a result whose end nobody saw: its end is when that was found out.
+ENDED_UNSEEN: Final = "ended_unseen"
+
+
+def by_hand(metadata: Mapping[str, Any] | None, stdout: str | None) -> dict[str, Any]:
+    """The metadata of a result whose end nobody knew, and of which somebody says how it was, and not what it left.
+
+    What its device has told afterwards of its output holds, whoever says how it ended.
+    """
+    told = dict(metadata or {})
+    if not (told.get("settled") and stdout is not None):
+        told[BY_HAND] = True
+    return told
 
 
 class KeptFiles(dict[str, str]):
@@ -176,14 +190,28 @@ class ExecutionResult:
     def _is_unheard(self) -> bool:
         """Whether it was said afterwards how it ended, by its device or by somebody, and not all that it printed and returned."""
         told = self._metadata
-        if not told or not (told.get("settled") or told.get(BY_HAND)):
+        if told and told.get(BY_HAND):
+            return True  # what is there is a beginning: of a lost link nobody knows how much is missing
+        if not told or not told.get("settled"):
             return False
         return bool(told.get("truncated")) or (self.stdout is None and self.result is None)
 
     @property
     def _why_unheard(self) -> str:
         """Why, in words."""
-        return UNSAID if self._metadata and self._metadata.get(BY_HAND) else UNHEARD
+        if not (self._metadata and self._metadata.get(BY_HAND)):
+            return UNHEARD
+        return UNSAID if self.status == TaskStatus.COMPLETED else UNSAID_FAILED
+
+    @property
+    def _why_unfetched(self) -> str:
+        """Why none of the files that it may have left is here, in words; empty if it left none."""
+        told = self._metadata or {}
+        if told.get(BY_HAND):
+            return "that task was resolved by hand, so that nobody has fetched what it left"
+        if told.get("settled") or told.get(ENDED_UNSEEN):
+            return "nobody was there when that task ended, so that nobody has fetched what it left"
+        return ""
 
     @property
     def value(self) -> Any:

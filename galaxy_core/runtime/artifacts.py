@@ -6,6 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
+from galaxy_core.extension.adapter.owners import give, make_folders
 from galaxy_core.extension.interfaces import Attempt
 
 #: One plain path component: no separators, no leading dot, nothing that a file system treats specially.
@@ -35,14 +36,14 @@ class Artifacts:
         if self._folder is None:
             if self._given is not None:
                 self._folder = self._given
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folders(self._folder)
             elif self._root is None:
                 import tempfile  # not before a file is kept
 
                 self._folder = Path(tempfile.mkdtemp(prefix="galaxy-"))
             else:
                 self._folder = self._root / plain_name(self._run_id)
-                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folders(self._folder)
         return self._folder
 
     def __call__(self, attempt: Attempt, name: str) -> Path:
@@ -54,6 +55,7 @@ class Artifacts:
             )
         folder = self.folder / plain_name(attempt.task_id)
         folder.mkdir(mode=0o700, exist_ok=True)
+        give(folder)
         return folder / name
 
 

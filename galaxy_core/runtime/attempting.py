@@ -172,6 +172,10 @@ class Attempting(Settling):
                 self._release_marker(worker.attempt, lane, None)
             return
         said = left_behind(worker.attempt, lane.device.transport, self._logger)
+        # Whatever came afterwards: it was cancelled, too, or its device went.
+        if worker.attempt is not None and worker.attempt.is_let_go:
+            self._let_go(task, lane)
+            return
         doubt = said.reason if isinstance(said, Unknown) else None
         kept = said.said if isinstance(said, Unknown) else said
         if reason == "timeout":
@@ -184,8 +188,6 @@ class Attempting(Settling):
                 self._settle_failure(task, lane, "timeout", error, kept, doubt)
         elif reason == "stop":
             self._left(task, lane, doubt)
-        elif reason == "let go":
-            self._let_go(task, lane)
         elif reason == "lost":
             why = _went(lane)
             lost = Refused(why) if worker.is_held else when_lost(worker.attempt, why, lane.transport, kept)
@@ -197,7 +199,7 @@ class Attempting(Settling):
                 result.metadata[MAY_STILL_RUN] = doubt
             self._end(task, _CANCELLED, cancelled, self.wall(), result)
             lane.release()
-        if doubt is None and reason not in ("lost", "let go"):
+        if doubt is None and reason != "lost":
             self._release_marker(worker.attempt, lane, None)
 
 

@@ -205,15 +205,9 @@ class Flow(ABC):
             self.submit(ready)
         self._check_complete()
 
+    @abstractmethod
     def _check_complete(self) -> None:
-        if self.constellation.is_complete() or self.is_halted:
-            self._complete.set()
-
-    @property
-    def is_halted(self) -> bool:
-        """Whether it is to stop, and nothing of it runs here. If it is cancelled, too, it is complete but for what was let go."""
-        is_due = self.is_stopping and (not self.cancelled or bool(self.let_go))
-        return is_due and not self.settling and not self.busy
+        """Wake whoever waits for the end of the run, if it has come."""
 
     # ------------------------------------------------------------------------------------------- placing
     def submit(self, tasks: Sequence[TaskStar]) -> None:

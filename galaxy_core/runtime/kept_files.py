@@ -37,20 +37,26 @@ def keep_files(paths: Sequence[str]) -> dict[str, tuple[int, str]]:
     return found
 
 
-#: Folders whose own names were made durable by this process, by device and inode, and with them those above.
-_named: set[tuple[int, int]] = set()
+#: Folders whose own names were made durable by this process, and with them those above: device, inode and when that last changed,
+#: because the next folder of that name may get the same inode.
+_named: dict[Path, tuple[int, int, int]] = {}
 
 
 def _sync_above(folder: Path) -> None:
     """Make the name of a folder durable, and of those above it as far as this process can have made them; once each."""
-    passed: list[tuple[int, int]] = []
+    passed: dict[Path, tuple[int, int, int]] = {}
     for one in (folder, *folder.parents):
         found, above = one.stat(), one.parent.stat()
-        inode = (found.st_dev, found.st_ino)
-        if inode in _named or found.st_dev != above.st_dev or one == one.parent or not os.access(one.parent, os.W_OK):
+        inode = (found.st_dev, found.st_ino, found.st_ctime_ns)
+        if (
+            _named.get(one) == inode
+            or found.st_dev != above.st_dev
+            or one == one.parent
+            or not os.access(one.parent, os.W_OK)
+        ):
             break
         sync_folder(one.parent)
-        passed.append(inode)
+        passed[one] = inode
     _named.update(passed)
 
 

@@ -20,6 +20,7 @@ import anyio
 import anyio.to_thread
 
 from galaxy_core.errors import JournalError, JournalFailedError
+from galaxy_core.extension.adapter.owners import give_open, make_folders
 from galaxy_core.extension.journals import Durability, JournalWriter
 from galaxy_core.model.events import Event, EventType
 from galaxy_core.model.reasons import text_of
@@ -40,7 +41,7 @@ MAX_BACKLOG = 50_000
 CLOSING_S = 60.0
 #: How files are written, which blocks.
 in_thread: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync
-_RELIED_ON = (EventType.TASK_STARTED, EventType.TASK_COMPLETED)
+_RELIED_ON = (EventType.TASK_STARTED, EventType.TASK_COMPLETED, EventType.EDIT_COMMITTED, EventType.EDIT_UNDONE)
 #: The folder of long texts, below that of the run.
 TEXTS = "texts"
 
@@ -68,6 +69,8 @@ class Ledger:
         self.failure: Exception | None = None
         #: Called when a write has failed, once, with the reason and the leases of attempts whose start is not kept.
         self.failed: Callable[[str, Container[int]], None] = lambda why, unkept: None
+        #: When a write has failed, the ids of tasks whose end is not kept.
+        self.unkept_ends: set[str] = set()
         #: Called before records are taken or waited for: whoever has more to note does so.
         self.pending: Callable[[], None] = lambda: None
         #: Posts events that may be told now.
@@ -154,13 +157,14 @@ class Ledger:
 
     def tell(self, events: Sequence[Event]) -> None:
         """Post events when all that was noted before them is kept; in `batched` at once."""
+        if self.failure is not None:  # whoever heard that something was done would rely on it
+            self.post([event for event in events if event.event_type not in _RELIED_ON])
+            return
         if not self.sync:
             self.post(events)
             return
         self.pending()
-        if self.failure is not None:  # whoever heard that something starts or completes now would rely on it
-            self.post([event for event in events if event.event_type not in _RELIED_ON])
-        elif self.kept >= self.count and not self._events:
+        if self.kept >= self.count and not self._events:
             self.post(events)
         else:
             self._events.append((self.count, events))
@@ -216,9 +220,16 @@ class Ledger:
     def _fail(self, failure: Exception, lines: Sequence[str]) -> None:
         """Nothing is written any more, and nobody is told what was not kept, of which `lines` were being written."""
         self.failure = failure
-        started = (line for line in (*lines, *self.lines) if line.split(",", 2)[1] == '"start"')
-        unkept = {json.loads(line)[4] for line in started}
-        unkept.update(began[0] for began in self.starting.values())
+        unkept = {began[0] for began in self.starting.values()}
+        self.unkept_ends.update(ran[0] for ran in self.ran)
+        for line in (*lines, *self.lines):
+            kind = line.split(",", 2)[1]
+            if kind == '"start"':
+                unkept.add(json.loads(line)[4])
+            elif kind == '"end"':
+                self.unkept_ends.add(json.loads(line)[2])
+            elif kind == '"ran"':
+                self.unkept_ends.update(ran[0] for ran in json.loads(line)[2])
         self._events.clear()
         self.lines.clear()
         self.starting.clear()
@@ -274,13 +285,15 @@ class Ledger:
 def _keep_texts(texts: Sequence[tuple[Path, str]]) -> None:
     """Write files that are whole and durable, or are not there."""
     for path, text in texts:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(path.parent)
         data = text.encode("utf-8", "surrogatepass")
         with suppress(OSError):
             if path.read_bytes() == data:
                 continue  # else it is not there, or was damaged since
         new = path.with_suffix(".new")
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        nofollow = getattr(os, "O_NOFOLLOW", 0)  # which Windows has not
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | nofollow, 0o600), "wb") as file:
+            give_open(file.fileno(), new)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -84,6 +84,10 @@ class Markers:
         if lane.session is None:
             self._owed.setdefault(lane.device_id, []).append(mark)
             return
+        if (run := self._run).recorder is not None and not run.constellation._together:
+            run.recorder.flush()  # what was put off may be how it ended
+            if ledger.ran:
+                ledger.note_attempts()
         self._due.append((ledger.count, lane.session, lane.device.transport, mark))
         self._is_due.set()
         if not self._releases:

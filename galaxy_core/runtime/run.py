@@ -134,8 +134,12 @@ class Run(Attempting):
             self.cancelled = self.constellation._cancelled = True
             # First what has not started, so that no link is judged by what is cancelled after it.
             self.cancel_unstarted(self.constellation.get_pending_tasks(), is_all=True)
+        for worker in self.busy:
+            if worker.attempt.is_let_go and worker.was_at(worker.task):  # type: ignore[union-attr, arg-type]  # it is busy
+                self.let_go[worker.task] = worker.lane.device_id  # type: ignore[index, union-attr]
         for task in self.constellation.get_running_tasks() if self.cancelled else ():
             if task in self.let_go:
+                self._count_out(task)
                 continue
             self._end(task, _CANCELLED, cancellation(task), self.wall())
         while self._runnable:
@@ -181,6 +185,9 @@ class Run(Attempting):
         for case in self.settling.values():
             case.interrupt()
         self.cancel_unstarted(self.constellation.get_pending_tasks(), why, is_all=True)
+        if not self.is_without_journal:
+            self.settler.end_left()
+        self._end_doubts()
         self._check_complete()
 
     def fail(self, why: str) -> None:

@@ -12,7 +12,7 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from galaxy_core.errors import DeviceLostError, OutcomeUnknownError, TaskFailedError, TaskRefusedError, TaskTimeoutError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
@@ -21,7 +21,8 @@ from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import message_of, text_of
 from galaxy_core.model.records import encode
 from galaxy_core.model.records.replay import InFlight
-from galaxy_core.model.result import BY_HAND, TaskStatus
+from galaxy_core.model.resolving import exit_code_by_hand
+from galaxy_core.model.result import ENDED_UNSEEN, TaskStatus, by_hand
 from galaxy_core.model.task import TaskStar
 from galaxy_core.runtime.answers import MAY_STILL_RUN, loss_in, sound
 from galaxy_core.runtime.blaming import blamed
@@ -40,6 +41,9 @@ ANSWER_S: Final = 10.0
 #: Seconds that a device has at least to say that an attempt had ended, before it is stopped because its deadline is over.
 ENDED_S: Final = 2.0
 TASK_CANCELLED: Final = "it was cancelled"
+#: During what a deadline passed at which nobody could stop the attempt, and what followed.
+RESUMED: Final = "while nobody was there; it was stopped when the run was resumed"
+RETURNED: Final = "while its device was away; it was stopped when that was back"
 
 #: What the embedding program says of an attempt of which nobody knows: "completed", "failed" or "retry"; None: no more.
 OnUnknown = Callable[[InFlight], "str | Awaitable[str | None] | None"]
@@ -52,7 +56,8 @@ class Case:
     """An attempt to settle. `reason` says why its outcome is unknown; `is_late` that its deadline is over.
 
     `doing` is what is being waited for, in words; `was_asked` that the device may have begun to stop it; `is_left` that whoever
-    resumes the run is to settle it; `is_of_earlier` that an earlier process has begun it.
+    resumes the run is to settle it; `is_of_earlier` that an earlier process has begun it. `unseen` says during what its deadline
+    has passed, if nobody could stop it then.
     """
 
     task: TaskStar
@@ -66,6 +71,7 @@ class Case:
     doing: str = ""
     was_asked: bool = False
     timed_out: bool = False
+    unseen: str = ""
     is_left: bool = False
     is_of_earlier: bool = False
     answer: str | None = None
@@ -130,8 +136,18 @@ class Settler:
         run = self._run
         case.doing = f"asks device {case.lane.device_id!r} what became of it"
         run.settling[case.task] = case
+        if run.is_without_journal:
+            run.leave_case(case)
         assert run._group is not None, "a run settles while it runs"
         run._group.start_soon(self._settle, case)
+
+    def end_left(self) -> None:
+        """The run was being stopped, and is cancelled now: what was left to whoever resumes it ends as if it had been cancelled."""
+        left, self._run.left_cases = self._run.left_cases, ()
+        for case in left:
+            self._run.let_go.pop(case.task, None)
+            case.has_slot = False
+            self._conclude(case, None)
 
     # ------------------------------------------------------------------------------------------- finding out
     async def _settle(self, case: Case) -> None:
@@ -143,8 +159,11 @@ class Settler:
                     case.answer = await self._host_says(case)
         finally:
             self._run.settling.pop(case.task, None)
+            if self._run.cancelled and not self._run.is_without_journal:
+                case.is_left = False  # it was cancelled before it could be left
             if case.is_left:
                 self._run.let_go[case.task] = case.lane.device_id
+                self._run.left_cases = [*self._run.left_cases, case]
             if not self._run.is_over and not case.is_left:
                 self._conclude(case, outcome)
             elif case.has_slot:
@@ -179,7 +198,7 @@ class Settler:
         case.doing = f"waits for device {lane.device_id!r}, which knows what became of it"
         with anyio.CancelScope(deadline=give_up_at):
             while lane.session is None and not lane.gone:
-                if self._run.is_leaving:
+                if self._run.is_leaving and self._run.will_be_asked(case):
                     case.is_left = True
                     case.interrupt()
                 case.stirred = anyio.Event()
@@ -206,6 +225,8 @@ class Settler:
             await self._stop(case, session)
             return await self._at_its_deadline(case, session)
         left_s = self._left_s(case)
+        if left_s == 0.0:
+            case.unseen = RESUMED if case.is_of_earlier else RETURNED
         with anyio.move_on_after(None if left_s is None else max(left_s, ENDED_S)):
             return sound(await session.settle(attempt), case.lane.device.transport)
         case.is_late = True  # `settle` was cancelled, which has stopped it
@@ -272,14 +293,15 @@ class Settler:
             self._interrupted(case)
         elif case.timed_out:
             assert task._timeout is not None
-            run._settle_failure(task, lane, "timeout", TaskTimeoutError(task._task_id, task._timeout), case.said)
+            error = TaskTimeoutError(task._task_id, task._timeout, case.unseen)
+            run._settle_failure(task, lane, "timeout", error, _unseen(case.said) if case.unseen else case.said)
         elif isinstance(outcome, Completed) and _is_success(outcome):
             run._succeeded(task, lane, outcome)
         elif isinstance(outcome, Completed):
             run._failed(task, lane, outcome)
         elif task._effect is not Effect.ONCE:
-            error = OutcomeUnknownError(task._task_id, f"task {task._task_id!r} runs again: {outcome.reason}")
-            run._again(task, lane, "lost", error)
+            lost = OutcomeUnknownError(task._task_id, f"task {task._task_id!r} runs again: {outcome.reason}")
+            run._again(task, lane, "lost", lost)
         elif isinstance(outcome, Refused):
             why = f"task {task._task_id!r} was not started: {outcome.reason}"
             run._again(task, lane, "refused", TaskRefusedError(task._task_id, why))
@@ -314,17 +336,17 @@ class Settler:
         if run.ledger is not None:
             why += ". Look, and say what became of it (galaxy resolve)"
         error = OutcomeUnknownError(task._task_id, why)
-        result = run._result(task, lane, _UNKNOWN, error, outcome.said or case.said)
+        result = run._result(task, lane, _UNKNOWN, error, _unseen(outcome.said or case.said))
         run._end(task, _UNKNOWN, error, run.wall(), result)
         lane.release()
 
     def _as_told(self, case: Case, outcome: Unknown) -> None:
         """As the embedding program says: nobody hears that it was unknown, and nothing is skipped because of that."""
         run, task, lane = self._run, case.task, case.lane
-        said, why = (
-            outcome.said or case.said or Completed(metadata={BY_HAND: True}),
-            f"as on_unknown said: {outcome.reason}",
-        )
+        said, why = _unseen(outcome.said or case.said), f"as on_unknown said: {outcome.reason}"
+        if case.answer in ("completed", "failed"):
+            exit_code = exit_code_by_hand(task._request, case.answer, said.exit_code)
+            said = evolve(said, exit_code=exit_code, metadata=by_hand(said.metadata, said.stdout))
         if case.answer == "completed":
             run._succeeded(task, lane, said)
         elif case.answer == "failed":
@@ -345,6 +367,13 @@ class Settler:
 
 def _is_success(outcome: Completed) -> bool:
     return outcome.error is None and not outcome.exit_code
+
+
+def _unseen(said: Completed | None) -> Completed:
+    """What is known of an attempt that has ended nobody knows when."""
+    if said is None:
+        return Completed(metadata={ENDED_UNSEEN: True})
+    return evolve(said, metadata={**(said.metadata or {}), ENDED_UNSEEN: True})
 
 
 def _words(outcome: Outcome) -> str:

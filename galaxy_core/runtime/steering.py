@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Container, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from galaxy_core.errors.root import listed
 from galaxy_core.model.events import EventType
 from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import text_of
 from galaxy_core.model.records import encode
-from galaxy_core.model.result import UNSTARTED
-from galaxy_core.runtime.flow import Flow, cancellation
+from galaxy_core.model.result import UNSTARTED, TaskStatus
+from galaxy_core.runtime.answers import MAY_STILL_RUN
+from galaxy_core.runtime.blaming import blamed
+from galaxy_core.runtime.flow import RUN_CANCELLED, Flow, cancellation
 
 if TYPE_CHECKING:
     from galaxy_core.extension.interfaces import Attempt
     from galaxy_core.model.task import TaskStar
     from galaxy_core.runtime.lanes import Lane
+    from galaxy_core.runtime.settler import Case
 
 RUN_STOPPED = "the run was stopped; whoever resumes it runs it again"
 
@@ -26,8 +29,16 @@ class Steering(Flow):
 
     is_leaving = False  # stopping, and nothing is waited for that can be taken up again by whoever resumes
 
-    #: Those that were waited for when the journal had failed, because nobody could ask about them later.
+    #: Those that may run only once and were under way when the journal failed.
     outlasted: Mapping[TaskStar, None] = {}
+    #: By their marks, the ids of those that were left at work then.
+    left_at_work: Mapping[str, str] = {}
+    #: The leases of attempts whose start is not kept: whoever resumes does not know of them.
+    unkept: Container[int] = ()
+    #: What was being settled, and was left to whoever resumes.
+    left_cases: Sequence[Case] = ()
+    #: Those that were to be ended because the run is being stopped, and may still run: where, and why.
+    in_doubt: Mapping[TaskStar, tuple[Lane, str]] = {}
 
     def pause(self, by: str = "") -> bool:
         """Start nothing from now on; False when it is paused, or over, already."""
@@ -89,7 +100,34 @@ class Steering(Flow):
                 self.recorder.again(task, at, 0.0, "stopped", error, counted=False)
             self.parked[task] = None
             self.reports.retrying(task, lane.device_id, 0.0, "stopped", error, at)
+        else:
+            self.in_doubt = {**self.in_doubt, task: (lane, doubt)}
         lane.release()
+
+    def _end_doubts(self) -> None:
+        """The run was being stopped, and is cancelled now: whoever resumes will not ask about what may still run."""
+        doubts, self.in_doubt = self.in_doubt, {}
+        for task, (lane, doubt) in doubts.items():
+            if task._status is TaskStatus.RUNNING:
+                cancelled = cancellation(task, RUN_CANCELLED)
+                result = self._result(task, lane, TaskStatus.CANCELLED, cancelled, None)
+                result.metadata[MAY_STILL_RUN] = doubt
+                self._end(task, TaskStatus.CANCELLED, cancelled, self.wall(), result)
+
+    def _check_complete(self) -> None:
+        if self.constellation.is_complete() or self.is_halted:
+            self._complete.set()
+
+    @property
+    def is_halted(self) -> bool:
+        """Whether it is to stop, and nothing of it runs here. If it is cancelled, too, it is that only without its journal."""
+        is_due = self.is_stopping and (not self.cancelled or self.is_without_journal)
+        return is_due and not self.settling and not self.busy
+
+    @property
+    def is_without_journal(self) -> bool:
+        """Whether its journal has failed: what was let go then is under way, cancelled or not."""
+        return self.ledger is not None and self.ledger.failure is not None
 
     # ------------------------------------------------------------------------------------------- without a journal
     def journal_failed(self, why: str, unkept: Container[int] = ()) -> None:
@@ -100,6 +138,7 @@ class Steering(Flow):
         there will ever be is what is said now. So is an attempt whose lease is among `unkept`, because its start was not
         kept: nobody will ask about it.
         """
+        self.unkept = unkept
         if self._closed:
             return
         self.failure = self.failure or f"its journal failed: {why}"
@@ -111,25 +150,62 @@ class Steering(Flow):
             assert task is not None
             assert attempt is not None
             assert lane is not None
-            if worker.reason is None and attempt.lease not in unkept and _lets_go(lane.session, attempt):
-                attempt.is_let_go = True
+            if worker.reason == "stop":
+                continue
+            self.outlasted = {**self.outlasted, task: None}
+            if worker.reason is None and attempt.lease not in unkept and self._lets_go(lane, attempt):
+                self._leave_at_work(attempt)
                 worker.interrupt("let go")
-            elif worker.reason is None:
-                self.outlasted = {**self.outlasted, task: None}
         for case in self.settling.values():
-            if case.task._effect is Effect.ONCE:
-                case.is_left = case.attempt.is_let_go = True
-                case.interrupt()
-        if self.outlasted:
-            names = listed([task._task_id for task in self.outlasted], "")
+            self.leave_case(case)
+        self._tell_of_waiting(why)
+        self._check_complete()
+
+    def _tell_of_waiting(self, why: str) -> None:
+        left = set(self.left_at_work.values())
+        waited = [task._task_id for task in self.outlasted if task._task_id not in left]
+        if waited:
+            at_work = f" Left at work, to be found again by whoever resumes: {listed(left, '')}." if left else ""
             self._logger.error(
-                "run %r: its journal failed: %s. Nothing more is started; waiting for what may run only once, and could not "
+                "run %r: its journal failed: %s. Nothing more is started.%s Waiting for what may run only once, and could not "
                 "be asked about later: %s",
                 self.constellation.constellation_id,
                 why,
-                names,
+                at_work,
+                listed(waited, ""),
             )
-        self._check_complete()
+
+    def leave_case(self, case: Case) -> None:
+        """The journal has failed: leave what is being settled to whoever resumes, if they will ask, and nothing is stopped by it.
+
+        Otherwise it is waited for.
+        """
+        task, attempt, lane = case.task, case.attempt, case.lane
+        if task._effect is not Effect.ONCE:
+            return
+        self.outlasted = {**self.outlasted, task: None}
+        if self.will_be_asked(case) and (lane.session is None or self._lets_go(lane, attempt)):
+            self._leave_at_work(attempt)
+            case.is_left = True
+            case.interrupt()
+
+    def will_be_asked(self, case: Case) -> bool:
+        """Whether whoever resumes knows of the attempt, as far as the journal has not kept it to itself."""
+        return case.is_of_earlier or case.attempt.lease not in self.unkept
+
+    def _leave_at_work(self, attempt: Attempt) -> None:
+        attempt.is_let_go = True
+        self.left_at_work = {**self.left_at_work, attempt.mark: attempt.task_id}
+
+    def _lets_go(self, lane: Lane, attempt: Attempt) -> bool:
+        """Whether an attempt can be left at work on its device."""
+        try:
+            lets_go = getattr(lane.session, "lets_go", None)
+            return attempt.leaves_marker and lets_go is not None and bool(lets_go(attempt))
+        except BaseException as error:  # the log receives it: it is waited for
+            failure = blamed(error, "transport", lane.device.transport)
+            self._logger.warning("task %r is not left at work: %s", attempt.task_id, text_of(failure))
+            return False
 
     def _let_go(self, task: TaskStar, lane: Lane) -> None:
         """An attempt goes on without us: for the journal, and for us, it is under way."""
@@ -140,8 +216,12 @@ class Steering(Flow):
         """Of tasks that were under way when the journal failed: where those are that were left at work, and how others
         have ended, in words.
         """
-        left = {task._task_id: device_id for task, device_id in self.let_go.items()}
-        return left, {task._task_id: _words(task) for task in self.outlasted if task not in self.let_go}
+        lost = [case.task for case in self.left_cases if not self.will_be_asked(case)]  # the journal has failed since
+        left = {task._task_id: device_id for task, device_id in self.let_go.items() if task not in lost}
+        over = [self.constellation._tasks.get(task_id) for task_id in self.ledger.unkept_ends] if self.ledger else []
+        before = [task for task in over if task is not None and task._effect is Effect.ONCE]
+        ended = {task._task_id: _words(task) for task in (*before, *self.outlasted, *lost) if task._task_id not in left}
+        return left, ended
 
     def _halt(self) -> None:
         """Take back whatever waits for a slot, or has one and has not started."""
@@ -160,14 +240,10 @@ class Steering(Flow):
             lane.release()
 
 
-def _lets_go(session: Any, attempt: Attempt) -> bool:
-    """Whether an attempt can be left at work on its device."""
-    lets_go = getattr(session, "lets_go", None)
-    return attempt.leaves_marker and lets_go is not None and bool(lets_go(attempt))
-
-
 def _words(task: TaskStar) -> str:
     error = task._error
     if task._status in UNSTARTED:
         return "did not succeed, and is to be tried again"
+    if task._status is TaskStatus.RUNNING:
+        return "may still run, and nothing has kept that it was started"
     return task._status.value if error is None else f"{task._status.value}: {text_of(error)}"

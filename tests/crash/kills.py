@@ -86,6 +86,15 @@ def trial(seed: int, kills: int = 3, keep: Path | None = None) -> Trial:
     return found
 
 
+def written(folder: Path) -> list[tuple[str, int]]:
+    """What the files of all runs are called, and their sizes."""
+    found = []
+    for run in [*folder.glob("*")]:
+        with suppress(FileNotFoundError):  # it goes, or gets its name, while we look
+            found += [(path.name, path.stat().st_size) for path in run.glob("journal.db*")]
+    return sorted(found)
+
+
 class _Crashing:
     def __init__(self, found: Trial, work: Workload, random: Random, kills: int) -> None:
         self.found, self.work, self.random, self.kills = found, work, random, kills
@@ -122,14 +131,14 @@ class _Crashing:
         if self.journal.runs():
             arguments = ["resume", "last", "--plain"]
         began = time.monotonic()
-        before = self._written()
+        before = written(self.journal.folder)
         command = Command(arguments, self.env, self.log, fresh=self.random.random() < FRESH)
         with self._edited(command):
             if killed:
                 if early := self.random.random() < EARLY:
                     wait_s = self.random.uniform(0.0, self.span_s)
                 else:
-                    while not command.is_over() and self._written() == before:  # until it is at work
+                    while not command.is_over() and written(self.journal.folder) == before:  # until it is at work
                         time.sleep(0.005)
                     wait_s = time.monotonic() - began + self.random.uniform(0.0, PLAN_S)
                 code = command.wait(max(0.0, began + wait_s - time.monotonic()))
@@ -147,13 +156,6 @@ class _Crashing:
             log = self.log.read_text(errors="replace")[-1500:]
             self.found.wrong.append(f"{arguments[0]} ended with exit code {code}: {log}")
         return code
-
-    def _written(self) -> list[tuple[str, int]]:
-        found = []
-        for path in self.journal.folder.glob("*/journal.db*"):
-            with suppress(FileNotFoundError):  # it goes, or its folder gets its name, while we look
-                found.append((path.name, path.stat().st_size))
-        return sorted(found)
 
     @contextmanager
     def _edited(self, command: Command) -> Iterator[None]:

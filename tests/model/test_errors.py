@@ -65,3 +65,38 @@ def test_a_cycle_is_kept_in_full_and_told_in_full_when_it_is_short(size: int, sh
 def test_an_error_goes_from_process_to_process_as_it_is(error: tree.GalaxyError) -> None:
     read = pickle.loads(pickle.dumps(error))  # noqa: S301  its own words
     assert (type(read), str(read), vars(read), read.args) == (type(error), str(error), vars(error), error.args)
+
+
+MADE = [
+    "constellation_20261123_092936_0d2ac1f7",
+    "constellation_20261123_092935_283c9116",
+    "constellation_20261122_165440_e6979b6b",
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "near"),
+    [
+        ("constellation_20261123_092935_283c9161", MADE[1:2]),
+        ("constelation_20261122_165440_e6979b6b", MADE[2:]),
+        ("e6979b7b", MADE[2:]),
+        ("constellation_20261123_101010_55555555", []),
+        ("constellation", []),
+        ("zzz", []),
+        ("", []),
+    ],
+)
+def test_of_runs_only_those_are_offered_whose_ids_are_near(wanted: str, near: list[str]) -> None:
+    for error in (tree.UnknownRunError(wanted, MADE), tree.UnknownRecordedRunError(wanted, MADE)):
+        assert list(error.near) == near
+        assert ("did you mean" in str(error)) is bool(near)
+
+
+def test_a_plan_is_offered_by_its_name_and_of_many_near_ids_three() -> None:
+    assert tree.UnknownRunError("nigthly", ["r1"], plans={"r1": "nightly"}).near == ("nightly",)
+    assert tree.UnknownRecordedRunError("nigthly", ["r1"], plans=["nightly"]).near == ("nightly",)
+    assert tree.UnknownRunError("backup-0", [f"backup-{number}" for number in range(1, 9)]).near == (
+        "backup-1",
+        "backup-2",
+        "backup-3",
+    )

@@ -298,3 +298,8 @@ def test_a_path_is_not_told_of_the_names_of_conditions() -> None:
     with pytest.raises(ValueError, match="not a JMESPath expression") as caught:
         Query("items[")
     assert "status" not in str(caught.value)
+
+
+def test_a_literal_in_the_old_way_troubles_nobody_with_a_warning() -> None:
+    """In these tests any warning is an error."""
+    assert Query("stdout == `2030-01-31T12:00:00+00:00`").search({"stdout": "2030-01-31T12:00:00+00:00"}) is True

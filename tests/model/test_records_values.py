@@ -224,7 +224,8 @@ def test_a_long_text_without_a_file_is_cut_and_known_to_be() -> None:
     "error",
     [
         TaskFailedError("a", "exit status 3", 3), TaskTimeoutError("a", 2.5), OutcomeUnknownError("a", "nobody knows"),
-        InputError("stdout of task 'x'", "that task has no result"), ValueError("bad"), KeyError("key"), OSError(2, "gone"),
+        TaskTimeoutError("a", 2.5, "while nobody was there"), ValueError("bad"),
+        InputError("stdout of task 'x'", "that task has no result"), KeyError("key"), OSError(2, "gone"),
         UnicodeDecodeError("utf-8", b"x", 0, 1, "no"), Exception(), type("Own", (Exception,), {})("own"), SystemExit(3),
         ExceptionGroup("two", [ValueError("a"), OSError("b")]), KeyboardInterrupt("stop"), Exception("é\ud800\0"),
     ],

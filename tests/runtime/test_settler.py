@@ -27,7 +27,7 @@ from galaxy_core.extension.interfaces import FEATURES_OF_COMMANDS, Outcome
 from galaxy_core.model.condition import Expression
 from galaxy_core.model.records.replay import InFlight
 from galaxy_core.runtime import preparing
-from galaxy_core.runtime.settler import ENDED_S, Settler
+from galaxy_core.runtime.settler import ENDED_S, RESUMED, RETURNED, Settler
 from galaxy_core.testing.fakes import hang, takes
 from galaxy_core.testing.journals import MemoryJournal
 
@@ -292,6 +292,22 @@ async def test_the_deadline_of_the_task_holds_while_it_is_found_out() -> None:
     assert "30" in str(found["results"]["a"].error)
 
 
+async def test_a_deadline_that_passed_while_the_device_was_away_is_told_as_that() -> None:
+    async with settling_rig(reconnect_delay=1.0, max_retries=20) as house:
+        house.transport.script("a", hang)
+        house.transport.became("a", hang, Unknown("it was stopped"))
+        constellation = once("a", timeout=10)
+
+        async def happen() -> None:
+            await until(lambda: house.device().running)
+            house.device().unplug()
+            await anyio.sleep(15)  # virtual seconds
+            house.device().plug_in()
+
+        found = await run_and(house, constellation, happen)
+    assert str(found["results"]["a"].error) == f"task 'a': its deadline of 10 s passed {RETURNED}"
+
+
 @pytest.mark.parametrize(
     ("word", "status"),
     [
@@ -512,9 +528,29 @@ async def test_what_the_program_says_is_told_as_if_the_device_had_said_it(answer
     )
 
 
-async def test_what_the_program_says_was_done_leaves_nothing_that_could_be_read() -> None:
+@pytest.mark.parametrize(("answer", "exit_code"), [("completed", 0), ("failed", None)])
+async def test_what_the_program_says_counts_as_an_exit_code(answer: str, exit_code: int | None) -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", Unknown("its marker is gone", Completed(exit_code=0 if answer == "failed" else 9)))
+        constellation = once("a")
+        constellation.get_task("a").request = Command(["tell"])  # type: ignore[union-attr]
+        found = await resumed(house, constellation, lambda flight: answer)
+    result = found["results"]["a"]
+    assert (result.status.value, result.exit_code) == (answer, exit_code)
+    assert result.metadata == {"resolved_by_hand": True, "ended_unseen": True}
+
+
+async def test_what_nobody_knows_has_ended_unseen() -> None:
     async with settling_rig() as house:
         house.transport.became("a", Unknown("its marker is gone"))
+        found = await resumed(house, once("a"))
+    assert found["results"]["a"].metadata == {"ended_unseen": True}
+
+
+@pytest.mark.parametrize("said", [None, Completed(stdout=""), Completed(stdout="so far")])
+async def test_what_the_program_says_was_done_leaves_nothing_that_could_be_read(said: Completed | None) -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", Unknown("its marker is gone", said))
         constellation = once("a b", "a>b")
         constellation.get_task("b").request = Command(["tell", Reference("a", "value")])  # type: ignore[union-attr]
         found = await resumed(house, constellation, lambda flight: "completed")
@@ -550,7 +586,8 @@ async def test_an_attempt_of_an_earlier_process_is_stopped_when_its_deadline_com
         assert house.device().cancelled == ["a"]
         assert house.slots_are_free()
     assert found["results"]["a"].status is TaskStatus.FAILED
-    assert "5" in str(found["results"]["a"].error)
+    assert str(found["results"]["a"].error) == "task 'a' was stopped at its deadline of 5 s"
+    assert not found["results"]["a"].metadata
 
 
 async def test_an_attempt_whose_deadline_passed_while_nobody_was_there_is_stopped_soon() -> None:
@@ -559,7 +596,10 @@ async def test_an_attempt_whose_deadline_passed_while_nobody_was_there_is_stoppe
         begun = anyio.current_time()
         found = await resumed(house, once("a", timeout=5), ago_s=100)
         assert anyio.current_time() - begun <= ENDED_S + 1
-    assert found["results"]["a"].status is TaskStatus.FAILED
+    result = found["results"]["a"]
+    assert result.status is TaskStatus.FAILED
+    assert str(result.error) == f"task 'a': its deadline of 5 s passed {RESUMED}"
+    assert result.metadata == {"ended_unseen": True}
 
 
 @pytest.mark.parametrize(

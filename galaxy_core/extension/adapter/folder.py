@@ -19,6 +19,8 @@ from typing import BinaryIO
 
 from attrs import frozen
 
+from galaxy_core.extension.adapter.owners import give_open
+
 CHUNK_BYTES = 1 << 20
 _DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -99,7 +101,9 @@ def collect(folder: Path, name: str, target: Path, check: Callable[[], None]) ->
 
 def create(path: Path) -> BinaryIO:
     """A new private file, or an old one emptied; never what a symbolic link points to."""
-    return os.fdopen(os.open(path, _WRITE | os.O_TRUNC | _NOFOLLOW, 0o600), "wb")
+    handle = os.open(path, _WRITE | os.O_TRUNC | _NOFOLLOW, 0o600)
+    give_open(handle, path)
+    return os.fdopen(handle, "wb")
 
 
 def explain(error: OSError | ValueError) -> str:

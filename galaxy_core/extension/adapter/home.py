@@ -8,14 +8,15 @@ from pathlib import Path
 
 
 def own_home() -> Path:
-    """The home of this user. Of root it is not what $HOME says, if that is somebody else's: sudo may keep the variable, and
-    what root left there, such as a folder for state, that user could not write to.
+    """The home of this user. With sudo it is not what $HOME says, if that is somebody else's: sudo may keep the variable.
+
+    Without, whoever has set $HOME meant it, as in a container with a folder of somebody mounted there; see `owners`.
 
     Raises:
         RuntimeError: this user has none.
     """
     home = Path.home()
-    if sys.platform == "win32" or os.geteuid() != 0:
+    if sys.platform == "win32" or os.geteuid() != 0 or not os.environ.get("SUDO_UID"):
         return home
     try:
         is_ours = home.stat().st_uid == 0

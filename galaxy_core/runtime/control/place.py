@@ -25,6 +25,7 @@ from attrs import frozen
 
 from galaxy_core.errors import ControlError, UnknownRunError
 from galaxy_core.extension.adapter.home import own_home
+from galaxy_core.extension.adapter.owners import make_folders
 
 SUFFIX = ".sock"
 #: What the path of a UNIX socket may have at most, in bytes.
@@ -37,14 +38,21 @@ _BACKLOG = 128
 
 
 def control_folder() -> Path:
-    """``$XDG_RUNTIME_DIR/galaxy`` if that is a folder of ours, else ``~/.local/state/galaxy/runs``. It may not be there."""
+    """``$XDG_RUNTIME_DIR/galaxy`` if that is a folder of ours, else ``~/.local/state/galaxy/runs``. It may not be there.
+
+    In a home that root has of another user it is ``runs-0``: the folder of sockets is its owner's alone.
+    """
     named = os.environ.get("XDG_RUNTIME_DIR", "")
     if os.path.isabs(named):
         with suppress(OSError):
             # Whoever becomes another user, as with sudo, may keep the variable; that folder is the other user's.
             if os.stat(named).st_uid == os.geteuid():
                 return Path(named, "galaxy")
-    return own_home() / ".local" / "state" / "galaxy" / "runs"
+    home, name = own_home(), "runs"
+    with suppress(OSError):
+        if sys.platform != "win32" and os.geteuid() == 0 and home.stat().st_uid != 0:
+            name = "runs-0"
+    return home / ".local" / "state" / "galaxy" / name
 
 
 def socket_name(constellation_id: str) -> str:
@@ -144,7 +152,8 @@ async def listen(path: Path) -> tuple[socket.socket, Place]:
     """
     check_available()
     folder = path.parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folders(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
     check_folder(folder)
     room = LONGEST - len(os.fsencode(folder)) - 1
     if max(len(os.fsencode(path.name)), 12) > room:

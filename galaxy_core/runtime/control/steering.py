@@ -65,7 +65,9 @@ def steered(run: Run, what: str, by: str) -> dict[str, Any]:
     """
     if what == "stop" and run.ledger is None:
         raise RefusedError(
-            "refused", "the run is kept in no journal, so that nothing could go on with it: pause it, or cancel it"
+            "refused",
+            "the run is kept in no journal, so that nothing could go on with it: pause it, or cancel it for good, with Ctrl-C in "
+            f"its terminal, or kill {os.getpid()}",
         )
     if what in ("pause", "continue") and run.is_stopping:
         raise RefusedError("refused", "the run is being stopped: it can be resumed once it has left")

@@ -150,7 +150,7 @@ class SettlingClauses:
         async with bench.opened() as session:
             first, attempt = (bench.attempt(request, leaves_marker=True) for _ in range(2))
             if isinstance(await settled(bench, session, first), Unknown):
-                await session.stop(bench.restored(attempt))
+                await session.stop(bench.restored(attempt))  # type: ignore[attr-defined]  # declared
                 found = await settled(bench, session, attempt)
                 told = f"a mark that is not there is settled as Unknown, and after `stop` as {found!r}"
                 assert isinstance(found, Unknown), told

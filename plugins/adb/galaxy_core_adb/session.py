@@ -128,8 +128,8 @@ class AdbSession:
         script = marks.settle_script(self.released.folder, attempt.mark)
         self.released.used(attempt.mark)
         while True:
-            await self.place.until_present()
             try:
+                await self.place.until_present()
                 said = await self.link.run(script)
             except AdbFailureError as error:
                 if not self.place.absences:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from galaxy_core import Command
+from galaxy_core import Command, TaskStar
 from galaxy_core.errors import DeviceLostError
 from galaxy_core.extension.adapter.posix import kill_script
 from galaxy_core.extension.interfaces import Attempt, Completed, Refused, Unknown
@@ -241,3 +241,34 @@ async def test_a_command_too_long_for_a_request_leaves_no_script_when_it_is_canc
         assert isinstance(attempt.partial, Completed)
         assert not (await bench.phone.truth(attempt.mark)).running
     assert await bench.phone.remains() == []
+
+
+def marked() -> Attempt:
+    request = sh("echo on")
+    task = TaskStar("task", request=request)
+    return Attempt("run", task, "phone", 1, 7, request, None, None, None, "run", leaves_marker=True)
+
+
+@pytest.mark.anyio
+async def test_settling_that_is_cancelled_while_another_action_restarts_the_phone_stops_what_it_asks_about(
+    bench: Bench,
+) -> None:
+    async with bench.open() as session:
+        await session.expect("run")
+        attempt = marked()
+        with session.place.absence(), anyio.move_on_after(0.05):
+            await session.settle(attempt)
+        assert attempt.partial is None
+        assert isinstance(await session.execute(attempt), Refused)  # it is kept from starting
+
+
+@pytest.mark.anyio
+async def test_settling_that_is_cancelled_while_the_phone_is_away_does_not_count_as_stopped(bench: Bench) -> None:
+    async with bench.open() as session:
+        await session.expect("run")
+        attempt = marked()
+        with session.place.absence():
+            bench.phone.unplug()
+            with anyio.move_on_after(0.05):
+                await session.settle(attempt)
+        assert isinstance(attempt.partial, Unknown)

@@ -28,7 +28,7 @@ class RunEntry:
 
     `state` is "running" while somebody writes it; else how it ended ("completed", "failed", …), "stopped", "interrupted"
     when its process went before it was over, "damaged", or "unreadable" with `problem` saying why. `done` of `total` tasks
-    have completed. `written` is when its files were last changed.
+    have completed, and `unknown` have ended so that somebody has to say what became of them. `written` is when its files were last changed.
     """
 
     run_id: str
@@ -43,6 +43,7 @@ class RunEntry:
     locked_by: str | None
     problem: str | None = None
     is_over: bool = False
+    unknown: int = 0
 
 
 def entry_of(place: Place, run_id: str) -> RunEntry:
@@ -73,6 +74,7 @@ def entry_of(place: Place, run_id: str) -> RunEntry:
         holder,
         problem,
         is_over=told.ended is not None and holder is None and problem is None,
+        unknown=len(told.unknown),
     )
 
 
@@ -84,14 +86,16 @@ class _Told:
     ended: datetime | None = None
     total: int = 0
     done: set[str] = Factory(set)
+    unknown: set[str] = Factory(set)
     ids: set[str] | None = None  # of all tasks, once something was edited
 
     def hear(self, kind: str, parts: list[Any], lines: Sequence[str]) -> None:
         """One record, whose first two parts are its number and kind."""
         match kind, parts[2:]:
             case "ran", [list(attempts), *_]:
-                told = [one for one in attempts if isinstance(one, list) and one]
-                self.done.update(str(one[0]) for one in told if one[6:7] in ([], ["completed"]))
+                for one in attempts:
+                    if isinstance(one, list) and one:
+                        self.end(str(one[0]), str(one[6]) if len(one) > 6 else "completed")
             case "over", [status, at, *_]:
                 self.state, self.ended = str(status), _time(at)
             case "stop", _:
@@ -110,10 +114,15 @@ class _Told:
         gone = image.get("gone_tasks")
         for task in gone if isinstance(gone, list) else ():
             self.ids.discard(str(task))
-            self.done.discard(str(task))
+            self.end(str(task), None)
         for task, status in _ids([image.get("tasks")]).items():
             self.ids.add(task)
-            (self.done.add if status == "completed" else self.done.discard)(task)
+            self.end(task, status)
+
+    def end(self, task: str, status: str | None) -> None:
+        """How a task stands now; None when there is no such task any more, or it is to run again."""
+        (self.done.add if status == "completed" else self.done.discard)(task)
+        (self.unknown.add if status == "unknown" else self.unknown.discard)(task)
 
 
 def _ids(lists: list[Any]) -> dict[str, str]:
@@ -131,7 +140,7 @@ def _told(lines: Sequence[str]) -> _Told:
         told.name, told.total = _plan(_parts(lines[1], "plan"))
     for line in lines:
         if (match := _OF_TASK.match(line)) is not None:
-            (told.done.add if match.group(3) == "completed" else told.done.discard)(_text(match.group(2)))
+            told.end(_text(match.group(2)), match.group(3))
         elif (match := _TOLD.match(line)) is not None:
             told.hear(match.group(1), _parts(line, match.group(1)), lines)
     if told.ids is not None:

@@ -158,8 +158,8 @@ class SqliteJournal:
         """Remove runs, and say which. May block.
 
         Only those that were last written `older_than` ago, and never the `keep` newest; one of both has to be given. What
-        is under way stays, and so does what could be resumed or is damaged, unless `unfinished`. With `dry_run` nothing is
-        removed.
+        is under way stays, and so does, unless `unfinished`, what could be resumed, has tasks that ended unknown, or is
+        damaged. With `dry_run` nothing is removed.
 
         Raises:
             ValueError: neither is given, or one is negative.
@@ -171,7 +171,7 @@ class SqliteJournal:
         now, gone = datetime.now(UTC), []
         for entry in self.entries()[keep or 0 :]:
             old = older_than is None or (entry.written is not None and now - entry.written >= older_than)
-            if old and entry.locked_by is None and (entry.is_over or unfinished):
+            if old and entry.locked_by is None and ((entry.is_over and not entry.unknown) or unfinished):
                 try:
                     if not dry_run:
                         self.remove(entry.run_id)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from galaxy_core.errors import JournalError, RunLockedError
+from galaxy_core.extension.adapter.owners import give_open
 
 #: Seconds that whoever wants a lock tries: readers hold it for an instant, to see whether somebody writes.
 PATIENCE_S = 0.25
@@ -71,6 +72,7 @@ def acquire(path: Path, run_id: str) -> Lock:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
         try:
+            give_open(handle, path)
             taken = _taken(handle, path)
             if taken and _is_still(handle, path):
                 _check(path)

@@ -15,6 +15,7 @@ from attrs import frozen
 
 from galaxy_core.errors import JournalError
 from galaxy_core.extension.adapter.home import own_home
+from galaxy_core.extension.adapter.owners import make_folders
 
 #: What a folder is called that is being made, or removed: no run has such a name.
 MAKING, GOING = ".new-", ".gone-"
@@ -99,45 +100,37 @@ def folder_name(run_id: str) -> str:
 
 
 def make_root(root: Path) -> None:
-    """Make the folder of all runs, for its owner alone, and those above it; what is new is on the disk."""
-    new = [one for one in (root, *root.parents) if not one.exists()]
-    root.mkdir(0o700, parents=True, exist_ok=True)
-    for one in reversed(new):
+    """Make the folder of all runs, for its owner alone, and those above it; its name is on the disk afterwards.
+
+    Also when it is there already: whoever has made it may have died before that.
+    """
+    new = make_folders(root)
+    for one in [*reversed(new)] or [root]:
         with suppress(PermissionError):  # of a folder in which one may write, and not read
-            synced(one.parent)
+            if one.stat().st_dev == one.parent.stat().st_dev:  # what is mounted has its name elsewhere
+                synced(one.parent)
 
 
 def check_folder(root: Path) -> None:
-    """Where everybody can write, everybody could put another run in place of one. And where one other user alone is to
-    write, only root could, and would leave what that user can neither read nor remove.
+    """Where everybody can write, everybody could put another run in place of one.
 
     Raises:
         JournalError: so it is.
     """
-    status = root.stat()
-    mode = status.st_mode
-    if _POSIX and status.st_uid != os.geteuid() and not mode & (stat.S_IWGRP | stat.S_IWOTH):
-        raise _somebody_elses(f"the folder of journals {str(root)!r}", status.st_uid)
+    mode = root.stat().st_mode
     if _POSIX and mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
         raise JournalError(
             f"every user can write in the folder of journals {str(root)!r}: chmod o-w it, or take another"
         )
 
 
-def _somebody_elses(what: str, owner: int) -> JournalError:
-    return JournalError(
-        f"{what} belongs to the user with id {owner}, and this process runs as {os.geteuid()}: that user could not read what it "
-        "leaves there. Run it as that user, or set GALAXY_JOURNAL to a folder of this one"
-    )
-
-
 def check_owner(place: Place) -> None:
-    """Whoever wrote a run goes on with it: files of somebody else among them would lock them out.
+    """Whoever wrote a run goes on with it: files of somebody else among them would lock them out. Root gives them his.
 
     Raises:
         JournalError: another user has made it.
     """
-    if not _POSIX:
+    if not _POSIX or os.geteuid() == 0:
         return
     owner = place.folder.stat().st_uid
     if owner != os.geteuid():

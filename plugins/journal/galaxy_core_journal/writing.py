@@ -18,6 +18,7 @@ from typing import Final
 from anyio import CapacityLimiter, to_thread
 
 from galaxy_core.errors import JournalError, RunLockedError
+from galaxy_core.extension.adapter.owners import give, give_open
 from galaxy_core_journal import locks
 from galaxy_core_journal.layout import APPLICATION, FORMAT, INSERT, TABLES, Chain, checked
 from galaxy_core_journal.places import MAKING, WRITABLE, Place, check_owner, folder_name, synced
@@ -40,6 +41,7 @@ def create(root: Path, run_id: str, order: int) -> Place:
         raise _there_already(run_id, place)
     try:
         making = Place(Path(tempfile.mkdtemp(prefix=MAKING, dir=root)))
+        give(making.folder)
         try:
             _fill(making, run_id, order)
             making.folder.rename(place.folder)
@@ -70,7 +72,9 @@ def _fill(place: Place, run_id: str, order: int) -> None:
         "secret": os.urandom(8),
     }
     place.files.mkdir(0o700)
-    os.close(os.open(place.database, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))  # its log gets the same rights
+    os.close(os.open(place.database, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    for path in (place.files, place.database):  # SQLite gives the log the same rights, and the same owner
+        give(path)
     with closing(connect(place.database, "mode=rw")) as db:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         _set_mode(db, place)
@@ -85,7 +89,9 @@ def _fill(place: Place, run_id: str, order: int) -> None:
         db.execute("INSERT INTO tail VALUES (1, 0, 'closed', 0, ?)", (Chain(meta["secret"]).crc,))
         db.execute("COMMIT")
     label = json.dumps({"run_id": run_id, "created_at": created_at, "order": order})
-    place.label.write_text(label, encoding="utf-8")
+    with place.label.open("x", encoding="utf-8") as file:
+        file.write(label)
+    give(place.label)
     for path in (place.label, place.database, place.folder):
         synced(path)
 
@@ -259,6 +265,7 @@ def next_order(root: Path) -> int:
     try:
         handle, name = tempfile.mkstemp(prefix=".order-", dir=root)
         with os.fdopen(handle, "w") as file:
+            give_open(handle, name)
             file.write(str(order))
         Path(name).replace(path)
     except OSError:  # then lists are ordered by the clock alone; whether runs can be kept is found out by making one

@@ -280,6 +280,6 @@ def tape(root: Path, *, artifacts: bool = False, durability: Durability = "sync"
             assert told["status"] == "stopped", told
 
     # Another run of this process may have had folders with the same numbers.
-    with watch.watching(), patch.object(kept_files, "_named", set[Any]()), patch.object(unkept, "MAX_TEXT", LONG):
+    with watch.watching(), patch.object(kept_files, "_named", dict[Any, Any]()), patch.object(unkept, "MAX_TEXT", LONG):
         anyio.run(run)
     return Tape(base, journal.folder / folder_name(RUN), watch.moments, journal.lines)

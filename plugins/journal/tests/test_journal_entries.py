@@ -96,6 +96,29 @@ async def test_tasks_are_counted_as_they_are_after_edits(
     assert (found.done, found.total) == (done, total)
 
 
+UNKNOWN = '[5,"end","b",1,8,"unknown",1.0,null,null,false]'
+
+
+@pytest.mark.parametrize(
+    ("records", "unknown"),
+    [
+        ([], 0),
+        ([UNKNOWN, '[6,"ran",[["c",1,9,"here",1,2,"unknown",null,null,false]]]'], 2),
+        ([UNKNOWN, '[6,"again","b",1,"x",1.0,1.0,true,{}]'], 0),
+        ([UNKNOWN, '[6,"resolve",{"image":{"tasks":[{"task_id":"b","status":"failed"}]}}]'], 0),
+        (['[5,"edit",{"image":{"tasks":[{"task_id":"b","status":"unknown"}]}}]'], 1),
+        ([UNKNOWN, '[6,"image",{"tasks":[],"gone_tasks":["b"]}]'], 0),
+    ],
+)
+async def test_tasks_that_wait_for_a_word_are_counted_and_keep_their_run(
+    tmp_path: Path, records: list[str], unknown: int
+) -> None:
+    journal = await kept(tmp_path, *records, f"[{5 + len(records)}{OVER[2:]}")
+    assert (journal.entry("r").unknown, journal.entry("r").is_over) == (unknown, True)
+    assert len(journal.prune(keep=0)) == (0 if unknown else 1)
+    assert len(journal.prune(keep=0, unfinished=True)) == (1 if unknown else 0)
+
+
 async def test_records_of_any_kind_make_an_entry(tmp_path: Path) -> None:
     journal = SqliteJournal(tmp_path)
     for number, records in enumerate(

@@ -28,6 +28,7 @@ from galaxy_core import (
 )
 from galaxy_core.errors import InputError
 from galaxy_core.extension.interfaces import Durability, JournalWriter
+from galaxy_core.runtime import kept_files
 from galaxy_core.runtime.kept_files import keep_files
 from galaxy_core.testing.journals import MemoryJournal
 
@@ -192,3 +193,20 @@ def test_files_whose_folder_goes_while_they_are_kept_are_no_failure_of_the_journ
 
     monkeypatch.setattr(os, "fsync", sync)
     assert keep_files([str(path)]) == {str(path): (len(KEPT), sha256(KEPT).hexdigest())}
+
+
+def test_a_folder_that_is_made_anew_under_its_old_name_is_made_durable_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have got the inode of the one before, and what was done for that does not count for it."""
+    synced: list[Path] = []
+    monkeypatch.setattr(kept_files, "sync_folder", synced.append)
+    for _ in range(3):
+        folder = tmp_path / "out" / "run" / "task"
+        folder.mkdir(parents=True)
+        (folder / "x").write_text("1")
+        for times in (1, 0):
+            synced.clear()
+            keep_files([str(folder / "x")])
+            assert synced.count(tmp_path) == times
+        shutil.rmtree(tmp_path / "out")

@@ -19,7 +19,7 @@ from anyio import to_thread
 
 from galaxy_core import RunInfo
 from galaxy_core.errors import JournalError, RunLockedError
-from galaxy_core_journal import SqliteJournal, locks
+from galaxy_core_journal import SqliteJournal, locks, places
 from galaxy_core_journal.places import Place
 
 pytestmark = pytest.mark.anyio
@@ -252,3 +252,16 @@ def test_who_holds_a_lock_is_not_made_up_from_what_is_no_lock(tmp_path: Path) ->
     for text in ("", "{", "[]", '{"pid": "x"}', "\xff\xfe"):
         path.write_text(text, encoding="latin-1")
         assert locks.holder(path) == ""
+
+
+async def test_the_name_of_the_folder_of_all_runs_is_on_the_disk_though_whoever_made_it_died_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = list[Path]()
+    monkeypatch.setattr(places, "synced", synced.append)
+    root = tmp_path / "state" / "journal"
+    root.mkdir(parents=True)
+    for number in range(2):
+        synced.clear()
+        async with SqliteJournal(root).open(RunInfo(f"r{number}", "", [], {}, {})):
+            assert synced == [root.parent]

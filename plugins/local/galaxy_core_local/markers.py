@@ -16,6 +16,7 @@ from attrs import define, field
 
 from galaxy_core.extension.adapter import marks
 from galaxy_core.extension.adapter.home import own_home
+from galaxy_core.extension.adapter.owners import make_folders
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Unknown
 from galaxy_core_local import family
 from galaxy_core_local.signals import signal_text
@@ -74,6 +75,7 @@ class Markers:
         folder = os.path.dirname(place)
         if not os.path.isdir(folder):
             try:
+                make_folders(self.folder)
                 os.makedirs(folder, mode=0o700, exist_ok=True)
             except OSError as error:
                 raise ValueError(f"{_NO_MARKER}{place}: {error.strerror}") from None
@@ -118,6 +120,8 @@ class Markers:
             return
         place = marks.marker(str(self.folder), f"{run_mark}-0")
         self._runs.add(Path(place).parent)
+        with suppress(OSError):  # the script finds that out, too
+            await to_thread.run_sync(make_folders, self.folder, limiter=self.threads)
         script = marks.expect_script(str(self.folder), run_mark)
         await run_process(["/bin/sh", "-c", script], stdin=subprocess.DEVNULL, check=False, start_new_session=True)
         marks.EXPECTED.note(run_mark, str(self.folder))

@@ -45,6 +45,20 @@ async def test_a_command_whose_orchestrator_was_killed_goes_on_and_is_settled(tm
     assert (tmp_path / "effects").read_text() == "effect\n"
 
 
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        ("kill -9 $$", "exit code 137: killed by SIGKILL, unless it chose that number itself"),
+        ("exit 129", "exit code 129: killed by SIGHUP, unless it chose that number itself"),
+        ("exit 255", None),
+    ],
+)
+async def test_a_signal_that_ended_it_meanwhile_is_named(tmp_path: Path, end: str, error: str | None) -> None:
+    found = await found_after(tmp_path, f"echo begun; {UNTIL_GO}; {end}", (tmp_path / "go").touch)
+    assert isinstance(found, Completed)
+    assert found.error == error
+
+
 async def test_of_much_output_the_beginning_is_kept_and_the_command_goes_on(tmp_path: Path) -> None:
     script = f"echo begun; seq 5000; {UNTIL_GO}; seq 100000; seq 100000 >&2; echo effect >>effects; exit 3"
     found = await found_after(tmp_path, script, (tmp_path / "go").touch, output_cap_bytes=1 << 20)

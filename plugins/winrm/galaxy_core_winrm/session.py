@@ -45,6 +45,7 @@ class WinrmSession:
         self._env = {name: value.get_secret_value() for name, value in settings.env.items()}
         self._caps = Caps(settings.output_cap_bytes, settings.artifact_cap_bytes, _masked(device, self._env))
         self._threads = CapacityLimiter(FILE_THREADS)
+        self._unmarked: set[str] = set()  # attempts under way that leave no marker
         self.markers = Markers(
             host, device.device_id, (settings.endpoint, settings.username), settings.powershell, SCRIPT_PIECE_BYTES
         )
@@ -93,7 +94,15 @@ class WinrmSession:
             asked = self._asked(attempt, request)
         except ValueError as error:
             return Refused(str(error))
-        return await run(self._host, attempt, asked, self._caps, self._threads)
+        return await self._run(attempt, asked)
+
+    async def _run(self, attempt: Attempt, asked: Asked) -> Outcome:
+        if asked.outlives is None:  # also when a trial succeeds meanwhile: nobody could ask about it later
+            self._unmarked.add(attempt.mark)
+        try:
+            return await run(self._host, attempt, asked, self._caps, self._threads)
+        finally:
+            self._unmarked.discard(attempt.mark)
 
     async def expect(self, run_mark: str, /) -> None:
         """See `SessionThatSettles`."""
@@ -109,7 +118,7 @@ class WinrmSession:
 
     def lets_go(self, attempt: Attempt, /) -> bool:
         """See `SessionThatSettles`."""
-        return self.markers.works and self.markers.are_left_by(attempt)
+        return self.markers.works and self.markers.are_left_by(attempt) and attempt.mark not in self._unmarked
 
     def release(self, mark: str, /) -> None:
         """See `SessionThatSettles.release`."""
@@ -207,7 +216,7 @@ class WinrmSession:
             asked = self._asked_of_powershell(attempt, first, Place.of(None, self._env))
         except ValueError as error:
             return Refused(str(error))
-        return await run(self._host, attempt, asked, self._caps, self._threads)
+        return await self._run(attempt, asked)
 
     def _asked_of_powershell(self, attempt: Attempt, first: bytes, place: Place) -> Asked:
         program = self._settings.powershell

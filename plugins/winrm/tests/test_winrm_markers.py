@@ -297,3 +297,24 @@ async def test_files_leave_no_markers(desk: Desk, host: WindowsHost, marked: Mar
     async with desk.open(host) as session:
         assert isinstance(await session.execute(marked.attempt(push)), Completed)
         assert isinstance(await session.settle(marked.restored(push)), Unknown)
+
+
+async def test_what_was_begun_without_a_marker_is_not_let_go_when_a_trial_succeeds_meanwhile(
+    desk: Desk, host: WindowsHost, marked: Marked, tmp_path: Path
+) -> None:
+    go, begun = tmp_path / "go", anyio.Event()
+    attempt = marked.attempt(Command(None, f'sh -c "while [ ! -e {go} ]; do sleep 0.02; done"'))
+    attempt._on_progress = lambda one: begun.set() if one.progress == "acknowledged" else None
+    async with desk.open(host) as session:
+        await session.expect(marked.run)
+        assert session.lets_go(attempt)  # it has not begun
+        debts = session._host.shells.debts
+        debts.has_markers, session.markers._is_tried = False, True
+        async with anyio.create_task_group() as group:
+            group.start_soon(session.execute, attempt)
+            with anyio.fail_after(20):
+                await begun.wait()
+            debts.has_markers = True
+            assert not session.lets_go(attempt)
+            assert session.lets_go(marked.attempt(attempt.request, lease=8))
+            go.touch()
