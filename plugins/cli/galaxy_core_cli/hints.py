@@ -30,10 +30,13 @@ def command(verb: str, *words: str, journal: str | None = None, folder: str | No
 
 
 def to_resolve(plan: TaskConstellation, journal: str | None) -> str:
-    """What can be done about tasks of a kept run that ended unknown; empty when there are none."""
+    """What can be done about tasks of a kept run that ended unknown; empty when there are none.
+
+    The command is not ready to be given: how a task ended cannot be taken back, and only who has looked knows.
+    """
     unknown = [task.task_id for task in plan.get_all_tasks() if task.status.value == "unknown"]
     if not unknown:
         return ""
-    resolve = command("resolve", plan.constellation_id, unknown[0], journal=journal, options="--as completed")
+    resolve = command("resolve", plan.constellation_id, unknown[0], journal=journal, options="--as WHAT")
     each = "of it" if len(unknown) == 1 else f"of each of the {count(len(unknown), 'unknown task')}"
-    return f"look, and say what became {each} (completed, failed, or retry): {resolve}"
+    return f"look, and say what became {each}, with completed, failed or retry for WHAT: {resolve}"

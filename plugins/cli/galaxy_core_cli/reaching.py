@@ -19,6 +19,7 @@ from galaxy_core.errors import UnknownRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.hints import command
+from galaxy_core_cli.reasons import no_task
 from galaxy_core_cli.running.following import Follower
 from galaxy_core_cli.running.jsonl import encoded
 from galaxy_core_cli.streams import Lines
@@ -29,7 +30,6 @@ PATIENCE_S, ALIVE_S = 10.0, 2.0
 #: Seconds after which an edit is given up, however long plugins review it.
 EDIT_S = 600.0
 _NONE = "no run can be reached: none is under way that this user has started with a control socket"
-_ENDED = ("completed", "failed", "unknown", "skipped", "cancelled")
 
 
 def print_json(document: object) -> None:
@@ -113,6 +113,17 @@ async def _answer(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
+def status_now(run: str) -> Mapping[str, Any]:
+    """How a run under way stands; empty when it does not say soon, or cannot be reached."""
+
+    async def status() -> Mapping[str, Any]:
+        with anyio.move_on_after(ALIVE_S), suppress(ControlError):
+            return await ask_run(run, {"do": "status"})
+        return {}
+
+    return anyio.run(status)
+
+
 async def _is_alive(run: str) -> bool:
     with anyio.move_on_after(ALIVE_S), suppress(ControlError):
         await ask_run(run, {"do": "status"})
@@ -129,8 +140,16 @@ def ask(run: str, document: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return request(run, document)
     except RefusedError as refused:
-        say.error(str(refused))
+        say.error(_why(refused, document))
         raise click.exceptions.Exit(refused.code) from None
+
+
+def _why(refused: RefusedError, document: Mapping[str, Any]) -> str:
+    """Why a run refuses; of a task that it does not have, as of one that a kept run does not have."""
+    if refused.answer.get("code") != "unknown task" or "task" not in document:
+        return str(refused)
+    near = [str(name) for one in refused.answer.get("problems") or [] for name in one.get("near", ())]
+    return no_task(document["task"], near)
 
 
 HEADING = ("RUN", "PLAN", "STATUS", "TASKS", "SINCE", "PID")
@@ -150,8 +169,7 @@ def reached_row(one: Mapping[str, Any]) -> tuple[str, ...]:
     if not one["ok"]:
         return safe_line(one["run"]), "?", "no answer", "", "", ""
     since = "" if one["started"] is None else duration(time.time() - one["started"])
-    done = sum(one["counts"].get(status, 0) for status in _ENDED)
-    tasks = f"{done:,} of {one['total_tasks']:,} done"
+    tasks = f"{one['counts'].get('completed', 0):,} of {one['total_tasks']:,} done"
     return safe_line(one["run"]), safe_line(one["name"]), safe_line(one["status"]), tasks, since, str(one["pid"])
 
 

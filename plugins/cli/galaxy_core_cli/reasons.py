@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from galaxy_core import GalaxyError, message_of
+from galaxy_core.errors import UnknownTaskError
+from galaxy_core.errors.root import hint
 
 
 def why(error: BaseException | str) -> str:
     """What it says, and below that what was noted on its way."""
     notes = getattr(error, "__notes__", ()) if isinstance(error, GalaxyError) else ()
+    if isinstance(error, UnknownTaskError) and error.role == "Task":
+        return "\n".join([no_task(error.task_id, error.near), *notes])
     return "\n".join([message_of(error), *notes])
+
+
+def no_task(task_id: str, near: Sequence[str]) -> str:
+    """That a run has no such task, and which may have been meant."""
+    return f"no task {task_id!r}{hint(near)}"
 
 
 def leaves(error: BaseException) -> Iterator[BaseException]:

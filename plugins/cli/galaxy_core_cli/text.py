@@ -60,7 +60,7 @@ def tail(text: str, lines: int) -> tuple[list[str], int]:
 
 def found_out(result: ExecutionResult | None) -> bool:
     """Whether it was found out later that an attempt had ended: then it took as long as is told at most."""
-    return result is not None and bool(result.metadata.get("settled"))
+    return result is not None and any(result.metadata.get(key) for key in ("settled", "ended_unseen"))
 
 
 def duration(seconds: float) -> str:

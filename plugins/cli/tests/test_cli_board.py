@@ -13,6 +13,7 @@ from rich.cells import cell_len
 
 from galaxy_core import (
     ConstellationEvent,
+    Effect,
     Event,
     EventType,
     ExecutionResult,
@@ -25,6 +26,7 @@ from galaxy_core import (
 from galaxy_core.errors import RunError, TaskFailedError, TaskSkippedError
 from galaxy_core_cli.running.board import RECENT, SMALL, Board, error_line
 from galaxy_core_cli.running.picture import ASCII, UNICODE, Painter, signs_for
+from galaxy_core_cli.running.plain import FOUND, PlainLines
 
 STARTED, OUTPUT = EventType.TASK_STARTED, EventType.TASK_OUTPUT
 BEGIN = 1000.0
@@ -342,3 +344,60 @@ def test_a_name_stands_beside_the_id_if_it_says_more() -> None:
         constellation.add_task(TaskStar(task_id, name, target_device_id="here"))
     rows = [line.split("waiting")[0].strip() for line in picture(heard(constellation, [run_started()]), 1)[1:4]]
     assert rows == [r"· a (Fetch\x1b[2J it)", "· fetch-it", "· c"]
+
+
+# ------------------------------------------------------------------------------------------- a run that goes on
+def under_way(size: int, effect: str = "once") -> tuple[TaskConstellation, ConstellationEvent]:
+    """A plan whose tasks but the last were under way when its process died, and the event with which it goes on."""
+    constellation = TaskConstellation(name="plan")
+    for number in range(size):
+        constellation.add_task(TaskStar(f"t{number}", target_device_id="pi", effect=Effect(effect)))
+    for task in constellation.get_all_tasks()[:-1]:
+        constellation.begin(task, BEGIN - 60)
+    data = {"constellation": constellation, "total_tasks": size}
+    return constellation, ConstellationEvent(EventType.CONSTELLATION_STARTED, "test", BEGIN, data, "c", "executing")
+
+
+@pytest.mark.parametrize(
+    ("effect", "said"),
+    [("once", "waits for its end"), ("read", "it is ended first"), ("idempotent", "it is ended first")],
+)
+def test_what_was_under_way_before_a_run_went_on_is_at_work(effect: str, said: str) -> None:
+    _, begun = under_way(2, effect)
+    board = heard(TaskConstellation(name="plan"), [begun])
+    _, first, second, footer = picture(board, 5)
+    assert first.split()[1:5] == ["t0", "pi", "running", "1:05"]
+    assert first.endswith(f"at work since before; {said}")
+    assert (second.split()[2], footer) == ("waiting", "  1 running · 1 waiting")
+    looked(board, 5, pi="disconnected")
+    assert picture(board, 7)[1].endswith("at work since before; waits for device 'pi'")
+    board.hear([event(EventType.TASK_COMPLETED, "t0", "completed", 6)])
+    assert "at work" not in picture(board, 8)[1]
+
+
+def test_what_is_left_at_work_is_not_told_as_not_started() -> None:
+    _, begun = under_way(2)
+    board = heard(TaskConstellation(name="plan"), [begun])
+    board.hear([ConstellationEvent(EventType.CONSTELLATION_STOPPED, "kernel", BEGIN + 3, {}, "c", "stopped")])
+    _, first, second, footer = picture(board, 5)
+    assert first.split()[:5] == ["…", "t0", "pi", "at", "work"]
+    assert first.endswith("left at work on pi; a resume asks what became of it")
+    assert second.endswith("not started")
+    assert footer == "  1 left at work · 1 waiting"
+
+
+def test_what_starts_while_a_run_goes_on_was_not_under_way_before() -> None:
+    constellation, begun = under_way(2)
+    constellation.begin(constellation.get_all_tasks()[-1], BEGIN + 1)
+    board = heard(TaskConstellation(name="plan"), [begun])
+    assert list(board.running) == ["t0"]
+
+
+def test_plain_lines_begin_with_what_was_under_way_before() -> None:
+    _, begun = under_way(2)
+    lines = list(PlainLines(TaskConstellation(name="plan")).of([begun]))
+    assert lines == ["plan: 2 tasks", "was under way: t0 on pi (asking what became of it)"]
+    _, begun = under_way(FOUND + 4, "read")
+    lines = list(PlainLines(TaskConstellation(name="plan")).of([begun]))
+    assert lines[1] == "was under way: t0 on pi (ending it first, and running it again)"
+    assert (len(lines), lines[-1]) == (FOUND + 2, "and 3 more tasks")

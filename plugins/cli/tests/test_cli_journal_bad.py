@@ -153,9 +153,15 @@ def test_a_folder_that_is_read_only_keeps_anything_from_running(
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away")
-def test_a_run_of_another_user_is_not_gone_on_with(ran: Path, galaxy: Galaxy) -> None:
+def test_a_run_of_another_user_is_not_gone_on_with(
+    ran: Path, galaxy: Galaxy, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By anybody but root, who gives what is written there to its owner."""
     for path in (ran, *ran.rglob("*")):
         os.chown(path, 12345, 12345)
+    assert galaxy("resolve", "last", "a", "--as", "retry").err.startswith("error: task 'a' is completed")
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    monkeypatch.setenv("HOME", str(folder))
     refused(galaxy("resolve", "last", "a", "--as", "retry"), "12345")
 
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -124,3 +126,80 @@ def test_where_nothing_can_be_written_that_is_said_with_a_remedy(small: Path) ->
     for line in told:
         assert line.count("make that folder writable") == 1
         assert line.count("constellation_") <= 2, "the run is named, and stands in the name of its folder"
+
+
+#: The command, whose journal fails from when there is a file `full`.
+FAILING = """
+import os, runpy
+from galaxy_core_journal.writing import Writer
+write = Writer.write
+async def fail(self, records, /):
+    if os.path.exists("full"):
+        raise OSError(28, "no space left on device")
+    await write(self, records)
+Writer.write = fail
+runpy.run_module("galaxy_core_cli", run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
+@BACKENDS
+def test_who_insists_while_others_are_waited_for_kills_nobody_who_was_left_at_work(
+    backend: str, number: signal.Signals, folder: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GALAXY_JOURNAL", str(folder / "journal"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    for name in ("go", "alive"):
+        os.mkfifo(name)
+    alive = os.open("alive", os.O_RDONLY | os.O_NONBLOCK)
+    write("devices.yaml", DEVICES)
+    write(
+        "plan.yaml",
+        """
+        tasks:
+          pay: {shell: "echo x >> paid; read line < go; echo x >> ended"}
+          fill: {effect: read, shell: "until test -s paid; do sleep 0.05; done; sleep 1; touch full"}
+          slow: {shell: "trap '' TERM INT HUP; exec 3> alive; echo x >> slow; sleep 1000", needs: [fill]}
+        """,
+    )
+    words = [
+        "run",
+        "plan.yaml",
+        "--devices",
+        "devices.yaml",
+        "--durability",
+        "batched",
+        "--plain",
+        "--backend",
+        backend,
+    ]
+    started = [sys.executable, "-c", FAILING, *words]
+    with subprocess.Popen(started, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as galaxy:
+        assert galaxy.stderr is not None
+        waiting = next(line for line in galaxy.stderr if "Waiting for" in line)
+        assert "Left at work, to be found again by whoever resumes: 'pay'. Waiting for" in waiting
+        while not lines("slow"):
+            time.sleep(0.05)
+        if number == signal.SIGINT:
+            galaxy.send_signal(number)
+            assert next(line for line in galaxy.stderr if "cancelling" in line)
+        galaxy.send_signal(number)
+        assert galaxy.wait(TIMEOUT_S) == (Exit.CANCELLED if number == signal.SIGINT else Exit.QUIT)
+        assert "killed; left at work, to be found again by whoever resumes: pay\n" in galaxy.stderr.read()
+    while not is_over(alive):
+        time.sleep(0.05)
+    os.close(alive)
+    with os.fdopen(os.open("go", os.O_WRONLY | os.O_NONBLOCK), "w") as go:  # raises when nobody reads
+        go.write("thanks\n")
+    while not lines("ended"):
+        time.sleep(0.05)
+    Path("full").unlink()
+    assert (lines("paid"), lines("ended"), lines("slow")) == (1, 1, 1)
+
+
+def is_over(reading: int) -> bool:
+    """Whether nobody holds the other end of a pipe."""
+    try:
+        return not os.read(reading, 1)
+    except BlockingIOError:
+        return False

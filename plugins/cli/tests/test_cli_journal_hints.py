@@ -67,7 +67,10 @@ def test_what_is_said_of_a_run_in_another_journal_names_that_journal(
     assert ended.code == Exit.NOT_ALL
     resolve = hinted(re.sub(r"^. pay on.*$", "", ended.err, flags=re.MULTILINE), "resolve")
     run = resolve[3]
-    assert resolve == ["resolve", "--journal", "second", run, "pay", "--as", "completed"]
+    assert resolve == ["resolve", "--journal", "second", run, "pay", "--as", "WHAT"]
+    careless = galaxy(*resolve)
+    assert (careless.code, careless.out) == (Exit.REFUSED, "")
+    assert all(outcome in careless.err for outcome in ("completed", "failed", "retry"))
     assert hinted(galaxy("show", "last", "--journal", "second").out, "resolve") == resolve
     refused = galaxy("resume", "two words", "--journal", "second")
     assert (
@@ -76,7 +79,7 @@ def test_what_is_said_of_a_run_in_another_journal_names_that_journal(
     )
     assert "no run of plan 'two words' can be resumed" in refused.err
     assert hinted(galaxy("resume", run, "--journal", "second").err, "resolve") == resolve
-    resolved = galaxy(*resolve)
+    resolved = galaxy(*resolve[:-1], "completed")
     assert resolved.code == 0, resolved.err
     resume = hinted(resolved.out, "resume")
     assert resume == ["resume", "--journal", "second", run]

@@ -115,7 +115,8 @@ def test_a_run_is_kept_nowhere_when_that_is_asked_for(galaxy: Galaxy, write: Wri
         done = galaxy("run", "plan.yaml", *words)
         assert (done.code, done.out) == (0, "hi\n")
     assert not journal.exists()
-    assert galaxy("runs").err == "no run is under way that can be reached, and none is kept\n"
+    assert galaxy("runs").err == f"no run is under way that can be reached, and none is kept in {journal}\n"
+    assert (galaxy("runs", "--json").out, galaxy("runs", "--json").err) == ("[]\n", "")
 
 
 def test_where_no_journal_is_installed_a_line_says_so_and_the_plan_runs(galaxy: Galaxy, write: Write) -> None:

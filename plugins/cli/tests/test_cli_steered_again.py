@@ -60,7 +60,8 @@ def test_who_watches_a_run_that_is_stopped_is_told_how_to_go_on(start: Start, ga
         expected = f"run '{run.name}' is not under way: stopped; to go on with it: galaxy resume {run.name}"
         assert done.err == f"error: {expected}\n"
     assert galaxy("resume", run.name).code == 0
-    assert galaxy("watch", run.name).err == f"error: run '{run.name}' is not under way: completed\n"
+    over = f"run '{run.name}' is not under way: completed; what is kept of it: galaxy show {run.name}"
+    assert galaxy("watch", run.name).err == f"error: {over}\n"
 
 
 def test_a_run_of_which_nothing_is_kept_says_so_once_and_not_where_a_machine_reads(

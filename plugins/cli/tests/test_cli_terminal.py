@@ -318,6 +318,27 @@ def test_what_is_known_to_be_ours_is_family_with_its_descendants_and_sessions_bu
     assert sorted(found) == [60, 61, 62]
 
 
+def test_what_is_spared_is_not_family_nor_its_descendants_and_sessions() -> None:
+    found = family(
+        10,
+        [
+            Process(10, 5, 5),
+            Process(20, 10, 20),  # a task that is spared
+            Process(21, 20, 21),
+            Process(22, 1, 21),
+            Process(30, 10, 30),
+            Process(31, 30, 31),  # another one, below what is killed
+            Process(32, 31, 31),
+            Process(33, 30, 30),
+            Process(40, 10, 5),
+            Process(41, 40, 5),  # a third, in our own session
+        ],
+        [20, 22, 30],
+        [20, 31, 41],
+    )
+    assert sorted(found) == [30, 33, 40]
+
+
 def test_processes_are_seen_as_the_system_tells_of_them() -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, start_new_session=True) as child:
         [seen] = [process for process in processes() if process.pid == child.pid]

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from galaxy_core import Action, Command, Reference, TaskStar
-from galaxy_core_cli.text import count, duration, safe, safe_line, shortened, table, tail, what
+from galaxy_core import Action, Command, ExecutionResult, Reference, TaskStar
+from galaxy_core_cli.text import count, duration, found_out, safe, safe_line, shortened, table, tail, what
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])))
@@ -81,3 +81,13 @@ def test_what_a_task_does_is_one_line() -> None:
     assert what(TaskStar("a", description="Do\x1b it", request=Command(["echo"]))) == r"Do\x1b it"
     assert what(TaskStar("a", description="x" * 100), 10) == "x" * 9 + "…"
     assert shortened("short", 5) == "short"
+
+
+@pytest.mark.parametrize(
+    ("metadata", "is_found_out"),
+    [({"settled": True}, True), ({"ended_unseen": True}, True), ({"pid": 1}, False), (None, False)],
+)
+def test_what_ended_while_nobody_looked_took_at_most_as_long_as_is_told(
+    metadata: dict[str, object] | None, is_found_out: bool
+) -> None:
+    assert found_out(ExecutionResult("a", "unknown", metadata=metadata)) is is_found_out

@@ -34,13 +34,16 @@ def edit(
     """
     from galaxy_core_cli import editing
     from galaxy_core_cli.kept.newest import meant
+    from galaxy_core_cli.kept.steering import reaching
 
     if (file is None) == (undo is None):
         raise click.UsageError("Give the FILE of a transaction, or --undo and the id of an edit.")
     if undo is not None:
         if preview or do_apply or mermaid:
             raise click.UsageError("--undo goes without --preview, --apply and --mermaid.")
-        return editing.undo(meant(run), undo, as_json)
+        run = meant(run)
+        with reaching(run):
+            return editing.undo(run, undo, as_json)
     if preview and do_apply:
         raise click.UsageError("--preview changes nothing, and --apply does: give one of them.")
     if do_apply and mermaid:
@@ -48,9 +51,10 @@ def edit(
     assert file is not None
     text, name = editing.read(file, as_json=as_json)
     run = meant(run)  # once, so that what was previewed is what is edited
-    if do_apply:
-        return editing.apply(run, text, name, as_json)
-    look = editing.Look(as_json, mermaid)
-    if preview:
-        return editing.show(run, text, name, look)
-    return editing.propose(run, text, name, look, may_ask=file != "-" and not as_json)
+    with reaching(run):
+        if do_apply:
+            return editing.apply(run, text, name, as_json)
+        look = editing.Look(as_json, mermaid)
+        if preview:
+            return editing.show(run, text, name, look)
+        return editing.propose(run, text, name, look, may_ask=file != "-" and not as_json)

@@ -10,7 +10,7 @@ from galaxy_core_cli import options
 @click.command()
 @click.option("--older-than", metavar="AGE", help="Runs whose last sign of life is older: 30d, 12h, 90m, 2w.")
 @click.option("--keep", metavar="N", type=click.IntRange(min=0), help="All but the N newest.")
-@click.option("--unfinished", is_flag=True, help="Those, too, that could be resumed, or cannot be read.")
+@click.option("--unfinished", is_flag=True, help="Those, too, that could go on, or cannot be read.")
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @options.journal

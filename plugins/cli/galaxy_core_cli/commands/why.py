@@ -20,9 +20,12 @@ def why(run: str, task: str, as_json: bool) -> int:
     RUN is the id of a run under way, or a part of it that no other has, or the name of its plan, or `last`; TASK is the id of a task.
     """
     from galaxy_core_cli.kept.newest import meant
+    from galaxy_core_cli.kept.steering import reaching
     from galaxy_core_cli.reaching import ask, print_json
 
-    answer = ask(meant(run), {"do": "why", "task": task})
+    run = meant(run)
+    with reaching(run):
+        answer = ask(run, {"do": "why", "task": task})
     if as_json:
         print_json(answer)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,12 +12,12 @@ import anyio
 import click
 from attrs import evolve, frozen
 
-from galaxy_core import ControlError, Journal, reachable_runs
+from galaxy_core import ControlError, Journal, TaskStatus, reachable_runs
 from galaxy_core.errors import GalaxyError, JournalError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.kept.ages import ago
-from galaxy_core_cli.kept.journals import Here, journal_of, other_journal
+from galaxy_core_cli.kept.journals import Here, folder_of, journal_of, other_journal
 from galaxy_core_cli.kept.reading import NotBegunError, read
 from galaxy_core_cli.kept.standing import NOT_BEGUN, OPEN, UNDER_WAY, UNREADABLE, status_of, words
 from galaxy_core_cli.reaching import print_json, show_reached
@@ -25,11 +27,17 @@ from galaxy_core_cli.text import safe_line
 LARGE_BYTES = 4 * 2**20
 #: Runs that are over, and are listed without --all.
 RECENT = 10
+#: How a journal says who is at a run.
+_HOLDER = re.compile(r"process (\d+) on host ('.*?') since ")
 
 
 @frozen
 class Listed:
-    """A run that is kept. `last` is when it gave its last sign of life; `holder` says who is at it; `problem` what is wrong."""
+    """A run that is kept. `last` is when it gave its last sign of life; `holder` says who is at it; `problem` what is wrong.
+
+    `done` tasks have completed; of `unknown` somebody has to say what became of them, before the run can go on with what
+    waits for them.
+    """
 
     run_id: str
     name: str
@@ -42,6 +50,7 @@ class Listed:
     size_bytes: int | None = None
     holder: str = ""
     problem: str = ""
+    unknown: int = 0
 
     @property
     def is_open(self) -> bool:
@@ -49,8 +58,19 @@ class Listed:
         return self.status in OPEN
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether it can be resumed, or could be once somebody has said what became of its unknown tasks."""
+        return self.is_open or self.unknown > 0
+
+    @property
     def words(self) -> str:
-        return words(self.status)
+        return words(self.status, self.unknown)
+
+    @property
+    def pid(self) -> int | None:
+        """The process of this machine that is at it, if that is known."""
+        found = _HOLDER.match(self.holder)
+        return int(found[1]) if found is not None and found[2] == repr(socket.gethostname()) else None
 
     @property
     def age_s(self) -> float | None:
@@ -109,6 +129,7 @@ def _of_entry(journal: Journal, entry: Any) -> Listed:
         entry.size_bytes,
         entry.locked_by or "",
         entry.problem or "",
+        getattr(entry, "unknown", 0),
     )
     return found if status == UNREADABLE or entry.size_bytes > LARGE_BYTES else _replayed(journal, found)
 
@@ -131,6 +152,7 @@ def _replayed(journal: Journal, known: Listed) -> Listed:
         last=plan.updated_at.timestamp() if known.last is None else known.last,
         done=kept.done,
         total=plan.task_count,
+        unknown=plan.count(TaskStatus.UNKNOWN),
     )
 
 
@@ -149,7 +171,7 @@ def list_runs(journal: str | None, everything: bool, as_json: bool) -> int:
         print_json(_documents(reached, shown))
         return Exit.OK
     if not reached and not shown:
-        say.note("no run is under way that can be reached, and none is kept")
+        say.note(f"no run is under way that can be reached, and none is kept{_in_folder(journal)}")
         return Exit.OK
     show_reached(list(reached.values()), [_row(run) for run in shown if run.run_id not in reached])
     here = Here.found(journal)
@@ -176,8 +198,16 @@ def _kept(journal: str | None) -> list[Listed]:
         return []
 
 
+def _in_folder(journal: str | None) -> str:
+    """Where was looked for runs that are kept, if that can be said."""
+    found = Here.found(journal).journal
+    return "" if found is None or not folder_of(found) else f" in {safe_line(folder_of(found))}"
+
+
 def _recent(kept: Sequence[Listed], reached: Mapping[str, Any]) -> list[Listed]:
-    over = [run.run_id for run in kept if not run.is_open and run.status != UNDER_WAY and run.run_id not in reached]
+    over = [
+        run.run_id for run in kept if not run.is_unfinished and run.status != UNDER_WAY and run.run_id not in reached
+    ]
     dropped = set(over[RECENT:])
     return [run for run in kept if run.run_id not in dropped]
 
@@ -194,6 +224,7 @@ def _documents(reached: Mapping[str, Mapping[str, Any]], shown: Sequence[Listed]
             "ended": run.ended,
             "total_tasks": run.total,
             "done": run.done,
+            "unknown": run.unknown,
             "kept": True,
             "resumable": run.is_open and run.run_id not in reached,
             "size_bytes": run.size_bytes,
@@ -208,4 +239,5 @@ def _documents(reached: Mapping[str, Mapping[str, Any]], shown: Sequence[Listed]
 def _row(run: Listed) -> tuple[str, ...]:
     tasks = "" if run.status == UNREADABLE else f"{run.done:,} of {run.total:,} done"
     since = "" if run.age_s is None else ago(run.age_s)
-    return safe_line(run.run_id), safe_line(run.name) or "?", run.words, tasks, since, ""
+    pid = "" if run.pid is None else str(run.pid)
+    return safe_line(run.run_id), safe_line(run.name) or "?", run.words, tasks, since, pid

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 import click
+from attrs import evolve
 
 from galaxy_core import ExecutionResult, TaskStar
 from galaxy_core.errors import UnknownTaskError
@@ -19,8 +21,8 @@ from galaxy_core_cli.kept.finding import found
 from galaxy_core_cli.kept.journals import journal_of
 from galaxy_core_cli.kept.listing import Listed, looked_up
 from galaxy_core_cli.kept.reading import Beginning, Kept, read
-from galaxy_core_cli.kept.standing import advice
-from galaxy_core_cli.reaching import print_json
+from galaxy_core_cli.kept.standing import UNDER_WAY, advice, words
+from galaxy_core_cli.reaching import print_json, status_now
 from galaxy_core_cli.running.board import error_line
 from galaxy_core_cli.text import count, duration, found_out, label, safe, safe_line, shortened, table
 
@@ -34,13 +36,21 @@ def show_run(wanted: str, journal: str | None, as_json: bool) -> int:
     """Show a run."""
     kept_in = journal_of(journal)
     kept = read(kept_in, found(wanted, kept_in), whole=as_json)
-    one = looked_up(kept_in, kept.run_id)
+    one = _now(looked_up(kept_in, kept.run_id))
     if as_json:
         print_json(document(kept, one))
         return Exit.OK
     for line in page(kept, one):
         click.echo(line)
     return Exit.OK
+
+
+def _now(one: Listed) -> Listed:
+    """The run; of one under way that can be reached, as it says that it stands: as paused, or as stopping."""
+    if one.status != UNDER_WAY:
+        return one
+    told = status_now(one.run_id)
+    return evolve(one, status=str(told["status"])) if told.get("ok") and told.get("run") == one.run_id else one
 
 
 def page(kept: Kept, one: Listed) -> Iterator[str]:
@@ -71,7 +81,7 @@ def _facts(kept: Kept, one: Listed) -> Iterator[tuple[str, str]]:
     header = kept.header
     yield "run", safe_line(kept.run_id)
     yield "plan", _plan(kept.name, header.source)
-    yield "status", f"{one.words}: {_counts(kept)}"
+    yield "status", f"{words(one.status)}: {_counts(kept)}"
     yield "started", _moment(one.started)
     if one.ended is not None:
         yield "ended", _moment(one.ended)
@@ -87,15 +97,14 @@ def _facts(kept: Kept, one: Listed) -> Iterator[tuple[str, str]]:
 
 
 def _plan(name: str, source: Mapping[str, Any] | None) -> str:
-    return safe_line(name) + (f", from {safe_line(source['path'])}" if source else "")
+    return safe_line(name) + (f", from {safe_line(os.path.normpath(source['path']))}" if source else "")
 
 
 def _counts(kept: Kept) -> str:
     counts = kept.counts
     parts = [f"{counts.get('completed', 0):,} of {count(kept.constellation.task_count, 'task')} done"]
-    words = {"running": "under way"}
     parts += [
-        f"{number:,} {words.get(status, status)}"
+        f"{number:,} {'under way' if status == 'running' else status}"
         for status, number in counts.items()
         if status not in {"completed", "pending"}
     ]

@@ -34,7 +34,7 @@ class Wanted:
         for place, run in enumerate(runs):
             is_old = age_s is None or (run.last is not None and now - run.last >= age_s)
             is_beyond = self.keep is None or place >= self.keep
-            is_over = not run.is_open and run.status != UNREADABLE
+            is_over = not run.is_unfinished and run.status != UNREADABLE
             may_go = run.status != UNDER_WAY and not run.holder and (self.unfinished or is_over)
             if is_old and is_beyond and may_go:
                 yield run

@@ -13,6 +13,7 @@ OPEN = frozenset({INTERRUPTED, STOPPED, REOPENED})
 #: Its process went before it had kept the plan: nothing was started.
 NOT_BEGUN = "not_begun"
 UNREADABLE = "unreadable"
+_SILENT = frozenset({UNDER_WAY, NOT_BEGUN, UNREADABLE})
 
 
 def status_of(kept: Kept, is_held: bool) -> str:
@@ -25,8 +26,10 @@ def status_of(kept: Kept, is_held: bool) -> str:
     return STOPPED if kept.replay.stopped_by is not None else INTERRUPTED
 
 
-def words(status: str) -> str:
-    return status.replace("_", " ")
+def words(status: str, unknown: int = 0) -> str:
+    """``partially failed, 1 unknown``: of so many tasks somebody has to say what became of them."""
+    waits = f", {unknown:,} unknown" if unknown and status not in _SILENT else ""
+    return f"{status.replace('_', ' ')}{waits}"
 
 
 def advice(status: str, run_id: str, journal: str | None = None) -> str:

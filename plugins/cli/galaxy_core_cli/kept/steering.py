@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
-from collections.abc import Mapping
-from contextlib import aclosing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing, contextmanager, suppress
 from typing import Any
 
 import anyio
 import click
 
-from galaxy_core import ControlError, ask_run, watch_run
+from galaxy_core import ControlError, Journal, watch_run
 from galaxy_core.errors import GalaxyError, UnknownRecordedRunError, UnknownRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.hints import command
-from galaxy_core_cli.kept.finding import LAST, by_id
+from galaxy_core_cli.kept.finding import LAST, by_id, found
 from galaxy_core_cli.kept.journals import Here, journal_of
 from galaxy_core_cli.kept.listing import looked_up
 from galaxy_core_cli.kept.newest import meant
-from galaxy_core_cli.kept.standing import UNDER_WAY, advice
-from galaxy_core_cli.reaching import ALIVE_S, RefusedError, ask, author, print_json
+from galaxy_core_cli.kept.standing import NOT_BEGUN, UNDER_WAY, UNREADABLE, advice
+from galaxy_core_cli.reaching import RefusedError, ask, author, print_json, status_now
 from galaxy_core_cli.text import count, safe_line
 
 
@@ -36,10 +38,8 @@ def steer(what: str, wanted: str, as_json: bool) -> int:
 
 def _asked(what: str, wanted: str) -> tuple[str, Mapping[str, Any]]:
     run = _reachable(wanted)
-    try:
+    with reaching(run):
         answer = ask(run, {"do": what, "author": author(f"galaxy {what}")})
-    except UnknownRunError as error:
-        raise not_under_way(run, error) from None
     return str(answer["run"]), answer
 
 
@@ -55,16 +55,53 @@ def _reachable(wanted: str) -> str:
 
 def not_under_way(run: str, error: UnknownRunError) -> Exception:
     """Of a run that is kept, how it stands says more than that it cannot be reached."""
-    try:
-        one = looked_up(journal_of(None), run)
-    except (GalaxyError, click.ClickException):
+    if error.several or error.silent:
         return error
+    try:
+        kept_in = journal_of(None)
+        one = looked_up(kept_in, found(run, kept_in))
+        owner = _owner(kept_in, one.run_id)
+    except (GalaxyError, click.ClickException, OSError):
+        return error
+    run = one.run_id
+    if one.status == UNDER_WAY and owner is not None:
+        kill = f", or kill {one.pid}" if one.pid is not None else ""
+        return ControlError(
+            f"run {run!r} is under way in {one.holder}, and belongs to user {owner}: do it as that user{kill}"
+        )
     if one.status == UNDER_WAY:
         return ControlError(
             f"run {run!r} is under way in {one.holder}, and has no control socket: it cannot be reached"
         )
     hint = advice(one.status, run)
+    if not hint and one.status not in {NOT_BEGUN, UNREADABLE}:
+        hint = f"what is kept of it: {command('show', run)}"
     return ControlError(f"run {run!r} is not under way: {one.words}{'; ' if hint else ''}{hint}")
+
+
+def _owner(journal: Journal, run: str) -> str | None:
+    """Whose run it is, if that is another user than this one, and is known."""
+    folder = getattr(journal, "folder_of", lambda _: None)(run)
+    if folder is None or sys.platform == "win32":
+        return None
+    uid = os.stat(folder if folder.exists() else folder.parent).st_uid
+    if uid == os.geteuid():
+        return None
+    import pwd
+
+    try:
+        return repr(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        return str(uid)
+
+
+@contextmanager
+def reaching(run: str) -> Iterator[None]:
+    """Where a run that is kept cannot be reached, the error says how it stands."""
+    try:
+        yield
+    except UnknownRunError as error:
+        raise not_under_way(run, error) from None
 
 
 def _told(what: str, run: str, answer: Mapping[str, Any]) -> str:
@@ -106,14 +143,7 @@ def stop_run(wanted: str, as_json: bool) -> int:
 
 def _again(run: str) -> str:
     """The command that goes on with a run under way, once it has left."""
-    return Here.found().again({**anyio.run(_status, run), "run": run})
-
-
-async def _status(run: str) -> Mapping[str, Any]:
-    """How it stands; empty when it does not say, which is told when it is asked for more."""
-    with anyio.move_on_after(ALIVE_S), suppress(ControlError):
-        return await ask_run(run, {"do": "status"})
-    return {}
+    return Here.found().again({**status_now(run), "run": run})
 
 
 async def _left(run: str) -> str | None:

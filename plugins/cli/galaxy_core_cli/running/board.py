@@ -61,6 +61,8 @@ PAUSES = {EventType.CONSTELLATION_PAUSED: "paused", EventType.CONSTELLATION_PROC
 #: Of an attempt that was ended because the run is being stopped.
 STOPPED = "runs again when the run is resumed"
 _STATUSES = ("completed", "failed", "unknown", "skipped", "cancelled")
+#: Of an attempt that an earlier process has begun.
+ASKED, ENDED_FIRST = "asking what became of it", "ending it first, and running it again"
 #: Of a device.
 _AWAY = frozenset({"connecting", "disconnected", "failed"})
 _BREAK = re.compile(r"[\r\n]+")
@@ -83,6 +85,7 @@ class Row:
     reason: str = ""  # why it is tried again,
     again_at: float = 0.0  # and when, in seconds since the epoch
     is_bound: bool = False  # whether it took less than what lies between its start and its end
+    found: str = ""  # of an attempt of an earlier process, what becomes of it
 
     def elapsed(self, now: float) -> float | None:
         """Seconds of its attempt so far; None before the first."""
@@ -126,6 +129,7 @@ class Board:
     last_end: float = 0.0
     is_paused: bool = False
     done_before: int = 0  # of a run that goes on, the tasks that had ended when it did
+    completed_before: int = 0  # and those of them that had completed
 
     @property
     def total(self) -> int:
@@ -192,7 +196,20 @@ class Board:
                 ended = task.execution_end_time or task.updated_at  # who is skipped has no end
                 if task.status.value in _STATUSES and ended.timestamp() <= at:
                     self.done_before += 1
+                    self.completed_before += task.status is TaskStatus.COMPLETED
                     self._recall(task)
+                elif task.status is TaskStatus.RUNNING:
+                    self._find(task, at)
+
+    def _find(self, task: TaskStar, at: float) -> None:
+        """Show it as at work, if it was under way before."""
+        began = task.execution_start_time
+        if began is None or began.timestamp() > at:
+            return
+        row = Row(task.task_id, label(task), "running", task.target_device_id or "", attempts=task.attempts)
+        row.started = began.timestamp()
+        row.found = ASKED if task.effect == "once" else ENDED_FIRST
+        self.rows[task.task_id] = self.running[task.task_id] = row
 
     def _recall(self, task: TaskStar) -> None:
         if not self.is_small and task.status.value not in {"failed", "unknown"}:
@@ -233,7 +250,7 @@ class Board:
             row.device = (task.target_device_id if task is not None else None) or ""
             row.attempts += 1
             self.away.pop(row.device, None)
-            row.line = row.partial = ""
+            row.line = row.partial = row.found = ""
             self.retrying.pop(event.task_id, None)
             self.running[event.task_id] = row
         elif kind is EventType.TASK_RETRYING:

@@ -31,6 +31,7 @@ from galaxy_core.extension.interfaces import Durability
 from galaxy_core_cli.hints import command
 from galaxy_core_cli.reasons import single
 from galaxy_core_cli.running.ending import Ending
+from galaxy_core_cli.running.kill import sparing
 from galaxy_core_cli.running.reporter import Reporter
 from galaxy_core_cli.running.searching import Searching
 from galaxy_core_cli.running.stopping import Stopper
@@ -73,11 +74,7 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     )
     bus = EventBus()
     bus.subscribe(reporter, reporter.heard)
-    manager = ConstellationDeviceManager(plugins=order.registry, event_bus=bus)
-    for device in order.inventory.devices:
-        manager.add_device(device)
-    for one in order.inventory.discoveries:
-        manager.add_discovery(one)
+    manager = _manager(order, bus)
     if order.remark:
         ending.at_beginning.append(partial(reporter.tell, order.remark))
     searching = Searching(manager, order.inventory.discoveries, reporter)
@@ -92,35 +89,52 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     )
     stopper = Stopper(orchestrator, reporter, ending)
     failure: Exception | None = None
-    async with anyio.create_task_group() as group:
-        await group.start(stopper.watch_signals)
-        group.start_soon(
-            reporter.keep_current,
-            orchestrator.why,
-            manager.get_all_devices,
-            lambda: any(run.is_stopping for run in orchestrator.runs()),
-        )
-        if order.inventory.discoveries:
-            bus.subscribe(searching, searching.heard)
-            group.start_soon(searching.watch, order.constellation)
-        if order.timeout_s is not None:
-            group.start_soon(stopper.watch_time, order.timeout_s)
-        try:
-            async with manager:
-                with stopper.scope, _telling(searching):
-                    async with _controlled(order, orchestrator, reporter, ending):
-                        ending.result = await _orchestrated(order, orchestrator)
-        except Exception as error:  # raised again below, outside of the group, which would wrap it
-            failure = error
-        stopper.scope = anyio.CancelScope()
-        with stopper.scope:
-            # A report that is read slowly is still complete. Not before the devices have left, of which it tells, too: what
-            # is still being told when this is over comes after the last line, or never.
-            await bus.drain(math.inf)
-        group.cancel_scope.cancel()
+    with sparing(_left_at_work(orchestrator, ending)):
+        async with anyio.create_task_group() as group:
+            await group.start(stopper.watch_signals)
+            group.start_soon(
+                reporter.keep_current,
+                orchestrator.why,
+                manager.get_all_devices,
+                lambda: any(run.is_stopping for run in orchestrator.runs()),
+            )
+            if order.inventory.discoveries:
+                bus.subscribe(searching, searching.heard)
+                group.start_soon(searching.watch, order.constellation)
+            if order.timeout_s is not None:
+                group.start_soon(stopper.watch_time, order.timeout_s)
+            try:
+                async with manager:
+                    with stopper.scope, _telling(searching):
+                        async with _controlled(order, orchestrator, reporter, ending):
+                            ending.result = await _orchestrated(order, orchestrator)
+            except Exception as error:  # raised again below, outside of the group, which would wrap it
+                failure = error
+            stopper.scope = anyio.CancelScope()
+            with stopper.scope:
+                # A report that is read slowly is still complete. Not before the devices have left, of which it tells, too: what
+                # is still being told when this is over comes after the last line, or never.
+                await bus.drain(math.inf)
+            group.cancel_scope.cancel()
     if failure is not None:
         _fail(single(failure), order, ending)
     return ending
+
+
+def _manager(order: Order, bus: EventBus) -> ConstellationDeviceManager:
+    manager = ConstellationDeviceManager(plugins=order.registry, event_bus=bus)
+    for device in order.inventory.devices:
+        manager.add_device(device)
+    for one in order.inventory.discoveries:
+        manager.add_discovery(one)
+    return manager
+
+
+def _left_at_work(orchestrator: TaskConstellationOrchestrator, ending: Ending) -> Callable[[], dict[str, str]]:
+    """Tells what the run has left at work, by the marks of attempts; when it is over, too."""
+    runs: list[Any] = []
+    ending.at_beginning.append(lambda: runs.extend(orchestrator.runs()))
+    return lambda: {mark: id_ for run in (*runs, *orchestrator.runs()) for mark, id_ in run.left_at_work.items()}
 
 
 def _fail(error: BaseException, order: Order, ending: Ending) -> NoReturn:

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from secrets import token_hex
 from typing import NoReturn
@@ -15,12 +15,17 @@ from attrs import frozen
 
 from galaxy_core.extension.adapter.posix import MARK
 from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.text import safe_line
 
 PROC = "/proc"
 #: What stands before the mark of an attempt in the environment of all that our tasks start on this machine; see `branded`.
 BRAND = token_hex(8)
+#: Asked for what was left at work and is not killed: by the marks of attempts, the ids of their tasks.
+SPARED: list[Callable[[], Mapping[str, str]]] = []
 #: Who was being started while we looked is found by looking again; so often at most.
 ROUNDS = 5
+#: Tasks that are named.
+NAMED = 5
 
 
 @frozen
@@ -35,9 +40,13 @@ class Process:
 def kill_now(code: int, restore: Callable[[], None]) -> NoReturn:
     """Kill all that we have started, see `kill_family`, then leave with `code`. Closes nothing."""
     restore()
-    kill_family()
+    spared = {mark: task_id for each in SPARED for mark, task_id in each().items()}
+    kill_family(spared)
+    names = ", ".join([safe_line(task_id) for task_id in spared.values()][:NAMED])
+    more = f" and {len(spared) - NAMED:,} more" if len(spared) > NAMED else ""
+    but = f"; left at work, to be found again by whoever resumes: {names}{more}" if names else ""
     with suppress(OSError):  # past Python's streams, which may be in use just now
-        os.write(2, b"killed\n")
+        os.write(2, f"killed{but}\n".encode(errors="replace"))
     os._exit(code)
 
 
@@ -49,17 +58,20 @@ def leave_now(code: int, restore: Callable[[], None]) -> NoReturn:
     os._exit(code)
 
 
-def kill_family() -> None:
+def kill_family(spared: Iterable[str] = ()) -> None:
     """Kill our descendants, what has our brand, and whoever is left in the sessions of these; see `family`.
 
-    Where the system does not show environments (it is not Linux), who has lost its parents *and* their session is not found.
+    `spared` are marks of attempts that are not killed. Where the system does not show environments (it is not Linux), who has
+    lost its parents *and* their session is not found, and if any are spared, nobody can be told from them, or is killed.
     """
-    if os.name != "posix":
+    marks = [f"{BRAND}:{mark}" for mark in spared]
+    if os.name != "posix" or (marks and not os.path.exists(f"{PROC}/self/environ")):
         return
     killed: set[int] = set()
     for _ in range(ROUNDS):
         everybody = processes()
-        found = set(family(os.getpid(), everybody, _branded(everybody))) - killed
+        kept = _bearing(everybody, marks)
+        found = set(family(os.getpid(), everybody, _bearing(everybody, [f"{BRAND}:"]), kept)) - killed
         if not found:
             break
         for pid in found:
@@ -84,6 +96,16 @@ def dying_at_quit(restore: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
+def sparing(left: Callable[[], Mapping[str, str]]) -> Iterator[None]:
+    """Kill nothing meanwhile that `left` names, by the marks of attempts."""
+    SPARED.append(left)
+    try:
+        yield
+    finally:
+        SPARED.remove(left)
+
+
+@contextmanager
 def branded() -> Iterator[None]:
     """Have all that tasks start on this machine meanwhile bear our brand, by which it is found when its parents are gone.
 
@@ -102,32 +124,42 @@ def branded() -> Iterator[None]:
             os.environ[MARK] = before
 
 
-def _branded(everybody: Iterable[Process]) -> Iterator[int]:
-    wanted = f"{BRAND}:".encode()
-    for process in everybody:
+def _bearing(everybody: Iterable[Process], marks: Iterable[str]) -> list[int]:
+    """Those in whose environment one of `marks` stands."""
+    wanted, found = [mark.encode() for mark in marks], []
+    for process in everybody if wanted else ():
         with suppress(OSError), open(f"{PROC}/{process.pid}/environ", "rb") as file:  # it has ended, or is not ours
-            if wanted in file.read():
-                yield process.pid
+            environment = file.read()
+            if any(mark in environment for mark in wanted):
+                found.append(process.pid)
+    return found
 
 
-def family(root: int, everybody: Iterable[Process], more: Iterable[int] = ()) -> list[int]:
+def family(root: int, everybody: Iterable[Process], more: Iterable[int] = (), spared: Iterable[int] = ()) -> list[int]:
     """The descendants of `root`, those in `more` and theirs, and all that share a session with one of them; but not `root`
-    and its own session.
+    and its own session, nor those in `spared`, with all that would have come with these.
     """
-    processes, known = list(everybody), frozenset(more)
+    processes = list(everybody)
+    by_id = {process.pid: process for process in processes}
     children: dict[int, list[Process]] = defaultdict(list)
     for process in processes:
         children[process.parent].append(process)
-    own = next((process.session for process in processes if process.pid == root), root)
-    found: dict[int, Process] = {}
-    ahead = [*children[root], *(process for process in processes if process.pid in known)]
-    while ahead:
-        process = ahead.pop()
-        if process.pid != root and process.pid not in found:
-            found[process.pid] = process
-            ahead += children[process.pid]
-    sessions = {process.session for process in found.values()} - {own}
-    return [*found, *(one.pid for one in processes if one.session in sessions and one.pid not in found)]
+    own = by_id[root].session if root in by_id else root
+
+    def with_descendants(heads: Iterable[int], but: Collection[int]) -> list[int]:
+        found: dict[int, None] = {}
+        ahead = [by_id[pid] for pid in heads if pid in by_id]
+        while ahead:
+            process = ahead.pop()
+            if process.pid not in but and process.pid not in found:
+                found[process.pid] = None
+                ahead += children[process.pid]
+        sessions = {by_id[pid].session for pid in found} - {own}
+        others = (one.pid for one in processes if one.session in sessions)
+        return [*found, *(pid for pid in others if pid not in found and pid not in but)]
+
+    kept = {root, *with_descendants(spared, {root})}
+    return with_descendants([*(child.pid for child in children[root]), *more], kept)
 
 
 def processes() -> list[Process]:

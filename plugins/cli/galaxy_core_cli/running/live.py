@@ -50,6 +50,7 @@ class LiveReporter:
         self._output = output
         self._moved = True
         self._is_gone = False
+        self._reachable: list[Text] = []  # how, until it is told
 
     async def on_event(self, event: Event) -> None:
         await self.on_events([event])
@@ -69,6 +70,8 @@ class LiveReporter:
                 if isinstance(event, TaskEvent) and event.event_type is EventType.TASK_OUTPUT
                 for line in str(event.data.get("text", "")).splitlines()
             ]
+        if self._board.phase != "connecting":  # of a run that does not begin, nothing is to be watched
+            lines, self._reachable = [*self._reachable, *lines], []
         if lines:
             await anyio.to_thread.run_sync(self._print, Group(*lines))
 
@@ -109,7 +112,7 @@ class LiveReporter:
     def reachable(self, run: str, socket: Path) -> None:
         text = f"galaxy watch, why or edit {safe_line(run)}"
         if len(text) < self._console.width:
-            self._print(Text(text, style="dim"))
+            self._reachable = [Text(text, style="dim")]
 
     def tell(self, text: str) -> None:
         if not self._is_gone:

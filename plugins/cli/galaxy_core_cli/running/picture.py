@@ -12,7 +12,7 @@ from rich.text import Text
 
 from galaxy_core import TaskConstellation, TaskStatus
 from galaxy_core.errors import GalaxyError
-from galaxy_core_cli.running.board import STOPPED, Board, Row, error_line
+from galaxy_core_cli.running.board import ASKED, STOPPED, Board, Row, error_line
 from galaxy_core_cli.text import count, duration, safe_line
 
 BAR_WIDTH: Final = 24
@@ -57,6 +57,7 @@ _OF = {
     "cancelled": "⊘",
     "unknown": "?",
     "waiting": "·",
+    "left": "…",
 }
 _ASCII_OF = {
     "completed": "+",
@@ -66,6 +67,7 @@ _ASCII_OF = {
     "cancelled": "#",
     "unknown": "?",
     "waiting": ".",
+    "left": ":",
 }
 UNICODE: Final = Signs(_OF, "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "━", "─", "·", "→")
 ASCII: Final = Signs(_ASCII_OF, "|/-\\", "#", "-", "|", "->")
@@ -192,7 +194,7 @@ class Painter:
         waiting = board.total - board.done() - counts["running"] - len(board.retrying)
         parts = [
             (counts["completed"], "done", "green"),
-            (counts["running"], "running", "cyan"),
+            (counts["running"], "left at work" if board.phase == "over" else "running", "cyan"),
             (len(board.retrying), "to be retried", "yellow"),
             (max(0, waiting), "waiting", "dim"),
             (counts["skipped"], "skipped", "yellow"),
@@ -214,8 +216,12 @@ class Painter:
 
     def _line(self, row: Row, now: float, columns: _Columns) -> Text:
         style, signs = _STYLES[row.status], self._signs
-        mark = signs.spinner[int(now * 10) % len(signs.spinner)] if row.status == "running" else signs.of[row.status]
-        elapsed = row.elapsed(now)
+        is_left = row.status == "running" and self._board.phase == "over"
+        moves = row.status == "running" and not is_left
+        mark = (
+            signs.spinner[int(now * 10) % len(signs.spinner)] if moves else signs.of["left" if is_left else row.status]
+        )
+        elapsed = None if is_left else row.elapsed(now)
         line = Text("  ")
         line.append(mark, style)
         line.append(" ")
@@ -224,7 +230,7 @@ class Painter:
             line.append("  ")
             line.append(_padded(safe_line(row.device), columns.device), "blue")
         line.append("  ")
-        line.append(_padded(_WORDS.get(row.status, row.status), 9), style)
+        line.append(_padded("at work" if is_left else _WORDS.get(row.status, row.status), 9), style)
         took = "" if elapsed is None else f"{'<' if row.is_bound else ''}{duration(elapsed)}"
         line.append(f"{took:>7}  ")
         line.append(*self._says(row, now))
@@ -234,6 +240,10 @@ class Painter:
         """The last column and its style."""
         if row.status == "waiting":
             return _waits_for(self._board.constellation, row.task_id) or self._waits(row), "dim"
+        if row.status == "running" and self._board.phase == "over":
+            return f"left at work on {safe_line(row.device)}; a resume asks what became of it", "dim"
+        if row.status == "running" and row.found and row.device in self._board.away:
+            return f"at work since before; waits for device {safe_line(row.device)!r}", "dim"
         if row.status == "running" and self._held() == "stopping":
             return f"the run waits for its end{': ' if row.line else ''}{row.line}", "dim"
         if row.status == "retrying" and row.note == STOPPED:
@@ -243,6 +253,8 @@ class Painter:
             return f"{f'again in {duration(left)}' if left > 0 else self._waits(row)}: {row.reason}", "dim"
         if row.status == "failed" and row.line:
             return f"{row.note}: {row.line}", "red"
+        if row.found and row.status == "running" and not row.line:
+            return f"at work since before; {'waits for its end' if row.found == ASKED else 'it is ended first'}", "dim"
         if row.note:
             return row.note, "red" if row.status in {"failed", "unknown"} else "dim"
         return row.line, "dim"

@@ -17,6 +17,8 @@ from galaxy_core_cli.running.reporter import Devices
 from galaxy_core_cli.streams import Lines
 from galaxy_core_cli.text import count, duration, safe, safe_line
 
+#: Tasks that were under way before, and are told of, one a line.
+FOUND = 20
 _WORDS = {
     "completed": "done",
     "failed": "FAILED",
@@ -46,10 +48,9 @@ class PlainLines:
     def _lines_of(self, event: Event) -> Iterator[str]:
         if isinstance(event, ConstellationEvent):
             if event.event_type is EventType.CONSTELLATION_STARTED:
-                before = self.board.done_before
-                done = f", {before:,} of them done before" if before else ""
                 name = safe_line(self.board.constellation.name)
-                yield f"{name}: {count(event.data.get('total_tasks', self.board.total), 'task')}{done}"
+                yield f"{name}: {count(event.data.get('total_tasks', self.board.total), 'task')}{self._before()}"
+                yield from self._found()
             elif event.event_type in PAUSES:
                 by = f"by {safe_line(event.data['by'])}" if event.data.get("by") else ""
                 yield f"{self._since_start(event)}{PAUSES[event.event_type]:<9} {by}".rstrip()
@@ -59,6 +60,20 @@ class PlainLines:
             if event.event_type in ENDED:
                 yield from self._rest(event.task_id)
             yield f"{self._since_start(event)}{self._line_of(event)}"
+
+    def _found(self) -> Iterator[str]:
+        """What was under way when the run went on."""
+        found = [row for row in self.board.running.values() if row.found]
+        for row in found[:FOUND]:
+            yield f"was under way: {row.label} on {safe_line(row.device)} ({row.found})"
+        if len(found) > FOUND:
+            yield f"and {count(len(found) - FOUND, 'more task')}"
+
+    def _before(self) -> str:
+        """What had ended before, of a run that goes on."""
+        done, others = self.board.completed_before, self.board.done_before - self.board.completed_before
+        told = f", {done:,} of them done before" if done else ""
+        return f"{told}, {others:,} ended otherwise before" if others else told
 
     def _since_start(self, event: Event) -> str:
         started = self.board.started
