@@ -20,6 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -153,7 +154,7 @@ def resume(size: int, parent: Path) -> None:
     print(f"\nResume: {size:,} tasks, half of them done; memory in bytes a task")
     for shape in SHAPES:
         with tempfile.TemporaryDirectory(dir=parent) as folder:
-            for step in ("plan", "fresh", "half", "rest"):
+            for step in ("plan", "fresh", "half", "traced", "rest"):
                 if told := _in_process(f"{step} {shape}", size, Path(folder)):
                     print(f"{shape:8}{told}", flush=True)
 
@@ -188,10 +189,17 @@ def _step(step: str, size: int, folder: Path) -> None:
         plan = build(size, links(size))
         print(f"the plan alone, built by a program: {(_peak_bytes() - before) / size:,.0f} bytes")
         return
-    halting, began = Halting(-1), time.perf_counter()
+    halting, began = Halting(-1 if name != "traced" else 1), time.perf_counter()
     if name == "fresh":
         _completed(anyio.run(_run, build(size, links(size)), None, "off", 16, halting))
         print(f"a run without a journal, from its beginning: {(_peak_bytes() - before) / size:,.0f} bytes at most")
+        return
+    if name == "traced":
+        tracemalloc.start()
+        anyio.run(_run, None, journal, "batched", 16, halting, journal.runs()[0])
+        print(
+            f"resumed: {halting.peak / size:,.0f} bytes at most of objects, without what the allocator keeps and libraries take"
+        )
         return
     _completed(anyio.run(_run, None, journal, "batched", 16, halting, journal.runs()[0]))
     print(
@@ -209,7 +217,11 @@ def _completed(run: tuple[dict[str, Any], float]) -> float:
 
 
 def _peak_bytes() -> int:
-    """The most memory that this process has had; where the system does not say, its parent's may be in it."""
+    """The most memory that this process has had; where the system does not say, its parent's may be in it. If its objects
+    are traced, the most that these had.
+    """
+    if tracemalloc.is_tracing():
+        return tracemalloc.get_traced_memory()[1]
     try:
         (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
     except (OSError, ValueError):
