@@ -2,17 +2,20 @@
 
 On asyncio both are the same loop, and a bridge passes everything through. On trio a bridge is a thread of its own with a
 loop of asyncio. What is called *over there* in this package runs in that loop; *here* is the program's.
+
+Over there may wait for here, see `Bridge.ask`; so here never waits for there but as a task that others run beside.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Generic, TypeVar
 
 from anyio import CancelScope, Event, from_thread, to_thread
-from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.from_thread import start_blocking_portal
 from anyio.lowlevel import EventLoopToken, current_token
 
 T = TypeVar("T")
@@ -21,21 +24,21 @@ T = TypeVar("T")
 class Bridge:
     """`run` awaits a coroutine function over there; over there, `tell` and `ask` call a function here."""
 
-    def __init__(self, portal: BlockingPortal | None, token: EventLoopToken) -> None:
-        self._portal = portal
+    def __init__(self, there: asyncio.AbstractEventLoop | None, token: EventLoopToken) -> None:
+        self._there = there
         self._token = token
 
     async def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Await it over there. Cancellation crosses over, and is waited for; what was faster than it is returned."""
-        if self._portal is None:
+        if self._there is None:
             return await function(*args)
         crossing: _Crossing[T] = _Crossing()
         done = Event()
-        self._portal.start_task_soon(crossing.run, function, args, lambda: self.tell(done.set))
+        self._send(crossing.start, function, args, lambda: self.tell(done.set))
         try:
             await done.wait()
         except BaseException:  # goes on, unless there is an answer in spite of it
-            self._portal.start_task_soon(crossing.cancel)
+            self._send(crossing.cancel)
             with CancelScope(shield=True):
                 await done.wait()
             if not crossing.answers:
@@ -44,9 +47,15 @@ class Bridge:
             raise crossing.error
         return crossing.answers[0]
 
+    def _send(self, function: Callable[..., Any], *args: Any) -> None:
+        """Have `function` called over there, in the order of the calls. Does not wait, as a portal would."""
+        assert self._there is not None
+        # Without the context of here, in which it stands that the loop is one of trio.
+        self._there.call_soon_threadsafe(function, *args, context=contextvars.Context())
+
     def tell(self, function: Callable[..., Any], *args: Any) -> None:
         """Have `function` called here, in the order of the calls. From over there; does not wait."""
-        if self._portal is None:
+        if self._there is None:
             function(*args)
         else:
             # RuntimeError: the program's loop has ended, and nobody listens any more.
@@ -55,22 +64,23 @@ class Bridge:
 
     def ask(self, function: Callable[..., T], *args: Any) -> T:
         """The answer of `function`, called here. From over there, whose loop stands still meanwhile."""
-        if self._portal is None:
+        if self._there is None:
             return function(*args)
         return from_thread.run_sync(function, *args, token=self._token)
 
 
 class _Crossing(Generic[T]):
-    """One call over there. Neither `answers` nor `error`: it was cancelled.
-
-    The portal's own futures are done as soon as they are cancelled, long before what was cancelled has cleaned up.
-    """
+    """One call over there. Neither `answers` nor `error`: it was cancelled, and has cleaned up."""
 
     def __init__(self) -> None:
         self.answers: list[T] = []
         self.error: BaseException | None = None
         self._scope: CancelScope | None = None
         self._is_cancelled = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, function: Callable[..., Awaitable[T]], args: Any, done: Callable[[], None]) -> None:
+        self._task = asyncio.get_running_loop().create_task(self.run(function, args, done))
 
     async def run(self, function: Callable[..., Awaitable[T]], args: Any, done: Callable[[], None]) -> None:
         try:
@@ -100,8 +110,9 @@ async def bridge() -> AsyncIterator[Bridge]:
     # Starting and ending a thread with a loop blocks for a millisecond or more.
     with CancelScope(shield=True):
         opened = await to_thread.run_sync(portal.__enter__)
+        there = await to_thread.run_sync(opened.call, asyncio.get_running_loop)
     try:
-        yield Bridge(opened, token)
+        yield Bridge(there, token)
     finally:
         with CancelScope(shield=True):
             await to_thread.run_sync(portal.__exit__, None, None, None)

@@ -16,7 +16,7 @@ from galaxy_core.errors import DeviceLostError
 from galaxy_core.extension.interfaces import Completed, Outcome, Refused, Unknown
 from galaxy_core_ssh.session import SshSession
 from galaxy_core_ssh.simulate.daemon import Daemon
-from galaxy_core_ssh.simulate.far_side import SshFarSide, processes_with
+from galaxy_core_ssh.simulate.far_side import QUIET_S, SshFarSide, processes_with
 
 from .ssh_lab import Lab, until
 
@@ -236,3 +236,14 @@ def test_a_server_that_is_started_again_is_not_mistaken_for_what_is_left_of_the_
             assert link.recv(4) == b"SSH-"
     finally:
         daemon.stop()
+
+
+async def test_a_simulated_fault_that_was_healed_before_it_struck_does_not_strike(lab: Lab, far: SshFarSide) -> None:
+    await far.inject("hang", "clean_up")
+    async with lab.opened(**far.settings()) as session:
+        assert isinstance(await session.execute(lab.attempt(Command(["true"]))), Completed)
+        await until((far.daemon.folder / "gates" / "clean_up.reached").exists)
+        await far.heal()
+    await anyio.sleep(3 * QUIET_S)  # it waited for so long without a word
+    async with lab.opened(**far.settings(connect_timeout_s=5.0)) as session:
+        assert isinstance(await session.execute(lab.attempt(Command(["true"]))), Completed)

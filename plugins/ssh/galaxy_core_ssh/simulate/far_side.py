@@ -13,7 +13,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL, SIGSTOP
 from typing import Any, Final
 
-from anyio import create_task_group, sleep, to_thread
+from anyio import Lock, create_task_group, sleep, to_thread
 from anyio.abc import TaskGroup
 
 from galaxy_core.extension.adapter.posix import MARK, quote
@@ -85,6 +85,8 @@ class SshFarSide:
         self._gates = daemon.folder / "gates"
         self._truth = daemon.folder / "truth"
         self._keys = (daemon.folder / "authorized_keys").read_bytes()
+        self._healings = 0
+        self._turn = Lock()
 
     @property
     def port(self) -> int:
@@ -115,6 +117,11 @@ class SshFarSide:
             self._group.start_soon(self._strike_at, fault, phase)
 
     async def heal(self) -> None:
+        self._healings += 1
+        async with self._turn:
+            await self._heal()
+
+    async def _heal(self) -> None:
         for gate in self._gates.iterdir():
             gate.unlink(missing_ok=True)
         self.proxy.heal()
@@ -124,14 +131,17 @@ class SshFarSide:
             await to_thread.run_sync(self.daemon.start)
 
     async def _strike_at(self, fault: Fault, phase: Phase) -> None:
-        reached, armed = self._gates / f"{phase}.reached", self._gates / phase
+        reached, armed, healings = self._gates / f"{phase}.reached", self._gates / phase, self._healings
         while not reached.exists():
             if not armed.exists() and not reached.exists():
                 return  # it was healed before anything came that far
             await sleep(LOOK_S)
         if phase == "clean_up":
             await self._quiet()
-        await self._strike(fault, phase)
+        async with self._turn:
+            if self._healings != healings:
+                return  # it was healed meanwhile
+            await self._strike(fault, phase)
         reached.unlink(missing_ok=True)
 
     async def _quiet(self) -> None:
