@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,22 @@ def _resolved(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_resolved(one) for one in value]
     return value
+
+
+def missing_secrets(settings: Any) -> Iterator[SecretError]:
+    """Why secrets in `settings` cannot be had, of those that can be looked for without waiting: variables and files."""
+    if isinstance(settings, SecretRef):
+        if settings.keyring is None:
+            try:
+                resolve_secret(settings)
+            except SecretError as error:
+                yield error
+    elif isinstance(settings, Mapping):
+        for value in settings.values():
+            yield from missing_secrets(value)
+    elif isinstance(settings, list | tuple):
+        for value in settings:
+            yield from missing_secrets(value)
 
 
 def _from_environment(ref: SecretRef, name: str) -> str:

@@ -117,6 +117,13 @@ class Attempting(Settling):
         if worker.attempt.leaves_marker:  # type: ignore[union-attr]  # it was at one
             self._release_marker(worker.attempt, lane, outcome)
 
+    def _cut_off(self, attempt: Attempt | None, lane: Lane) -> None:
+        """An attempt was stopped with its run, by whoever cancelled both."""
+        if attempt is None or not attempt.leaves_marker or attempt.is_let_go:
+            return
+        if not isinstance(left_behind(attempt, lane.device.transport, self._logger), Unknown):
+            self._release_marker(attempt, lane, None)
+
     def _release_marker(self, attempt: Attempt | None, lane: Lane, outcome: Outcome | None) -> None:
         """What the attempt has left on the far side is needed no more, once its end is kept."""
         if attempt is not None and attempt.leaves_marker and type(outcome) is not Unknown:

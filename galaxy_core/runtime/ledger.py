@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from galaxy_core.model.events import Event, EventType
 from galaxy_core.model.reasons import text_of
 from galaxy_core.model.records import encode
 from galaxy_core.model.records.unkept import Keeper
+from galaxy_core.model.result import TERMINAL
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.bus import STALL_S
 from galaxy_core.runtime.kept_files import keep_files, sync_folder
@@ -41,6 +42,7 @@ MAX_BACKLOG = 50_000
 CLOSING_S = 60.0
 #: How files are written, which blocks.
 in_thread: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync
+_OVER = frozenset(status.value for status in TERMINAL)
 _RELIED_ON = (EventType.TASK_STARTED, EventType.TASK_COMPLETED, EventType.EDIT_COMMITTED, EventType.EDIT_UNDONE)
 #: The folder of long texts, below that of the run.
 TEXTS = "texts"
@@ -220,16 +222,9 @@ class Ledger:
     def _fail(self, failure: Exception, lines: Sequence[str]) -> None:
         """Nothing is written any more, and nobody is told what was not kept, of which `lines` were being written."""
         self.failure = failure
-        unkept = {began[0] for began in self.starting.values()}
-        self.unkept_ends.update(ran[0] for ran in self.ran)
-        for line in (*lines, *self.lines):
-            kind = line.split(",", 2)[1]
-            if kind == '"start"':
-                unkept.add(json.loads(line)[4])
-            elif kind == '"end"':
-                self.unkept_ends.add(json.loads(line)[2])
-            elif kind == '"ran"':
-                self.unkept_ends.update(ran[0] for ran in json.loads(line)[2])
+        starts, ends = _attempts((*lines, *self.lines))
+        unkept = {*starts, *(began[0] for began in self.starting.values())}
+        self.unkept_ends.update((*ends, *(ran[0] for ran in self.ran)))
         self._events.clear()
         self.lines.clear()
         self.starting.clear()
@@ -280,6 +275,25 @@ class Ledger:
                 f"run of {self.run_id!r} is over, but journal {self.name!r} has not kept all of its records "
                 f"within {CLOSING_S:g} s more. What had completed is kept in the constellation."
             )
+
+
+def _attempts(lines: Iterable[str]) -> tuple[list[int], list[str]]:
+    """The leases that records say were given, and the ids of tasks of which they say how they ended."""
+    starts: list[int] = []
+    ends: list[str] = []
+    for line in lines:
+        match line.split(",", 2)[1].strip('"'):
+            case "start":
+                starts.append(json.loads(line)[4])
+            case "end":
+                ends.append(json.loads(line)[2])
+            case "ran":
+                ends += (ran[0] for ran in json.loads(line)[2])
+            case "image" | "edit" as kind:  # by which a task ends that was touched just then
+                told = json.loads(line)[2]
+                tasks = (told if kind == "image" else told["image"]).get("tasks", ())
+                ends += (task["task_id"] for task in tasks if task.get("status") in _OVER)
+    return starts, ends
 
 
 def _keep_texts(texts: Sequence[tuple[Path, str]]) -> None:

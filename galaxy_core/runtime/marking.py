@@ -79,7 +79,7 @@ class Markers:
     def release(self, lane: Lane, mark: str) -> None:
         """What became of an attempt has been noted: have its marker dropped as soon as that is kept, and its device is there."""
         ledger, group = self._run.ledger, self._run._group
-        if ledger is None or group is None or "settles" not in features_of(lane.transport):
+        if ledger is None or "settles" not in features_of(lane.transport):
             return
         if lane.session is None:
             self._owed.setdefault(lane.device_id, []).append(mark)
@@ -90,23 +90,21 @@ class Markers:
                 ledger.note_attempts()
         self._due.append((ledger.count, lane.session, lane.device.transport, mark))
         self._is_due.set()
-        if not self._releases:
+        if not self._releases and group is not None:
             self._releases = True
             group.start_soon(self._releasing)
 
     async def _releasing(self) -> None:
-        """Until the run is over; what is kept by then is still released."""
+        """Until the run is over; what is kept later is released when its journal is closed."""
         assert self._run.ledger is not None
-        try:
-            while True:
-                await self._is_due.wait()
-                self._is_due = anyio.Event()
-                await self._run.ledger.settle()
-                self._release_kept()
-        finally:
-            self._release_kept()
+        while True:
+            await self._is_due.wait()
+            self._is_due = anyio.Event()
+            await self._run.ledger.settle()
+            self.release_kept()
 
-    def _release_kept(self) -> None:
+    def release_kept(self) -> None:
+        """Drop those of attempts of which is kept by now what became of them."""
         ledger = self._run.ledger
         assert ledger is not None
         due, self._due = self._due, []

@@ -260,6 +260,7 @@ async def kept(run: Run, ledger: Ledger) -> AsyncIterator[None]:
         finally:
             run.constellation._recorder = None
             await ledger.close()
+            run.settler.markers.release_kept()
     if failure is not None:
         raise failure
     ledger.check_run(*run.how_it_was_left())

@@ -16,6 +16,7 @@ from galaxy_core.errors import GalaxyError, JournalError, OutcomeUnknownError, R
 from galaxy_core.errors.root import listed
 from galaxy_core.extension.interfaces import Journal
 from galaxy_core.extension.registry import PluginRegistry
+from galaxy_core.extension.secrets import missing_secrets
 from galaxy_core.model.condition import LostCondition
 from galaxy_core.model.constellation import TaskConstellation
 from galaxy_core.model.policy import Effect
@@ -167,6 +168,7 @@ class Resumption:
                     f"task {task_id!r} was running on device {flight.device_id!r}, which is not registered here "
                     f"(registered: {there}; recorded: {was}): register it, to find out what became of it"
                 )
+        reasons += self._without_secrets(book)
         if self._given is not None:
             self._take_over(self._given)
         is_another = any("not the recorded one" in reason for reason in reasons)
@@ -175,6 +177,16 @@ class Resumption:
             reasons.append(f"{lost[-1]}: {self._remedy}")
         if reasons:
             raise ResumeError(self.run_id, reasons)
+
+    def _without_secrets(self, book: LaneBook) -> Iterator[str]:
+        """Devices that cannot be reached here, so that what is certainly to run there would fail for good."""
+        needed = [flight.device_id for flight in self._replay.in_flight.values()]
+        needed += [task._target_device_id or "" for task in self.plan._tasks.values() if task._status in UNSTARTED]
+        for device_id in dict.fromkeys(needed):
+            lane = book.lanes.get(device_id)
+            if lane is not None and lane.session is None:
+                for error in missing_secrets(lane.device.settings):
+                    yield f"device {device_id!r}, where tasks are to run, needs {error}"
 
     def _versions(self) -> dict[str, str]:
         return {

@@ -91,7 +91,9 @@ class Run(Attempting):
             if not self._closed:
                 self._close()
             for worker in self.busy:  # its attempt was stopped with the run, and its session has cleaned up by now
+                attempt = worker.attempt
                 _, lane = worker.free()
+                self._cut_off(attempt, lane)
                 lane.release()
 
     async def _until_over(self) -> None:

@@ -324,6 +324,8 @@ async def test_no_marker_is_released_before_an_end_that_was_put_off_is_kept() ->
         gate.set()
         await until(lambda: rigged.error is not None)
         assert list(replay(rigged.journal.kept["p"].records).in_flight) == ["once", "again"]
+        assert rigged.error is not None
+        assert rigged.error.ended == {"once": "completed"}
     assert device.released == []
 
 

@@ -164,3 +164,42 @@ async def test_what_is_ended_by_hand_while_it_runs_leaves_no_marker() -> None:
             await until(lambda: house.device().running)
             constellation.mark_task_completed("b", True, "I looked")
         assert house.device().released == [house.device().attempts[0].mark]
+
+
+@pytest.mark.parametrize("durability", ["sync", "batched"])
+async def test_no_marker_stays_of_a_run_that_is_over(durability: Any) -> None:
+    """What has ended last is kept only when the journal is closed."""
+    journal = MemoryJournal()
+    async with rig(slots=2) as house:
+        house.transport.features = FEATURES_OF_COMMANDS | {"settles"}
+        house.orchestrator._journal, house.orchestrator._durability = journal, durability
+        await house.run(plan("a b", "a>b", "p", target_device_id="d1", effect=Effect.ONCE), None)
+        assert sorted(house.device().released) == sorted(one.mark for one in house.device().attempts)
+
+
+async def test_no_marker_stays_of_a_run_that_the_program_has_cancelled_with_its_scope() -> None:
+    journal = MemoryJournal()
+    async with rig(slots=3) as house:
+        house.transport.features = FEATURES_OF_COMMANDS | {"settles"}
+        house.orchestrator._journal = journal
+        released = kept_of(journal, house)
+        device = house.device()
+        for task_id in ("slow", "doubtful"):
+            house.transport.script(task_id, hang)
+
+        async def unconfirmed(attempt: Any) -> Any:
+            try:
+                await anyio.sleep_forever()
+            finally:
+                attempt.partial = Unknown("it does not answer")
+
+        house.transport.script("doubtful", unconfirmed)
+        async with anyio.create_task_group() as group:
+            group.start_soon(
+                house.run, plan("done slow doubtful", "", "p", target_device_id="d1", effect=Effect.ONCE), None
+            )
+            await until(lambda: set(device.running) == {"slow", "doubtful"})
+            group.cancel_scope.cancel()
+        marks = {one.task_id: one.mark for one in device.attempts}
+        assert set(device.released) == {marks["done"], marks["slow"]}, "who looks for the other needs its marker"
+        assert released[-1] == len(journal.kept["p"].records)

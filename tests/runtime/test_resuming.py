@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,6 +27,7 @@ from galaxy_core import (
     resolve_recorded,
 )
 from galaxy_core.errors import ResumeError, RunLockedError, UnknownRecordedRunError
+from galaxy_core.model.device import SecretRef
 from galaxy_core.model.records import replay as replaying
 from galaxy_core.model.records.making import hand_over
 from galaxy_core.model.records.replay import InFlight, Replay, replay
@@ -331,6 +333,29 @@ async def test_the_device_of_an_attempt_whose_end_is_not_known_has_to_be_there()
             match="'once' was running on device 'here', which is not registered here",
         ):
             await orchestrator.resume("p", constellation=chain(Work()))
+
+
+async def test_a_secret_that_is_missing_here_refuses_before_anything_fails_for_it(
+    tmp_path: Path,
+) -> None:
+    """Of a device where tasks are to run; after a restart of the machine a variable is easily forgotten."""
+    journal, file = await half_done(), tmp_path / "token"
+    count = len(journal.kept["p"].records)
+    settings = {"env": {"TOKEN": SecretRef(env="GALAXY_TEST_TOKEN"), "KEY": SecretRef(file=str(file))}}
+    bus = EventBus()
+    async with ConstellationDeviceManager(event_bus=bus) as devices:
+        for device_id in ("here", "spare"):
+            devices.add_device(Device(device_id, "local", settings=settings))
+        orchestrator = TaskConstellationOrchestrator(devices, event_bus=bus, journal=journal)
+        with pytest.raises(ResumeError) as caught:
+            await orchestrator.resume("p", constellation=chain(Work()))
+    where = "device 'here', where tasks are to run, needs secret"
+    variable, missing = caught.value.reasons
+    assert variable == (
+        f"{where} env:GALAXY_TEST_TOKEN: environment variable 'GALAXY_TEST_TOKEN' is not set; set it before the start"
+    )
+    assert missing.startswith(f"{where} file:{file}: the file cannot be read: No such file or directory")
+    assert len(journal.kept["p"].records) == count, "nothing was begun, so nothing is spoilt"
 
 
 async def test_a_run_that_is_over_is_not_resumed() -> None:
