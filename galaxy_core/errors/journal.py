@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from galaxy_core.errors.root import hint, listed, nearest, nearest_ids
@@ -16,7 +17,8 @@ class JournalFailedError(JournalError):
     """The journal of a run could not be written any more, and the run was stopped.
 
     `left` are the tasks that are still at work, by id the device: they leave markers, and are found again. `ended` are those that
-    were waited for, by id how they ended, in words: nothing has kept that. `is_kept`: there is something to go on from.
+    were waited for, by id how they ended, in words: nothing has kept that. `unkept` are the ids of all of whose end that is so,
+    whatever becomes of them. `is_kept`: there is something to go on from.
     """
 
     def __init__(
@@ -27,8 +29,10 @@ class JournalFailedError(JournalError):
         ended: Mapping[str, str] | None = None,
         *,
         is_kept: bool = True,
+        unkept: Iterable[str] = (),
     ) -> None:
         self.run_id, self.why, self.left, self.ended = run_id, why, dict(left or {}), dict(ended or {})
+        self.unkept, self.is_kept = frozenset(unkept), is_kept
         said = [f"run {run_id!r} was stopped, because its journal failed: {why}"]
         if self.left:
             tasks = listed(self.left, "", show=lambda task_id: f"{task_id!r} on {self.left[task_id]!r}")
@@ -36,7 +40,7 @@ class JournalFailedError(JournalError):
         if self.ended:
             tasks = listed(self.ended, "", show=lambda task_id: f"{task_id!r} {self.ended[task_id]}")
             said.append(f"Ended since, which is kept nowhere: {tasks}")
-        again = f"What was kept stands: when the journal can be written again, galaxy resume {run_id}"
+        again = f"What was kept stands: when the journal can be written again, galaxy resume {shlex.quote(run_id)}"
         said.append(again if is_kept else "Nothing of it was kept")
         super().__init__(". ".join(said))
 
@@ -97,8 +101,9 @@ class JournalDamagedError(JournalError):
             "cannot be resumed. What happened afterwards is not known: tasks that are pending there may have been done, or be at work. Look "
             "before you run the plan anew"
             if sound
-            else f"the journal of run {run_id!r}{where} is damaged from its beginning: {why}. Nothing of it can be relied on; "
-            "restore it from a copy"
+            else f"the journal of run {run_id!r}{where} is damaged from its beginning: {why}. Nothing of it can be relied on: "
+            "tasks may have been done, or be at work. Restore it from a copy, or look before you run the plan anew; "
+            "galaxy prune --unfinished, with --older-than or --keep, removes it"
         )
 
 

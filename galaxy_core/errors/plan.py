@@ -23,10 +23,11 @@ class DuplicateIdError(PlanError):
 
 
 class UnknownTaskError(PlanError):
-    """`role` is "Task", "Source task" or "Target task"; `near` the ids that may have been meant."""
+    """`role` is "Task", "Source task" or "Target task"; `near` the ids that may have been meant, `known` up to five that there are."""
 
     def __init__(self, task_id: str, known: Iterable[str] = (), role: str = "Task") -> None:
-        self.task_id, self.role, self.near = task_id, role, nearest(task_id, known)
+        ids = list(known)
+        self.task_id, self.role, self.near, self.known = task_id, role, nearest(task_id, ids), tuple(ids[:5])
         super().__init__(f"{role} {task_id} not found{hint(self.near)}")
 
 

@@ -129,9 +129,24 @@ class Attempt:
         self._on_progress = on_progress
 
     @classmethod
-    def restored(cls, run_id: str, task: TaskStar, device_id: str, number: int, lease: int, mark: str) -> Attempt:
-        """An attempt of a process that is no more, as `settle` and `stop` get it. `mark` is the attempt's own."""
-        attempt = cls(run_id, task, device_id, number, lease, None, None, leaves_marker=task.effect is Effect.ONCE)
+    def restored(
+        cls,
+        run_id: str,
+        task: TaskStar,
+        device_id: str,
+        number: int,
+        lease: int,
+        mark: str,
+        artifacts: ArtifactFolder | None = None,
+    ) -> Attempt:
+        """An attempt of a process that is no more, as `settle` and `stop` get it. `mark` is the attempt's own.
+
+        It has no `request`, because what references led to then is not known any more: that of its task has the rest.
+        """
+        leaves_marker = task.effect is Effect.ONCE
+        attempt = cls(
+            run_id, task, device_id, number, lease, None, None, artifacts=artifacts, leaves_marker=leaves_marker
+        )
         attempt._run_mark = mark.removesuffix(f"-{lease:08x}")
         return attempt
 

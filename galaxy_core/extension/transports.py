@@ -116,7 +116,9 @@ class SessionThatSettles(Session, Protocol):
     async def settle(self, attempt: Attempt, /) -> Outcome:
         """Find out what became of an attempt of an earlier session, and wait for its end while it still runs.
 
-        `Completed`: it has ended, and how is certain; output only if it was kept, and `metadata["settled"]` is True.
+        `Completed`: it has ended, and how is certain; output only if it was kept, and `metadata["settled"]` is True. With the
+        `outputs` of its command, fetched now, if the transport declares these. What is known of an end is left in
+        `attempt.partial` when it is cancelled meanwhile, and is in `Unknown.said` when they cannot be kept on this machine.
         `Refused`: it has not started, and never will: from now on nothing can start under this mark. `Unknown`: anything
         else, such as an attempt that left no marker. May be asked again, with the same answer. Once cancelled, it has
         stopped the work, or has left `Unknown` in `attempt.partial`; as with `execute`. When its link is lost it

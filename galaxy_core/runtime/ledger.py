@@ -255,8 +255,11 @@ class Ledger:
             JournalError: it was too slow.
         """
         if self.failure is not None:
-            why = text_of(self.failure)
-            raise JournalFailedError(self.run_id, why, left, ended, is_kept=bool(self.kept)) from self.failure
+            why, since = text_of(self.failure), (*_attempts(self.lines)[1], *(ran[0] for ran in self.ran))
+            unkept = {*self.unkept_ends, *since}
+            raise JournalFailedError(
+                self.run_id, why, left, ended, is_kept=bool(self.kept), unkept=unkept
+            ) from self.failure
         self.check()
 
     def check(self) -> None:

@@ -24,12 +24,12 @@ from galaxy_core.model.records.replay import InFlight
 from galaxy_core.model.resolving import exit_code_by_hand
 from galaxy_core.model.result import ENDED_UNSEEN, TaskStatus, by_hand
 from galaxy_core.model.task import TaskStar
-from galaxy_core.runtime.answers import MAY_STILL_RUN, loss_in, sound
+from galaxy_core.runtime.answers import MAY_STILL_RUN, left_behind, loss_in, sound
 from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
 from galaxy_core.runtime.lanes import Lane
 from galaxy_core.runtime.marking import Markers
-from galaxy_core.runtime.unheard import as_heard
+from galaxy_core.runtime.unheard import as_heard, is_unfetched
 
 if TYPE_CHECKING:
     from galaxy_core.runtime.settling import Settling
@@ -87,6 +87,11 @@ class Case:
         self.stirred.set()
 
     @property
+    def is_fetched(self) -> bool:
+        """Whether it had ended when asking was broken off, which was about to fetch what it has left."""
+        return isinstance(self.attempt.partial, Completed)
+
+    @property
     def doubt(self) -> str | None:
         """Why it may still run, after it was to be stopped."""
         partial = self.attempt.partial
@@ -106,9 +111,8 @@ class Settler:
         """An attempt of an earlier process, of a task that is running. To be called when the run has begun."""
         run = self._run
         lane = run.book.lane(in_flight.device_id)
-        attempt = Attempt.restored(
-            run.constellation._id, task, in_flight.device_id, in_flight.attempt, in_flight.lease, in_flight.mark
-        )
+        of_it = (in_flight.device_id, in_flight.attempt, in_flight.lease, in_flight.mark, run.artifacts)
+        attempt = Attempt.restored(run.constellation._id, task, *of_it)
         if run.recorder is not None:
             run.recorder.restored(task, in_flight.lease)
         why = "the process that ran it ended before it did"
@@ -157,6 +161,8 @@ class Settler:
                 outcome = await self._found_out(case)
                 if isinstance(outcome, Unknown):
                     case.answer = await self._host_says(case)
+                if is_unfetched(outcome) and case.answer is None:
+                    case.is_left = self._run.leave_unfetched(case, outcome)
         finally:
             self._run.settling.pop(case.task, None)
             if self._run.cancelled and not self._run.is_without_journal:
@@ -182,7 +188,10 @@ class Settler:
             if "settles" not in features_of(case.lane.transport):
                 return Unknown(f"{case.reason}; and its transport cannot say what became of it", case.said)
             try:
-                return as_heard(self._run.constellation, case.task, await self._ask(case, session))
+                outcome = as_heard(self._run.constellation, case.task, await self._ask(case, session))
+                if isinstance(outcome, Unknown) and outcome.said is None and not case.attempt.leaves_marker:
+                    return Unknown(case.reason, case.said)  # it was not to leave any
+                return outcome
             except BaseException as error:  # the task receives it, or the next session is asked
                 failure, loss = blamed(error, "transport", case.lane.device.transport), loss_in(error)
                 if loss is None:
@@ -234,16 +243,20 @@ class Settler:
 
     async def _at_its_deadline(self, case: Case, session: Any) -> Outcome:
         """What became of an attempt that was stopped at its deadline: it may have ended before."""
-        with anyio.move_on_after(ANSWER_S):
+        outcome: Outcome | None = None
+        if not case.is_fetched:
+            with anyio.move_on_after(ANSWER_S):
+                outcome = sound(await session.settle(case.attempt), case.lane.device.transport)
+        if outcome is None and case.is_fetched:  # fetching may take longer than the command had
             outcome = sound(await session.settle(case.attempt), case.lane.device.transport)
-            if isinstance(outcome, Completed) and _is_success(outcome):
-                return outcome
-            if isinstance(outcome, Refused) and case.is_of_earlier:
-                return outcome  # it took no time of its deadline: nobody was there
-            case.timed_out = case.doubt is None
-            return outcome if case.timed_out else Unknown(case.reason, case.said)
+        if is_unfetched(outcome) or (isinstance(outcome, Completed) and _is_success(outcome)):
+            return outcome
+        if isinstance(outcome, Refused) and case.is_of_earlier:
+            return outcome  # it took no time of its deadline: nobody was there
         case.timed_out = case.doubt is None
-        return Unknown(f"its deadline came while it was found out what became of it: {case.doubt or 'it was stopped'}")
+        if outcome is None:
+            return Unknown(f"its deadline came while we asked what became of it: {case.doubt or 'it was stopped'}")
+        return outcome if case.timed_out else Unknown(case.reason, case.said)
 
     async def _stop(self, case: Case, session: Any) -> None:
         with anyio.move_on_after(ANSWER_S) as waiting:
@@ -323,7 +336,9 @@ class Settler:
             )
             return
         cancelled = cancellation(task, RUN_CANCELLED if run.cancelled else TASK_CANCELLED)
-        result = run._result(task, lane, _CANCELLED, cancelled, case.said)
+        left = left_behind(case.attempt, lane.device.transport, run._logger)
+        said = left if isinstance(left, Completed) else case.said
+        result = run._result(task, lane, _CANCELLED, cancelled, said)
         doubt = case.doubt if case.was_asked else f"{case.reason}; and its device could not be asked to stop it"
         if doubt is not None:
             result.metadata[MAY_STILL_RUN] = doubt
@@ -332,7 +347,9 @@ class Settler:
 
     def _unknown(self, case: Case, outcome: Unknown) -> None:
         run, task, lane = self._run, case.task, case.lane
-        why = f"it cannot be said whether task {task._task_id!r} is done: {outcome.reason}"
+        ended_well = outcome.said is not None and outcome.said.exit_code == 0 and _is_success(outcome.said)
+        what = "has done all that it was to do" if ended_well else "is done"
+        why = f"it cannot be said whether task {task._task_id!r} {what}: {outcome.reason}"
         if run.ledger is not None:
             why += ". Look, and say what became of it (galaxy resolve)"
         error = OutcomeUnknownError(task._task_id, why)

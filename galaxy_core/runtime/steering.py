@@ -16,7 +16,7 @@ from galaxy_core.runtime.blaming import blamed
 from galaxy_core.runtime.flow import RUN_CANCELLED, Flow, cancellation
 
 if TYPE_CHECKING:
-    from galaxy_core.extension.interfaces import Attempt
+    from galaxy_core.extension.interfaces import Attempt, Unknown
     from galaxy_core.model.task import TaskStar
     from galaxy_core.runtime.lanes import Lane
     from galaxy_core.runtime.settler import Case
@@ -188,6 +188,24 @@ class Steering(Flow):
             self._leave_at_work(attempt)
             case.is_left = True
             case.interrupt()
+
+    def leave_unfetched(self, case: Case, outcome: Unknown) -> bool:
+        """What it has left cannot be kept here, such as for want of room: stop the run, so that whoever resumes it fetches that.
+
+        False when nobody could: then nobody knows what became of it.
+        """
+        is_kept = self.ledger is not None and case.attempt.leaves_marker and self.will_be_asked(case)
+        if not is_kept or self.cancelled or self._closed or case.task._effect is not Effect.ONCE:
+            return False
+        self._logger.error(
+            "run %r is stopped, because what task %r has left on %r cannot be kept: %s. Whoever resumes the run fetches it",
+            self.constellation.constellation_id,
+            case.task._task_id,
+            case.lane.device_id,
+            outcome.reason,
+        )
+        self.stop(f"files of {case.task._task_id!r} that could not be kept")
+        return True
 
     def will_be_asked(self, case: Case) -> bool:
         """Whether whoever resumes knows of the attempt, as far as the journal has not kept it to itself."""

@@ -1,6 +1,8 @@
-"""Ends that were found out afterwards: how is known, but perhaps not all that the task printed."""
+"""Ends of which how is known, but perhaps not all that the task has printed or left."""
 
 from __future__ import annotations
+
+from typing import TypeGuard
 
 from galaxy_core.extension.interfaces import Completed, Outcome, Unknown
 from galaxy_core.model.condition import Expression
@@ -32,6 +34,12 @@ def as_heard(plan: TaskConstellation, task: TaskStar, outcome: Outcome) -> Outco
         if reader._status in UNSTARTED and _reads(reader, task):
             return Unknown(f"it ended well, but {lost}, and task {reader._task_id!r} reads it", outcome)
     return outcome
+
+
+def is_unfetched(outcome: Outcome | None) -> TypeGuard[Unknown]:
+    """Whether it is certain that a command ended well, and only its files are missing here: they may be fetched later."""
+    said = outcome.said if isinstance(outcome, Unknown) else None
+    return said is not None and said.exit_code == 0 and said.error is None and "not_collected" in (said.metadata or {})
 
 
 def _reads(task: TaskStar, source: TaskStar) -> bool:

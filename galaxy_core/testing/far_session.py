@@ -10,6 +10,7 @@ from typing import Any, Final
 import anyio
 
 from galaxy_core.errors import DeviceLostError, TransferError
+from galaxy_core.extension.adapter.fetched import command_of
 from galaxy_core.extension.adapter.names import plain_names, remote_path
 from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.adapter.sources import Sources
@@ -281,7 +282,10 @@ class FarSession:
         if said == "refused":
             return Refused("it never started")
         if isinstance(said, int):
-            return Completed(exit_code=said, metadata={"settled": True})
+            done = Completed(exit_code=said, metadata={"settled": True})
+            if (command := command_of(attempt)) is not None:
+                self.collect(attempt, command, done)
+            return done
         return Unknown("it has ended without saying how")
 
     async def became(self, attempt: Attempt) -> Any:

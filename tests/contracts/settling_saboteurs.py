@@ -29,7 +29,7 @@ class AddsItsOwnWords(FarSession):
 class DoesNotSayThatItWasSettled(FarSession):
     async def settle(self, attempt: Attempt, /) -> Outcome:
         found = await super().settle(attempt)
-        return Completed(exit_code=found.exit_code) if isinstance(found, Completed) else found
+        return Completed(exit_code=found.exit_code, files=found.files) if isinstance(found, Completed) else found
 
 
 @breaks("test_output_is_settled_as_it_was_or_is_said_to_be_lost")
@@ -38,6 +38,15 @@ class KeepsTheBeginningAndDoesNotSaySo(FarSession):
         found = await super().settle(attempt)
         if isinstance(found, Completed):
             found.stdout = "to"
+        return found
+
+
+@breaks("test_files_of_what_is_settled_are_fetched")
+class LeavesItsFilesThere(FarSession):
+    async def settle(self, attempt: Attempt, /) -> Outcome:
+        found = await super().settle(attempt)
+        if isinstance(found, Completed):
+            found.files = None
         return found
 
 

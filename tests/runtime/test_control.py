@@ -718,10 +718,13 @@ async def test_a_path_that_is_too_long_for_a_socket_is_said_to_be(tmp_path: Path
                 pass
 
 
-async def test_a_run_is_found_by_a_part_of_its_id_that_is_its_own() -> None:
+async def test_a_run_is_found_by_the_beginning_or_the_end_of_its_id_that_is_its_own() -> None:
     async with running(name="plan_1_abc") as run, running(name="plan_2_abd"):
         assert find_socket("plan_1") == run.path
-        assert find_socket("abc") == run.path
+        assert find_socket("_abc") == run.path
+        for little in ("abc", "1_ab", "lan_1"):  # too short, or in the middle
+            with pytest.raises(UnknownRunError, match="no run"):
+                find_socket(little)
         with pytest.raises(UnknownRunError, match="may mean 'plan_1_abc', 'plan_2_abd'") as several:
             find_socket("plan")
         assert several.value.several == ("plan_1_abc", "plan_2_abd")
@@ -743,9 +746,13 @@ async def test_a_run_is_found_by_the_name_of_its_plan_if_no_other_has_it() -> No
             await ask_run("nigthly", {"do": "status"})
         strange.constellation.name = "weekly"
         assert (await ask_run("weekly", {"do": "status"}))["run"] == "two words\n"
-        other.constellation.name = "one"  # which is a part of another run's id
-        with pytest.raises(UnknownRunError, match=r"may mean 'one_1' .* 'two_2'"):
-            await ask_run("one", {"do": "status"})
+
+
+async def test_the_name_of_a_plan_goes_before_a_part_of_the_id_of_another_run() -> None:
+    async with running(name="plan_1_0855"), running(name="plan_2_abcd") as other:
+        assert (await ask_run("0855", {"do": "status"}))["run"] == "plan_1_0855"
+        other.constellation.name = "0855"
+        assert (await ask_run("0855", {"do": "status"}))["run"] == "plan_2_abcd"
 
 
 async def test_an_error_inside_leaves_as_it_is_and_the_socket_goes() -> None:

@@ -75,7 +75,7 @@ async def test_what_is_no_request_to_steer_is_told_what_is() -> None:
 async def test_only_a_task_that_is_unknown_is_resolved() -> None:
     async with running("a b", "") as run:
         unknown = await run.ask("resolve", task="aa", **{"as": "failed"})
-        assert (unknown["code"], unknown["problems"]) == ("unknown task", [{"near": ["a"]}])
+        assert (unknown["code"], unknown["problems"]) == ("unknown task", [{"near": ["a"], "known": ["a", "b"]}])
         refused = await run.ask("resolve", task="a", **{"as": "failed"})
         assert (refused["code"], "running" in refused["error"]) == ("refused", True)
 

@@ -143,6 +143,31 @@ async def test_a_session_that_cannot_let_go_is_waited_for(monkeypatch: pytest.Mo
         await until(lambda: rigged.error is not None)
         assert rigged.error is not None
         assert (rigged.error.left, rigged.error.ended, device.ended) == ({}, {"once": "completed"}, ["once"])
+        assert (rigged.error.unkept, rigged.error.is_kept) == (frozenset({"once"}), True), (
+            "it ended when nothing was kept any more"
+        )
+
+
+@pytest.mark.parametrize("durability", ["sync", "batched"])
+async def test_the_error_names_all_whose_end_is_not_kept_whatever_becomes_of_them(durability: Durability) -> None:
+    async with failing(durability) as rigged, anyio.create_task_group() as group:
+        rigged.house.transport.script("first", takes(2, Completed("one")))
+        rigged.house.transport.script("again", takes(4, Completed("two")))
+        rigged.house.transport.script("once", hang)
+        device, constellation = rigged.house.device(), mixed("once first again", "first>again", "first", "again")
+        group.start_soon(rigged.run, constellation)
+        await until(lambda: "again" in device.running)
+        rigged.journal.is_full = True
+        await until(lambda: rigged.error is not None)
+        assert rigged.error is not None
+        kept = replay(rigged.journal.kept["p"].records).constellation()
+        over, known = (
+            {task.task_id for task in one.get_all_tasks() if task.is_terminal} for one in (constellation, kept)
+        )
+        assert rigged.error.unkept == over - known
+        assert ("again" in rigged.error.unkept) == (durability == "sync"), (
+            "else it is told that it started, and stopped"
+        )
 
 
 async def test_what_is_waited_for_can_still_be_cancelled() -> None:

@@ -126,7 +126,8 @@ async def test_a_success_of_which_the_beginning_is_kept_is_one_while_nobody_read
         assert (result.stdout, result.exit_code) == ("the beg", 0)
         assert result.status is (TaskStatus.UNKNOWN if reads else TaskStatus.COMPLETED)
         if reads:
-            assert "only the beginning of what it printed is kept, and task 'b' reads it" in str(result.error)
+            assert "task 'a' has done all that it was to do: it ended well, but only the beginning" in str(result.error)
+            assert "of what it printed is kept, and task 'b' reads it" in str(result.error)
             constellation.resolve("a", "completed")
             after = await house.run(constellation, None)
             assert "only its beginning is kept" in str(after["results"]["b"].error)
@@ -330,6 +331,79 @@ async def test_what_could_not_be_stopped_at_its_deadline_is_stopped_first(word: 
         found = await house.run(once("a", timeout=2), None)
     assert found["results"]["a"].status.value == status
     assert house.device().stopped == ["a"]
+
+
+ENDED = Completed(exit_code=0, stdout="said", metadata={"settled": True})
+
+
+async def fetches(attempt: Attempt) -> Outcome:
+    """It has ended, and its files take a minute."""
+    attempt.partial = ENDED
+    await anyio.sleep(60)  # virtual seconds
+    return ENDED
+
+
+async def test_what_had_ended_has_all_the_time_that_its_files_take() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", fetches)
+        found = await house.run(once("a", timeout=5), None)
+        assert house.slots_are_free()
+    assert found["results"]["a"].status is TaskStatus.COMPLETED
+
+
+async def test_what_had_ended_is_told_when_it_is_cancelled_while_its_files_are_fetched() -> None:
+    async with settling_rig() as house:
+        house.transport.script("a", LOST)
+        house.transport.became("a", fetches)
+        constellation = once("a")
+
+        async def happen() -> None:
+            await until(lambda: house.device().asked)
+            await house.orchestrator.cancel_execution(constellation.constellation_id)
+
+        found = await run_and(house, constellation, happen)
+    result = found["results"]["a"]
+    assert (result.status, result.exit_code, result.stdout) == (TaskStatus.CANCELLED, 0, "said")
+
+
+UNFETCHED = Unknown("no room", Completed(exit_code=0, metadata={"not_collected": {"out": "no room"}}))
+
+
+@pytest.mark.parametrize(
+    ("said", "journal", "status"),
+    [
+        (UNFETCHED, MemoryJournal, "stopped"),
+        (UNFETCHED, None, "failed"),
+        (Unknown("no marker", Completed(exit_code=0)), MemoryJournal, "failed"),
+        (
+            Unknown("no marker", Completed(exit_code=1, metadata={"not_collected": {"out": "-"}})),
+            MemoryJournal,
+            "failed",
+        ),
+    ],
+)
+async def test_a_run_is_stopped_only_for_files_that_can_be_fetched_later(
+    said: Unknown, journal: Callable[[], MemoryJournal] | None, status: str
+) -> None:
+    async with settling_rig() as house:
+        if journal is not None:
+            house.orchestrator._journal = journal()
+        house.transport.script("a", said)
+        house.transport.became("a", said)
+        found = await house.run(once("a b", "a>b"), None)
+        assert house.slots_are_free()
+    assert found["status"] == status
+    if status == "failed":
+        assert found["results"]["a"].status is TaskStatus.UNKNOWN
+        assert said.reason in str(found["results"]["a"].error)
+
+
+async def test_the_program_says_first_what_became_of_a_task_without_room_for_its_files() -> None:
+    async with settling_rig() as house:
+        house.transport.became("a", UNFETCHED)
+        found = await resumed(house, once("a b", "a>b"), lambda _in_flight: "completed")
+    assert found["status"] == "completed"
 
 
 async def test_a_run_that_is_cancelled_while_it_settles_leaves_nothing() -> None:

@@ -29,6 +29,23 @@ _READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _WRITE = os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0)
 
 
+class NotKeptError(OSError):
+    """A copy could not be written on this machine. What was to be copied is still where it was, as far as anybody knows."""
+
+
+@contextmanager
+def keeping() -> Iterator[None]:
+    """While a copy is written: what fails now says nothing about what is copied.
+
+    Raises:
+        NotKeptError: in place of any other OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise NotKeptError(error.errno, error.strerror or str(error)) from error
+
+
 @frozen
 class Copied:
     """What was copied; `sha256` in hexadecimal."""
@@ -86,17 +103,25 @@ def collect(folder: Path, name: str, target: Path, check: Callable[[], None]) ->
 
     Raises:
         ValueError: the name leaves the folder, or is not that of a regular file.
-        OSError: there is no such file, or it could not be copied.
+        NotKeptError: the copy could not be written.
+        OSError: there is no such file, or it could not be read.
     """
     parts = parts_of(name)
     with _open(folder, parts) as origin:
         _regular(origin, name)
+        with keeping():
+            copy = create(target)
         try:
-            with create(target) as copy:
-                return _copy(origin, copy, check)
+            copied = _copy(origin, copy, check)
+            with keeping():
+                copy.close()  # may write what is left
         except BaseException:
-            target.unlink(missing_ok=True)
+            with suppress(OSError):
+                copy.close()
+            with suppress(OSError):
+                target.unlink(missing_ok=True)
             raise
+    return copied
 
 
 def create(path: Path) -> BinaryIO:
@@ -190,7 +215,8 @@ def _copy(origin: BinaryIO, target: BinaryIO, check: Callable[[], None]) -> Copi
     digest, size = hashlib.sha256(), 0
     while chunk := origin.read(CHUNK_BYTES):
         check()
-        target.write(chunk)
+        with keeping():
+            target.write(chunk)
         digest.update(chunk)
         size += len(chunk)
     return Copied(size, digest.hexdigest())

@@ -126,14 +126,15 @@ fi
 def expect_script(folder: str, run_mark: str) -> str:
     """Text for a shell that notes that attempts of a run are to leave markers: what is missing then has not started.
 
-    To be run before the first of them, and never again: see `Expected`.
+    To be run before the first of them, and never again: see `Expected`. A folder that is there is left as it is: when it says
+    nothing, somebody may be removing it.
     """
     place = marker(folder, f"{run_mark}-0").rpartition("/")[0]
     return f"e={quote(place)}\n{_EXPECT}"
 
 
 _EXPECT: Final = rf"""{_BOOT}
-(umask 077; mkdir -p -- "$e" && {{ [ -s "$e/boot" ] || b >"$e/boot"; }}) 2>/dev/null
+(umask 077; mkdir -p -- "${{e%/*}}" && mkdir -- "$e" && b >"$e/boot") 2>/dev/null
 """
 
 
@@ -152,7 +153,6 @@ _SETTLE: Final = r"""umask 077; e=${m%/*}
 @BOOT@
 say() { echo "galaxy-settled $*"; exit 0; }
 o() {
-  [ "$(cat "$e/boot" 2>/dev/null)" = "$(b)" ] || { s=lost; return; }
   i=0
   while [ $i -lt 20 ]; do
     s=; [ -f "$m.said" ] && read -r s <"$m.said" && return
@@ -164,7 +164,10 @@ t() {
   w=; c=
   if [ -f "$m.end" ]; then read -r w c <"$m.end" || w=; fi
   [ -n "$w" ] || { read -r p && read -r w c; } 2>/dev/null <"$m.pid" || return
-  s=lost; [ "$w" = exit ] && o; say "$w" "$c" "$s"
+  s=lost
+  if [ "$(cat "$e/boot" 2>/dev/null)" != "$(b)" ]; then s=past
+  elif [ "$w" = exit ]; then o; fi
+  say "$w" "$c" "$s"
 }
 a() {
   if [ -r /proc/self/cmdline ]; then grep -qsF -- "$m" "/proc/$1/cmdline"
@@ -222,6 +225,12 @@ def kept(text: str) -> Literal["whole", "part"] | None:
     return "whole" if found[-1][2] == "whole" else "part" if found[-1][2] == "part" else None
 
 
+def is_past(text: str) -> bool:
+    """Whether an attempt that was `settled` has ended in another life of the machine: files that it left need not be whole."""
+    found = _SAID.findall(text)
+    return bool(found) and found[-1][2] == "past"
+
+
 def output_script(folder: str, mark: str) -> str:
     """Text for a shell that says what is kept of an attempt's output, on both its streams, for `output_in`."""
     place = quote(marker(folder, mark))
@@ -260,8 +269,13 @@ def recovered(
     return ended
 
 
-def without_outputs(attempt: Attempt, outcome: Outcome) -> Outcome:
-    """For a session that fetches no files afterwards: a success that should have left some is no success for those who wait."""
+#: Why files are not fetched.
+UNFETCHED: Final = "were not fetched from the device by the process that is gone"
+PAST: Final = "need not be whole: the device was restarted before they were fetched"
+
+
+def without_outputs(attempt: Attempt, outcome: Outcome, why: str = UNFETCHED) -> Outcome:
+    """For a session that does not fetch files: a success that should have left some is no success for those who wait."""
     request = attempt.request if attempt.request is not None else attempt.task.request
     if (
         not isinstance(outcome, Completed)
@@ -271,8 +285,7 @@ def without_outputs(attempt: Attempt, outcome: Outcome) -> Outcome:
     ):
         return outcome
     names = ", ".join(map(repr, list(request.outputs)[:5]))
-    why = f"its command ended well, but the files that it was to leave ({names}) were not fetched from the device by the process that is gone"
-    return Unknown(why, outcome)
+    return Unknown(f"its command ended well, but the files that it was to leave ({names}) {why}", outcome)
 
 
 def fence_script(folder: str, mark: str) -> str:
@@ -286,10 +299,13 @@ def fence_script(folder: str, mark: str) -> str:
 
 
 def sweep_script(folder: str) -> str:
-    """Removes the markers of runs in which nothing has happened for `KEPT_DAYS`. Whoever asks for one is told `Unknown`."""
+    """Removes the markers of runs in which nothing has happened for `KEPT_DAYS`. Whoever asks for one is told `Unknown`.
+
+    Also while it is at work, or when it was cut off in its middle: ``boot`` goes first, without which what is missing says nothing.
+    """
     return (
         f"[ -d {quote(folder)} ] && find {quote(folder)} -mindepth 1 -maxdepth 1 -type d -mtime +{KEPT_DAYS} "
-        "-exec rm -rf {} + 2>/dev/null"
+        '-exec sh -c \'for d; do rm -f -- "$d/boot" && rm -rf -- "$d"; done\' sh {} + 2>/dev/null'
     )
 
 

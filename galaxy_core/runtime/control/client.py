@@ -37,8 +37,9 @@ PATIENCE_S = 2.0
 async def ask_run(run: str, request: Mapping[str, Any]) -> dict[str, Any]:
     """Send one request to a run in another process of this user; its answer, whether `ok` or not.
 
-    `run` is the constellation's id or a part of it that no other run's has, the plan's name if only one run has it, or the
-    path of a socket. Requests and answers are those of docs/reference/control-socket.md.
+    `run` is the constellation's id, or else the plan's name if only one run has it, or else the beginning or the end of an
+    id, of 4 characters or more, that no other has; or the path of a socket. Requests and answers are those of
+    docs/reference/control-socket.md.
 
     Raises:
         UnknownRunError: there is none that can be reached, or there are several.
@@ -107,14 +108,12 @@ async def _place_of(run: str) -> Path:
         plans[name] = str(answer.get("name", ""))
         if answer.get("is_silent") or answer.get("code") == "busy":
             silent.append(name)
-    named = {name for name, plan in plans.items() if run and plan == run}
+    named = sorted(name for name, plan in plans.items() if run and plan == run)
     if not named:
         return find_socket(run, plans=plans, silent=silent)
-    # What is the name of one plan and a part of another run's id is not guessed at: it may be for an edit.
-    meant = sorted(named | {name for name in plans if run in name})
-    if len(meant) > 1:
-        raise UnknownRunError(run, plans, meant, plans)
-    return paths.get(meant[0]) or find_socket(meant[0])
+    if len(named) > 1:
+        raise UnknownRunError(run, plans, named, plans)
+    return paths.get(named[0]) or find_socket(named[0])
 
 
 @asynccontextmanager

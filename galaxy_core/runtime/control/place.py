@@ -33,6 +33,8 @@ LONGEST = 107 if sys.platform == "linux" else 103
 #: Ids of so many characters that need no escaping are file names as they are; of others a beginning and a hash is taken.
 _PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,39}")
 _BEGINNING = 20
+#: Characters of a part of an id that can mean a run: shorter ones, as names of plans, are in many ids by chance.
+SHORTEST_PART = 4
 #: Connections that wait to be taken.
 _BACKLOG = 128
 
@@ -218,10 +220,15 @@ def sockets(folder: Path | None = None) -> list[Path]:
     return sorted(found)
 
 
+def is_part(wanted: str, run: str) -> bool:
+    """Whether a text is enough of the id of a run to mean it: its beginning or its end, not a stretch in its middle."""
+    return len(wanted) >= SHORTEST_PART and (run.startswith(wanted) or run.endswith(wanted))
+
+
 def find_socket(
     run: str, folder: Path | None = None, plans: Mapping[str, str] | None = None, silent: Sequence[str] = ()
 ) -> Path:
-    """The socket of a run, by the constellation's id or any part of it that no other has; a beginning goes first.
+    """The socket of a run, by the constellation's id, or by its end or beginning of 4 characters or more that no other has.
 
     `plans` are the names of the plans, by id, and `silent` the ids of those that do not answer, for messages.
 
@@ -235,10 +242,9 @@ def find_socket(
     for path in paths:
         if path.name == exact:
             return path
-    for fits in (str.startswith, str.__contains__):
-        meant = [name for name in names if run and fits(name, run)]
-        if len(meant) == 1:
-            return names[meant[0]]
-        if meant:
-            raise UnknownRunError(run, names, meant, plans or {})
+    meant = [name for name in names if is_part(run, name)]
+    if len(meant) == 1:
+        return names[meant[0]]
+    if meant:
+        raise UnknownRunError(run, names, meant, plans or {})
     raise UnknownRunError(run, names, (), plans or {}, silent=silent)

@@ -156,7 +156,9 @@ class _Control:
             problems: list[Any] = [problem.to_dict() for problem in error.problems]
             return RefusedError(code, str(error), problems).answer
         except UnknownTaskError as error:
-            return RefusedError("unknown task", str(error), [{"near": list(error.near)}]).answer
+            return RefusedError(
+                "unknown task", str(error), [{"near": list(error.near), "known": list(error.known)}]
+            ).answer
         except Exception as error:  # the client hears of it, and the log has the traceback
             logger.exception("a request at the control socket could not be answered")
             return RefusedError("broken", f"Galaxy itself failed: {type(error).__name__}: {error}").answer

@@ -251,8 +251,8 @@ class Bench:
         return Attempt("bench", task, self.device_id, 1, attempt.lease, request, None, *place, leaves_marker=True)
 
     def restored(self, attempt: Attempt) -> Attempt:
-        """The attempt as a process has it that is to settle it: without a request, and heard by nobody."""
-        restored = Attempt.restored("bench", attempt.task, self.device_id, 1, attempt.lease, attempt.mark)
+        """The attempt as a process has it that is to settle it: without a request, and heard by nobody; it may keep files."""
+        restored = Attempt.restored("bench", attempt.task, self.device_id, 1, attempt.lease, attempt.mark, self._keep)
         restored.leaves_marker = attempt.leaves_marker
         return restored
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -98,6 +99,31 @@ class SettlingClauses:
                     assert (all_of_it or "").startswith(kept or ""), told
                 else:
                     assert kept is None or kept == all_of_it, told
+
+    @clause(
+        "the files that a settled command was to leave (`outputs`): `settle` has to fetch them, as `execute` does, and name them "
+        "in `Completed.files`",
+        needs=[*SETTLES, "outputs"],
+    )
+    async def test_files_of_what_is_settled_are_fetched(self, bench: Bench) -> None:
+        name = "galaxy-bench-settled.txt"
+        request = bench.can(bench.work.leave(name, "left behind"), "leave")
+        attempt = bench.attempt(request, leaves_marker=True)
+        async with bench.opened() as session:
+            await _expected(session, attempt)
+            done = (await _ended(bench, session, attempt)).outcome
+            assert isinstance(done, Completed), f"it was not completed: {done!r}"
+            if name not in (done.files or {}):
+                return  # which is another clause
+            Path((done.files or {})[name]).unlink()
+        async with bench.opened() as session:
+            found = await settled(bench, session, attempt)
+            session.release(attempt.mark)  # type: ignore[attr-defined]  # declared
+        assert isinstance(found, Completed), f"it ended well, and is settled as {found!r}"
+        path = Path((found.files or {}).get(name, ""))
+        assert path.is_file(), f"it has left {name!r}, and is settled as {found!r}"
+        text = path.read_bytes().decode()
+        assert bench.work.same(text, "left behind"), f"what was fetched holds {text!r}"
 
     @clause(
         "what `settle` says of a mark that is not there: Refused; but of a run that left nothing there, nobody knows",

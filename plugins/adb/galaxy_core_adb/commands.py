@@ -14,6 +14,7 @@ from galaxy_core.extension.adapter.posix import NO_SUCH_FOLDER, NOT_STARTED, bel
 from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_adb.exchange import Exchange
+from galaxy_core_adb.failures import AdbFailureError
 from galaxy_core_adb.run import NotStartedError, Run, UncertainError
 from galaxy_core_adb.sinks import Heard
 
@@ -69,10 +70,14 @@ async def run_command(session: AdbSession, attempt: Attempt, command: Command) -
     if exit_code == NOT_STARTED and not stdout.output.size and _NO_FOLDER.fullmatch(stderr.output.text):
         folder = below(settings.root, command.cwd)
         return Refused(f"its working folder {folder!r} is not there on the device; make it first, or leave out 'cwd'")
-    if exchange.outputs_wanted:
-        attempt.partial = _completed(exit_code, stdout.output, stderr.output)
-        await exchange.collect()
-    return _completed(exit_code, stdout.output, stderr.output, exchange)
+    said = _completed(exit_code, stdout.output, stderr.output)
+    if not exchange.outputs_wanted:
+        return said
+    attempt.partial = said
+    try:
+        return await exchange.collect(said)
+    except AdbFailureError as error:
+        return exchange.broken_off(said, error)
 
 
 def _secrets(session: AdbSession) -> tuple[str, bytes]:
@@ -104,25 +109,17 @@ def _heard(session: AdbSession, attempt: Attempt, sources: Sources, name: str) -
     return Heard(attempt, output, session.threads)
 
 
-def _completed(exit_code: int | None, stdout: Output, stderr: Output, exchange: Exchange | None = None) -> Completed:
-    files = dict(exchange.files) if exchange is not None else {}
+def _completed(exit_code: int | None, stdout: Output, stderr: Output) -> Completed:
+    files: dict[str, str] = {}
     metadata: dict[str, Any] = {**stdout.describe(), **stderr.describe()}
     for output in (stdout, stderr):
         if output.spilled_to is not None:
             files.setdefault(output.spilled_to.name, str(output.spilled_to))
-    error = _signal_text(exit_code)
-    if exchange is not None:
-        if exchange.collected:
-            metadata["collected"] = exchange.collected
-        if exchange.lost:
-            metadata["not_collected"] = exchange.lost
-        if exit_code == 0:
-            error = exchange.complaint()
     return Completed(
         exit_code=exit_code,
         stdout=stdout.text,
         stderr=stderr.text,
-        error=error,
+        error=_signal_text(exit_code),
         files=files or None,
         metadata=metadata,
         truncated=stdout.is_cut or stderr.is_cut,

@@ -8,10 +8,12 @@ from attrs import asdict
 
 from galaxy_core import Command
 from galaxy_core.errors import TransferError
+from galaxy_core.extension.adapter.fetched import Fetched
+from galaxy_core.extension.adapter.folder import NotKeptError
 from galaxy_core.extension.adapter.names import far_parts, plain_names
 from galaxy_core.extension.adapter.posix import below
 from galaxy_core.extension.adapter.sources import Sources
-from galaxy_core.extension.interfaces import Attempt
+from galaxy_core.extension.interfaces import Attempt, Completed, Unknown
 from galaxy_core_adb.failures import AdbFailureError
 from galaxy_core_adb.files import Files
 
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Exchange:
-    """The files of one attempt. `collected` maps names to size and hash, `lost` names to why there is no such file.
+    """The files of one attempt, and what came of fetching those that it left.
 
     Raises:
         ValueError: a name leaves the working folder, or files are to be collected and there is no place for them.
@@ -37,9 +39,7 @@ class Exchange:
         # Asked for now, because a run that cannot keep what the command makes should not start it.
         self._targets = {name: attempt.artifact_path(places[name]) for name in command.outputs}
         self._files = Files(session, attempt.mark, sources)
-        self.files: dict[str, str] = {}
-        self.collected: dict[str, dict[str, int | str]] = {}
-        self.lost: dict[str, str] = {}
+        self._fetched = Fetched()
 
     @property
     def files_wanted(self) -> bool:
@@ -65,22 +65,29 @@ class Exchange:
                 return f"{source!r} cannot be put into the working folder as {name!r}: {why}"
         return None
 
-    async def collect(self) -> None:
-        """Copy the files that the command left to where the run keeps them. Fills `files`, `collected` and `lost`."""
+    async def collect(self, said: Completed) -> Completed | Unknown:
+        """Copy the files that the command left to where the run keeps them. How it ended, with them; see `Fetched`.
+
+        Raises:
+            AdbFailureError: the device was lost on the way.
+        """
+        fetched = self._fetched
         for name, target in self._targets.items():
             try:
-                copied = await self._files.pull(f"{self._folder}/{name}", target)
+                copied = await self._files.fetch(f"{self._folder}/{name}", target)
+            except NotKeptError as error:
+                fetched.unkept[name] = f"{error.strerror} (in {str(target.parent)!r})"
             except TransferError as error:
-                self.lost[name] = error.why
-            except AdbFailureError as error:
-                self.lost[name] = f"the way to the device broke off: {error}"
+                fetched.lost[name] = error.why
             else:
-                self.files[name] = str(target)
-                self.collected[name] = asdict(copied)
+                fetched.files[name] = str(target)
+                fetched.collected[name] = asdict(copied)
+        return fetched.added_to(said, self._folder)
 
-    def complaint(self) -> str | None:
-        """What is missing, in words; None when nothing is."""
-        if not self.lost:
-            return None
-        each = "; ".join(f"{name!r}: {why}" for name, why in self.lost.items())
-        return f"the command ended well, but not every output could be collected from {self._folder!r}: {each}"
+    def broken_off(self, said: Completed, error: AdbFailureError) -> Completed | Unknown:
+        """The device was lost on the way: how the command ended, with the files that had been fetched by then."""
+        fetched = self._fetched
+        for name in self._targets:
+            if name not in fetched.files and name not in fetched.lost and name not in fetched.unkept:
+                fetched.unkept[name] = f"the way to the device broke off: {error}"
+        return fetched.added_to(said, self._folder)

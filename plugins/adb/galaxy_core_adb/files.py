@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 from anyio import CancelScope, to_thread
 
 from galaxy_core.errors import TransferError
-from galaxy_core.extension.adapter.folder import Copied, create, explain
+from galaxy_core.extension.adapter.folder import Copied, NotKeptError, create, explain
 from galaxy_core.extension.adapter.posix import quote
 from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core_adb.failures import AdbFailureError
@@ -76,6 +76,17 @@ class Files:
             TransferError: it could not be copied; there is nothing at `target`.
             AdbFailureError: the device was lost on the way.
         """
+        try:
+            return await self.fetch(path, target)
+        except NotKeptError as error:
+            raise self._failed(path, f"it cannot be written here: {explain(error)}") from error
+
+    async def fetch(self, path: str, target: Path) -> Copied:
+        """As `pull`, but:
+
+        Raises:
+            NotKeptError: the copy could not be written on this machine.
+        """
         part = target.with_name(f".{target.name[:80]}.part")
         try:
             async with sync(self._session.link, knows_stat_2=self._knows_stat_2) as far:
@@ -88,7 +99,7 @@ class Files:
         except OSError as error:
             if isinstance(error, TransferError):
                 raise
-            raise self._failed(path, f"it cannot be written here: {explain(error)}") from error
+            raise NotKeptError(error.errno, error.strerror or str(error)) from error  # the device's are no OSError
         finally:
             with CancelScope(shield=True), suppress(OSError):
                 await to_thread.run_sync(part.unlink, True)

@@ -6,15 +6,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from anyio import CancelScope, CapacityLimiter, Event, move_on_after
+from anyio import CancelScope, CapacityLimiter, Event, get_cancelled_exc_class, move_on_after
 from attrs import define, field
 
 from galaxy_core import Action, Command, Device
 from galaxy_core.errors import DeviceLostError
 from galaxy_core.extension.adapter import marks
-from galaxy_core.extension.interfaces import Attempt, Outcome, Refused, Unknown
+from galaxy_core.extension.adapter.fetched import command_of
+from galaxy_core.extension.adapter.sources import Sources
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_adb.actions import perform
 from galaxy_core_adb.commands import run_command
+from galaxy_core_adb.exchange import Exchange
 from galaxy_core_adb.failures import AdbFailureError, ServerGoneError
 from galaxy_core_adb.forwarding import take_back
 from galaxy_core_adb.link import Link
@@ -130,29 +133,44 @@ class AdbSession:
         while True:
             try:
                 await self.place.until_present()
-                said = await self.link.run(script)
+                outcome = await self._became(attempt, script)
             except AdbFailureError as error:
                 if not self.place.absences:
                     raise DeviceLostError(self.device.device_id, str(error)) from error
                 continue
-            except BaseException:
+            except get_cancelled_exc_class():  # whatever else keeps us from asking is no reason to stop it
                 if attempt.is_let_go:
                     attempt.partial = Unknown(marks.LET_GO)
-                else:
+                elif not isinstance(attempt.partial, Completed):  # else it has ended, and its files were being fetched
                     await self.stop(attempt)
                 raise
-            outcome = marks.settled(said.text)
             if outcome is not None:
-                outcome = await self._with_output(attempt, outcome, marks.kept(said.text))
-                return marks.without_outputs(attempt, outcome)
+                return outcome
+
+    async def _became(self, attempt: Attempt, script: str) -> Outcome | None:
+        """What became of it, with what it has said and left; None: it still runs. Raises `AdbFailureError`."""
+        said = await self.link.run(script)
+        outcome = marks.settled(said.text)
+        if outcome is None:
+            return None
+        outcome = await self._with_output(attempt, outcome, marks.kept(said.text))
+        if marks.is_past(said.text):
+            return marks.without_outputs(attempt, outcome, marks.PAST)
+        command = command_of(attempt)
+        if not isinstance(outcome, Completed) or command is None or not command.outputs:
+            return outcome
+        try:
+            exchange = Exchange(self, attempt, command, Sources(attempt, self.files_root))
+        except (OSError, ValueError) as error:  # there is no place for them
+            why = f"it ended well, but its files cannot be kept: {error}"
+            return outcome if outcome.exit_code else Unknown(why, outcome)
+        attempt.partial = outcome
+        return await exchange.collect(outcome)
 
     async def _with_output(self, attempt: Attempt, outcome: Outcome, kept: str | None) -> Outcome:
         if kept is None:
             return outcome
-        try:
-            said = await self.link.run(marks.output_script(self.released.folder, attempt.mark))
-        except AdbFailureError as error:
-            raise DeviceLostError(self.device.device_id, str(error)) from error
+        said = await self.link.run(marks.output_script(self.released.folder, attempt.mark))
         stdout, stderr = marks.output_in(said.stdout), marks.output_in(said.stderr)
         cap, whole = self.settings.output_cap_bytes, kept == "whole"
         return marks.recovered(outcome, stdout, stderr, whole=whole, cap_bytes=cap, secrets=self.masked)

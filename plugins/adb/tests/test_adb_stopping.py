@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import anyio
 import pytest
@@ -13,6 +14,7 @@ from galaxy_core import Command, TaskStar
 from galaxy_core.errors import DeviceLostError
 from galaxy_core.extension.adapter.posix import kill_script
 from galaxy_core.extension.interfaces import Attempt, Completed, Refused, Unknown
+from galaxy_core_adb.link import Link, Said
 from galaxy_core_adb.session import AdbSession
 
 from .adb_bench import Bench, until
@@ -243,8 +245,8 @@ async def test_a_command_too_long_for_a_request_leaves_no_script_when_it_is_canc
     assert await bench.phone.remains() == []
 
 
-def marked() -> Attempt:
-    request = sh("echo on")
+def marked(text: str = "echo on") -> Attempt:
+    request = sh(text)
     task = TaskStar("task", request=request)
     return Attempt("run", task, "phone", 1, 7, request, None, None, None, "run", leaves_marker=True)
 
@@ -272,3 +274,29 @@ async def test_settling_that_is_cancelled_while_the_phone_is_away_does_not_count
             with anyio.move_on_after(0.05):
                 await session.settle(attempt)
         assert isinstance(attempt.partial, Unknown)
+
+
+@pytest.mark.anyio
+async def test_when_asking_about_a_command_fails_it_goes_on(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(link: Link, script: str) -> Said:
+        if "galaxy-settled" in script:
+            raise OSError(24, "Too many open files")
+        return await ask(link, script)
+
+    ask, on, go = Link.run, tmp_path / "on", tmp_path / "go"
+    attempt = marked(f"touch {on}; while [ ! -e {go} ]; do sleep 0.02; done; exit 3")
+    async with bench.open() as session, anyio.create_task_group() as tasks:
+        await session.expect("run")
+        tasks.start_soon(session.execute, attempt)
+        await until(on.exists)
+        asked = Attempt.restored("run", attempt.task, "phone", 1, 7, attempt.mark)
+        with monkeypatch.context() as patched:
+            patched.setattr(Link, "run", run)
+            with pytest.raises(OSError, match="open files"):
+                await session.settle(asked)
+        assert asked.partial is None
+        assert (await bench.phone.truth(attempt.mark)).running
+        go.touch()
+        assert await session.settle(asked) == Completed(exit_code=3, stdout="", stderr="", metadata={"settled": True})

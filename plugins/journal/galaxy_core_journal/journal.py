@@ -7,7 +7,7 @@ import secrets
 import shutil
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from galaxy_core_journal.entries import RunEntry, entry_of
 from galaxy_core_journal.places import (
     GOING,
     MAKING,
+    ORDERING,
     WRITABLE,
     Place,
     check_folder,
@@ -234,6 +235,10 @@ class SqliteJournal:
                 age = datetime.now(UTC).timestamp() - path.stat().st_mtime
                 if age > _LEFT_S:
                     shutil.rmtree(path, ignore_errors=True)
+        for path in self.folder.glob(f"{ORDERING}*"):
+            with suppress(OSError):
+                if datetime.now(UTC).timestamp() - path.lstat().st_mtime > _LEFT_S:
+                    path.unlink()
 
 
 def _order(label: dict[str, Any], path: Path) -> int:

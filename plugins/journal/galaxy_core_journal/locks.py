@@ -70,9 +70,8 @@ def acquire(path: Path, run_id: str) -> Lock:
     """
     deadline = time.monotonic() + PATIENCE_S
     while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        handle = _opened(path)
         try:
-            give_open(handle, path)
             taken = _taken(handle, path)
             if taken and _is_still(handle, path):
                 _check(path)
@@ -88,6 +87,17 @@ def acquire(path: Path, run_id: str) -> Lock:
         if time.monotonic() > deadline:
             raise RunLockedError(run_id, holder(path))
         time.sleep(0.01)
+
+
+def _opened(path: Path) -> int:
+    """The file, which is given to whoever has the folder if it was made here: another one may be anything that they have put there."""
+    flags = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        handle = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return os.open(path, flags | os.O_CREAT, 0o600)  # it may go in between
+    give_open(handle, path)
+    return handle
 
 
 def is_held(path: Path) -> bool:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
+import shutil
+import sqlite3
 import stat
 import sys
 from contextlib import suppress
@@ -19,15 +22,33 @@ from galaxy_core.extension.adapter.owners import make_folders
 
 #: What a folder is called that is being made, or removed: no run has such a name.
 MAKING, GOING = ".new-", ".gone-"
+#: What a file is called in which the number of the newest run is written, before it has its name.
+ORDERING = ".order-"
 _PLAIN = re.compile(r"[a-z0-9_-][a-z0-9._-]{0,99}")
 #: What Windows takes for a device, or does not keep as it is.
 _ODD = re.compile(r"((con|prn|aux|nul|com\d|lpt\d)(\..*)?|.*\.)")
+#: Bytes that a disk has to have free for anything to be kept: SQLite takes half of that to share a journal at all.
+_LITTLE: Final = 64 * 1024
 _POSIX: Final = sys.platform != "win32"
 #: What to do where a run cannot be written.
 WRITABLE: Final = (
     "Whoever changes a run has to write it: make that folder writable, or copy the folder of all runs to where it is, and set "
     "GALAXY_JOURNAL to that"
 )
+
+
+def remedy(error: Exception, folder: Path, more: str = "") -> str:
+    """What to do where something could not be written because a disk is full; empty where that is not the reason.
+
+    SQLite does not always say that it is: then the disk is asked.
+    """
+    if isinstance(error, sqlite3.Error):
+        is_full = getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    else:
+        is_full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    with suppress(OSError):
+        is_full = is_full or shutil.disk_usage(folder).free < _LITTLE
+    return f"; make room there{more}" if is_full else ""
 
 
 @frozen

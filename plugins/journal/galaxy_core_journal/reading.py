@@ -27,7 +27,7 @@ from galaxy_core_journal.layout import (
     Chunk,
     checked,
 )
-from galaxy_core_journal.places import Place
+from galaxy_core_journal.places import Place, remedy
 from galaxy_core_journal.wal import header_is_sound
 
 #: Seconds that a reader waits for a writer at the few moments at which it has to.
@@ -297,7 +297,7 @@ def _is_circumstance(error: Exception) -> bool:
 
 
 def _unreadable(place: Place, error: Exception) -> JournalError:
-    return JournalError(f"the journal in {str(place.folder)!r} cannot be read: {error}")
+    return JournalError(f"the journal in {str(place.folder)!r} cannot be read: {error}{remedy(error, place.folder)}")
 
 
 def label_of(place: Place) -> dict[str, Any]:

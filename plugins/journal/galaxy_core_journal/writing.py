@@ -9,7 +9,7 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -21,11 +21,13 @@ from galaxy_core.errors import JournalError, RunLockedError
 from galaxy_core.extension.adapter.owners import give, give_open
 from galaxy_core_journal import locks
 from galaxy_core_journal.layout import APPLICATION, FORMAT, INSERT, TABLES, Chain, checked
-from galaxy_core_journal.places import MAKING, WRITABLE, Place, check_owner, folder_name, synced
+from galaxy_core_journal.places import MAKING, ORDERING, WRITABLE, Place, check_owner, folder_name, remedy, synced
 from galaxy_core_journal.reading import connect, examine
 
 #: How large the log gets before its pages move to the database; each such move waits for the disk twice.
 LOG_BYTES: Final = 8 * 2**20
+#: Seconds after which a writer looks whether its file still is where it was.
+LOOK_S: Final = 1.0
 #: Of a new journal.
 PAGE_BYTES: Final = 4096
 
@@ -41,9 +43,9 @@ def create(root: Path, run_id: str, order: int) -> Place:
         raise _there_already(run_id, place)
     try:
         making = Place(Path(tempfile.mkdtemp(prefix=MAKING, dir=root)))
-        give(making.folder)
         try:
             _fill(making, run_id, order)
+            give(making.folder)  # not before: whoever has it may put anything where files are opened by their names
             making.folder.rename(place.folder)
         except BaseException:
             shutil.rmtree(making.folder, ignore_errors=True)
@@ -51,13 +53,18 @@ def create(root: Path, run_id: str, order: int) -> Place:
     except (OSError, sqlite3.Error) as error:
         if os.path.lexists(place.folder):
             raise _there_already(run_id, place) from error
-        raise JournalError(f"run {run_id!r} cannot be kept in {str(root)!r}: {error}") from error
+        raise _not_kept(run_id, root, error) from error
     try:
         synced(root)
     except OSError as error:
         shutil.rmtree(place.folder, ignore_errors=True)  # nobody has it yet
-        raise JournalError(f"run {run_id!r} cannot be kept in {str(root)!r}: {error}") from error
+        raise _not_kept(run_id, root, error) from error
     return place
+
+
+def _not_kept(run_id: str, root: Path, error: Exception) -> JournalError:
+    more = remedy(error, root, ", or set GALAXY_JOURNAL to a folder on another disk")
+    return JournalError(f"run {run_id!r} cannot be kept in {str(root)!r}: {error}{more}")
 
 
 def _there_already(run_id: str, place: Place) -> JournalError:
@@ -73,8 +80,6 @@ def _fill(place: Place, run_id: str, order: int) -> None:
     }
     place.files.mkdir(0o700)
     os.close(os.open(place.database, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    for path in (place.files, place.database):  # SQLite gives the log the same rights, and the same owner
-        give(path)
     with closing(connect(place.database, "mode=rw")) as db:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         _set_mode(db, place)
@@ -91,7 +96,8 @@ def _fill(place: Place, run_id: str, order: int) -> None:
     label = json.dumps({"run_id": run_id, "created_at": created_at, "order": order})
     with place.label.open("x", encoding="utf-8") as file:
         file.write(label)
-    give(place.label)
+    for path in (place.files, place.database, place.label):  # SQLite gives the log the same rights, and the same owner
+        give(path, place.folder.parent)
     for path in (place.label, place.database, place.folder):
         synced(path)
 
@@ -144,6 +150,8 @@ class Writer:
         self._chain = chain
         self._failure: BaseException | None = None
         self._log_bytes = 0
+        self._inode: tuple[int, int] | None = None
+        self._looked = 0.0
         self._limiter = CapacityLimiter(1)
         self._db: sqlite3.Connection | None = None
 
@@ -153,6 +161,7 @@ class Writer:
             with self._blamed():
                 self._db = connect(self._place.database, "mode=rw", check_same_thread=False)
                 self._prepare(self._db)
+                self._inode, self._looked = _inode(self._place.database), time.monotonic()
         except BaseException:
             self._leave()
             raise
@@ -194,6 +203,21 @@ class Writer:
                 self._log_bytes += len(chunk.body) + 3 * PAGE_BYTES  # about; asking the disk would give way to the loop
             if self._log_bytes > LOG_BYTES:
                 self._move_log(self._db)
+            if time.monotonic() - self._looked > LOOK_S:
+                self._look()
+
+    def _look(self) -> None:
+        """A file that was removed or moved can be written for ever, and nobody finds it again.
+
+        Raises:
+            JournalError: it is not there any more.
+        """
+        self._looked = time.monotonic()
+        if _inode(self._place.database) != self._inode:
+            raise JournalError(
+                f"{str(self._place.database)!r} was removed, moved or replaced while the run was written. If it was moved, "
+                "move it back to go on with the run"
+            )
 
     def _move_log(self, db: sqlite3.Connection) -> None:
         """Move the pages of the log to the database, and cut it; a reader may keep it from being cut, until next time."""
@@ -210,6 +234,7 @@ class Writer:
                     mine = self._db.execute("UPDATE tail SET state = 'closed' WHERE epoch = ?", (self.epoch,))
                     if mine.rowcount:
                         self._move_log(self._db)
+                    self._look()
         finally:
             self._leave()
 
@@ -247,11 +272,23 @@ class Writer:
             raise self._failure from error
         except (sqlite3.Error, OSError) as error:
             name = getattr(error, "sqlite_errorname", type(error).__name__)
-            self._failure = JournalError(f"{str(self._place.folder)!r} cannot be written any more: {error} ({name})")
+            more = remedy(error, self._place.folder)
+            self._failure = JournalError(
+                f"{str(self._place.folder)!r} cannot be written any more: {error} ({name}){more}"
+            )
             raise self._failure from error
         except BaseException as error:
             self._failure = error
             raise
+
+
+def _inode(path: Path) -> tuple[int, int] | None:
+    """Which file it is; None when there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def next_order(root: Path) -> int:
@@ -262,12 +299,15 @@ def next_order(root: Path) -> int:
     except (OSError, ValueError):
         last = 0
     order = max(time.time_ns(), last + 1) if last < 2**62 else time.time_ns()
+    name = None
     try:
-        handle, name = tempfile.mkstemp(prefix=".order-", dir=root)
+        handle, name = tempfile.mkstemp(prefix=ORDERING, dir=root)
         with os.fdopen(handle, "w") as file:
             give_open(handle, name)
             file.write(str(order))
         Path(name).replace(path)
     except OSError:  # then lists are ordered by the clock alone; whether runs can be kept is found out by making one
-        pass
+        with suppress(OSError):
+            if name is not None:
+                os.unlink(name)
     return order

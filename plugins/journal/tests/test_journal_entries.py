@@ -220,10 +220,12 @@ async def test_what_a_process_left_that_died_while_it_made_a_run_is_no_run_and_g
     journal = await kept(tmp_path)
     (tmp_path / ".new-x").mkdir()
     (tmp_path / ".gone-x").mkdir()
+    (tmp_path / ".order-x").touch()
     assert list(journal.runs()) == ["r"]
     journal.prune(keep=1)
     assert (tmp_path / ".new-x").is_dir()
-    for name in (".new-x", ".gone-x"):
+    assert (tmp_path / ".order-x").is_file()
+    for name in (".new-x", ".gone-x", ".order-x"):
         os.utime(tmp_path / name, (1.0, 1.0))
     journal.prune(keep=1)
     assert sorted(os.listdir(tmp_path)) == ["order", "r"]

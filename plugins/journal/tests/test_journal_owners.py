@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from galaxy_core.extension.adapter.folder import create
 from galaxy_core.runtime.artifacts import Artifacts
 from galaxy_core.runtime.control.place import control_folder
 from galaxy_core.runtime.ledger import _keep_texts
-from galaxy_core_journal import SqliteJournal
+from galaxy_core_journal import SqliteJournal, reading, writing
 from galaxy_core_journal.places import default_folder
 
 pytestmark = [
@@ -115,6 +116,33 @@ def test_nothing_is_given_away_that_they_have_put_there(tmp_path: Path) -> None:
     for name in ("link", "again"):
         owners.give(folder / name)
     assert secret.stat().st_uid == 0
+
+
+async def test_what_they_have_put_in_the_place_of_a_lock_is_not_given_to_them(tmp_path: Path) -> None:
+    """As with a file that root has left in a folder of theirs: they cannot read it, and they can give it another name."""
+    journal = SqliteJournal(given(tmp_path / "journal"))
+    await keep_one(journal)
+    lock, secret = journal.folder / "r" / "lock", tmp_path / "secret"
+    secret.write_text("x")
+    secret.replace(lock)
+    async with journal.reopen("r") as writer:
+        await writer.write(["two"])
+    assert lock.stat().st_uid == 0
+
+
+async def test_a_folder_is_given_away_when_all_in_it_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has it could put a link where SQLite opens a file by its name."""
+    folders: list[int] = []
+
+    def connect(path: Path, *given: Any, **more: Any) -> Any:
+        folders.append(path.parent.stat().st_uid)
+        return reading.connect(path, *given, **more)
+
+    monkeypatch.setattr(writing, "connect", connect)
+    place = writing.create(given(tmp_path / "journal"), "r", 1)
+    assert folders == [0]
+    names = {"r", "journal.db", "files", "run.json"}
+    assert owned(place.folder) == {(name, SOMEBODY) for name in names}
 
 
 async def test_a_folder_in_which_others_may_write_is_shared_with_them(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from anyio import to_thread
 
 from galaxy_core import RunInfo
 from galaxy_core.errors import JournalError, RunLockedError
-from galaxy_core_journal import SqliteJournal, locks, places
+from galaxy_core_journal import SqliteJournal, locks, places, writing
 from galaxy_core_journal.places import Place
 
 pytestmark = pytest.mark.anyio
@@ -265,3 +266,27 @@ async def test_the_name_of_the_folder_of_all_runs_is_on_the_disk_though_whoever_
         synced.clear()
         async with SqliteJournal(root).open(RunInfo(f"r{number}", "", [], {}, {})):
             assert synced == [root.parent]
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "replaced"])
+@pytest.mark.parametrize("at_the_end", [True, False])
+async def test_a_journal_that_goes_while_it_is_written_fails_it(
+    how: str, at_the_end: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal, folder = SqliteJournal(tmp_path / "j"), tmp_path / "j" / "r"
+    monkeypatch.setattr(writing, "LOOK_S", 1000.0 if at_the_end else -1.0)
+    with pytest.raises(JournalError, match=r"journal\.db' was removed, moved or replaced"):
+        async with journal.open(RunInfo("r", "a run", [], {}, {})) as writer:
+            await writer.write(["[0]"])
+            folder.rename(tmp_path / "away")
+            if how == "replaced":
+                shutil.copytree(tmp_path / "away", folder)
+            elif how == "removed":
+                shutil.rmtree(tmp_path / "away")
+            await writer.write(["[1]"])
+    if how == "moved":
+        (tmp_path / "away").rename(folder)
+        assert [*journal.read("r")] == ["[0]", "[1]"]
+        async with journal.reopen("r") as writer:
+            await writer.write(["[2]"])
+        assert [*journal.read("r")] == ["[0]", "[1]", "[2]"]

@@ -5,18 +5,19 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from anyio import CapacityLimiter, from_thread, to_thread
+from anyio import CancelScope, CapacityLimiter, from_thread, to_thread
 from attrs import asdict
 
 from galaxy_core import Command
 from galaxy_core.extension.adapter import folder
+from galaxy_core.extension.adapter.fetched import Fetched
 from galaxy_core.extension.adapter.names import plain_names
 from galaxy_core.extension.adapter.sources import Sources
-from galaxy_core.extension.interfaces import Attempt
+from galaxy_core.extension.interfaces import Attempt, Completed, Unknown
 
 
 class Exchange:
-    """The files of one attempt. `collected` maps names to size and hash, `lost` names to why there is no such file.
+    """The files of one attempt, and what came of fetching those that it left.
 
     Raises:
         ValueError: a name leaves the working folder, or files are to be collected and there is no place for them.
@@ -27,9 +28,7 @@ class Exchange:
         self.sources = Sources(attempt, root)
         self._cwd = cwd
         self._threads = threads
-        self.files: dict[str, str] = {}
-        self.collected: dict[str, dict[str, int | str]] = {}
-        self.lost: dict[str, str] = {}
+        self._fetched = Fetched()
         for name in (*command.files, *command.outputs):
             folder.parts_of(name)
         places = plain_names(command.outputs)
@@ -51,21 +50,25 @@ class Exchange:
                 why = folder.explain(error)
                 raise ValueError(f"{source!r} cannot be put into the working folder as {name!r}: {why}") from error
 
-    async def collect(self) -> None:
-        """Copy the files that the command left to where the run keeps them. Fills `files`, `collected` and `lost`."""
-        for name, target in self._targets.items():
-            try:
-                collect = partial(folder.collect, self._cwd, name, target, from_thread.check_cancelled)
-                copied = await to_thread.run_sync(collect, limiter=self._threads)
-            except (OSError, ValueError) as error:
-                self.lost[name] = folder.explain(error)
-            else:
-                self.files[name] = str(target)
-                self.collected[name] = asdict(copied)
+    async def collect(self, said: Completed) -> Completed | Unknown:
+        """Copy the files that the command left to where the run keeps them. How it ended, with them; see `Fetched`.
 
-    def complaint(self) -> str | None:
-        """What is missing, in words; None when nothing is."""
-        if not self.lost:
-            return None
-        each = "; ".join(f"{name!r}: {why}" for name, why in self.lost.items())
-        return f"the command ended well, but not every output could be collected from {str(self._cwd)!r}: {each}"
+        Does not stop for cancellation: what the command has left is part of what it has done.
+        """
+        with CancelScope(shield=True):
+            for name, target in self._targets.items():
+                await self._collect(name, target)
+        return self._fetched.added_to(said, str(self._cwd))
+
+    async def _collect(self, name: str, target: Path) -> None:
+        fetched = self._fetched
+        try:
+            collect = partial(folder.collect, self._cwd, name, target, from_thread.check_cancelled)
+            copied = await to_thread.run_sync(collect, limiter=self._threads)
+        except folder.NotKeptError as error:
+            fetched.unkept[name] = f"{error.strerror} (in {str(target.parent)!r})"
+        except (OSError, ValueError) as error:
+            fetched.lost[name] = folder.explain(error)
+        else:
+            fetched.files[name] = str(target)
+            fetched.collected[name] = asdict(copied)

@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from attrs import frozen
 
 PROC = "/proc"
+#: Why an attempt may still be at work when ending it has failed.
+NOT_SURE = "it could not be made sure that its processes have ended"
 
 
 @frozen
@@ -42,6 +44,17 @@ def read_entry(pid: int) -> Entry | None:
         return Entry(pid, int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), fields[0] in b"ZXx")
     except (OSError, IndexError, ValueError):
         return None
+
+
+def living(pids: Iterable[int]) -> list[Entry]:
+    """Those of them that there are, and have not ended."""
+    entries = [read_entry(pid) for pid in pids]
+    return [entry for entry in entries if entry is not None and not entry.is_zombie]
+
+
+def could_not_be_ended(pids: Iterable[int]) -> str:
+    """Why an attempt may still be at work, in words."""
+    return f"processes {sorted(pids)} could not be ended: they are another user's, or hang in the system"
 
 
 def find(leader: int, mark: str, *, reaped: bool, group_only: bool) -> list[Entry]:

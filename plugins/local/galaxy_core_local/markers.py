@@ -7,11 +7,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from anyio import CancelScope, CapacityLimiter, run_process, to_thread
+from anyio import CancelScope, CapacityLimiter, get_cancelled_exc_class, run_process, to_thread
 from attrs import define, field
 
 from galaxy_core.extension.adapter import marks
@@ -59,6 +59,7 @@ class Markers:
     output_cap_bytes: int = marks.KEPT_BYTES
     masked: Collection[str] = ()
     _runs: set[Path] = field(factory=set)
+    _left: dict[str, list[family.Entry]] = field(factory=dict)
 
     def place(self, mark: str) -> str:
         """Where the marker of an attempt that is about to start is to be."""
@@ -126,8 +127,8 @@ class Markers:
         await run_process(["/bin/sh", "-c", script], stdin=subprocess.DEVNULL, check=False, start_new_session=True)
         marks.EXPECTED.note(run_mark, str(self.folder))
 
-    async def settle(self, attempt: Attempt) -> Outcome:
-        """See `SessionThatSettles.settle`."""
+    async def settle(self, attempt: Attempt, fetch: Callable[[Attempt, Outcome], Awaitable[Outcome]]) -> Outcome:
+        """See `SessionThatSettles.settle`. `fetch` adds the files that it has left."""
         script = marks.settle_script(str(self.folder), attempt.mark)
         self.place(attempt.mark)
         try:
@@ -142,12 +143,16 @@ class Markers:
                 if isinstance(outcome, Unknown) and outcome.said is None:
                     return await to_thread.run_sync(self._where, attempt.mark, outcome, limiter=self.threads)
                 if outcome is not None:
-                    return marks.without_outputs(attempt, await self._with_output(attempt, outcome, marks.kept(text)))
-        except BaseException:
-            if attempt.is_let_go:
-                attempt.partial = Unknown(marks.LET_GO)
-            else:
-                await self.stop(attempt)
+                    outcome = await self._with_output(attempt, outcome, marks.kept(text))
+                    if marks.is_past(text):
+                        return marks.without_outputs(attempt, outcome, marks.PAST)
+                    return await fetch(attempt, outcome)
+        except BaseException as error:  # whatever else keeps us from asking is no reason to stop it
+            if _is_cancellation(error):
+                if attempt.is_let_go:
+                    attempt.partial = Unknown(marks.LET_GO)
+                else:
+                    await self.stop(attempt)
             raise
 
     def _where(self, mark: str, outcome: Unknown) -> Unknown:
@@ -168,8 +173,14 @@ class Markers:
 
     async def stop(self, attempt: Attempt) -> None:
         """See `SessionThatSettles.stop`."""
+        attempt.partial = Unknown(family.NOT_SURE)
         with CancelScope(shield=True):
             attempt.partial = await self._stopped(attempt)
+
+    def could_not_end(self, mark: str, pids: Iterable[int]) -> None:
+        """Keep in mind processes of an attempt: those of another user are not found a second time."""
+        if left := family.living(pids):
+            self._left[mark] = left
 
     async def _stopped(self, attempt: Attempt) -> Unknown | None:
         place = marks.marker(str(self.folder), attempt.mark)
@@ -178,12 +189,14 @@ class Markers:
             return Unknown("its processes cannot be looked for on this system")
         tree = Tree(_Gone(pid), attempt.mark, self.threads)  # type: ignore[arg-type]  # it has what a tree needs
         await tree.end(self.grace_s)
-        if tree.untouchable:
-            return Unknown(f"processes {sorted(tree.untouchable)} could not be ended: they are another user's")
-        return None
+        before = {one.pid: one.start for one in self._left.get(attempt.mark, ())}
+        there = await to_thread.run_sync(family.living, {*tree.untouchable, *before}, limiter=self.threads)
+        left = [one.pid for one in there if one.pid in tree.untouchable or one.start == before[one.pid]]
+        return Unknown(family.could_not_be_ended(left)) if left else None
 
     def release(self, mark: str) -> None:
         """Remove a marker: a handful of system calls. A fence stays: the start that it refuses may be on its way."""
+        self._left.pop(mark, None)
         place = marks.marker(str(self.folder), mark)
         self._runs.add(Path(place).parent)
         is_fence = (_read(f"{place}.pid") or b"").startswith(b"refused")
@@ -196,6 +209,13 @@ class Markers:
         if self._runs:
             with CancelScope(shield=True):
                 await to_thread.run_sync(_tidy, self._runs, limiter=self.threads)
+
+
+def _is_cancellation(error: BaseException) -> bool:
+    cancelled = get_cancelled_exc_class()
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(cancelled) is not None
+    return isinstance(error, cancelled)
 
 
 def _finds_processes() -> bool:
@@ -247,5 +267,13 @@ def _sweep(folder: Path) -> None:
     before = time.time() - marks.KEPT_DAYS * 86400
     with suppress(OSError), os.scandir(folder) as runs:
         for run in runs:
-            if run.is_dir(follow_symlinks=False) and run.stat(follow_symlinks=False).st_mtime < before:
-                shutil.rmtree(run.path, ignore_errors=True)
+            with suppress(OSError):
+                if run.is_dir(follow_symlinks=False) and run.stat(follow_symlinks=False).st_mtime < before:
+                    _remove(run.path)
+
+
+def _remove(run: str) -> None:
+    """Whoever asks meanwhile, or after we were killed in the middle of it, must not find ``boot`` without what it vouches for."""
+    with suppress(FileNotFoundError):
+        os.unlink(os.path.join(run, "boot"))
+    shutil.rmtree(run, ignore_errors=True)

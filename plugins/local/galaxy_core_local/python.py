@@ -10,10 +10,14 @@ from inspect import iscoroutinefunction
 from anyio import CapacityLimiter, to_thread
 
 from galaxy_core import Call
-from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 
 #: asyncio has one exception for "you are cancelled" and "what you waited for is": on its way up it would end the run.
 STRAY = "something that the function awaited was cancelled"
+#: Why an attempt in a worker thread may still be at work.
+RUNS_ON = "its function runs on in its thread"
+#: What becomes of one that nobody waits for any more; nobody hears it.
+GIVEN_UP = "it was cancelled before its function was called"
 
 
 class PythonSession:
@@ -45,6 +49,7 @@ class ThreadSession(PythonSession):
     """Calls functions that are not `async def` in worker threads, at most `max_concurrency` at once.
 
     A thread cannot be stopped: after a cancellation the function runs on to its end, and what it returns is dropped.
+    The attempt may still run, then; but what has not begun never will.
     """
 
     __slots__ = ("_limiter",)
@@ -57,7 +62,13 @@ class ThreadSession(PythonSession):
         call = attempt.request
         if not isinstance(call, Call) or iscoroutinefunction(call.function):
             return await super().execute(attempt)
-        outcome = await to_thread.run_sync(_result_of, call, abandon_on_cancel=True, limiter=self._limiter)
+        work = _Work(call)
+        try:
+            outcome = await to_thread.run_sync(work.done, abandon_on_cancel=True, limiter=self._limiter)
+        except BaseException:  # goes on
+            if work.abandon():
+                attempt.partial = Unknown(RUNS_ON)
+            raise
         if hasattr(type(outcome.value), "__await__"):
             try:
                 outcome.value = await outcome.value
@@ -76,9 +87,34 @@ def _is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
-def _result_of(call: Call) -> Completed:
-    """In a worker thread, which hands on neither a coroutine nor a StopIteration unharmed: so they are wrapped here."""
-    try:
-        return Completed(call.function(*call.args, **call.kwargs))
-    except (Exception, SystemExit) as error:  # as above
-        return Completed(error=error)
+class _Work:
+    """A call in a worker thread."""
+
+    __slots__ = ("_call", "_has_returned", "_turn")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._turn = [True]  # taken by who begins, or by who gives up before; `pop` of a list is one step
+        self._has_returned = False
+
+    def done(self) -> Completed:
+        """In the thread, which hands on neither a coroutine nor a StopIteration unharmed: so they are wrapped here."""
+        try:
+            self._turn.pop()
+        except IndexError:
+            return Completed(error=GIVEN_UP)
+        call = self._call
+        try:
+            return Completed(call.function(*call.args, **call.kwargs))
+        except (Exception, SystemExit) as error:  # as above
+            return Completed(error=error)
+        finally:
+            self._has_returned = True
+
+    def abandon(self) -> bool:
+        """Nobody waits for it any more. Whether the function runs on; if it has not begun, it never will."""
+        try:
+            self._turn.pop()
+        except IndexError:
+            return not self._has_returned
+        return False

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
 import subprocess
 import sys
-from contextlib import suppress
-from threading import Thread
 from typing import Any
 
 from anyio import (
@@ -22,9 +21,11 @@ from anyio import (
 )
 from anyio.abc import Process
 from anyio.lowlevel import checkpoint
-from attrs import define
+from attrs import Factory, define
 
 from galaxy_core.extension.interfaces import Attempt
+from galaxy_core_local import family
+from galaxy_core_local.child import Child, reap
 from galaxy_core_local.launch import Launch
 from galaxy_core_local.settings import LocalSettings
 from galaxy_core_local.streams import Capture, feed
@@ -33,6 +34,7 @@ from galaxy_core_local.watched import Pipes
 
 #: Time for reading what is in the pipes of a command that has ended, when there is no time left.
 LAST_WORDS_S = 0.5
+
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +54,7 @@ async def start(launch: Launch, pipes: Pipes | None = None) -> Process:
             process = await _open(launch, *given)
         else:
             try:
-                process = await _open(launch, *pipes.given)
+                process = Child.start(launch, pipes.given)
             finally:
                 pipes.started()
     return process
@@ -88,21 +90,22 @@ else:
 
 def forget(process: Process) -> None:
     """Have it go on when this process, or its event loop, ends: asyncio kills what it believes to run when it lets go of it."""
+    if isinstance(process, Child):
+        process.forget()
+        return
     inner: Any = getattr(process, "_process", None)  # of asyncio or trio; neither has a way of letting go
     transport = getattr(inner, "_transport", None)
     started = getattr(inner, "_proc", None) if transport is None else transport.get_extra_info("subprocess")
     if started is None or started.returncode is not None:
         return
     started.returncode = 0
-    if transport is None:  # asyncio has a thread that waits for its child
-        _ = process.returncode  # asked for it, trio closes the descriptor by which it watches a process
-        Thread(target=_reap, args=(process.pid,), name=f"galaxy: process {process.pid}", daemon=True).start()
-
-
-def _reap(pid: int) -> None:
-    """No dead child stays behind in a program that lives on."""
-    with suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+    if transport is not None:  # its loop waits for its child as long as it is there; in Python 3.11 a thread does
+        transport.close()
+        loop = asyncio.get_running_loop()
+        reap(process.pid, lambda: not loop.is_closed())
+        return
+    _ = process.returncode  # asked for it, trio closes the descriptor by which it watches a process
+    reap(process.pid)
 
 
 def _in_cancelled_scope() -> bool:
@@ -114,7 +117,7 @@ def _in_cancelled_scope() -> bool:
 class Run:
     """A started process and what reads its output. `background` says that something outlived it, None when not.
 
-    `pipes` are those of a command that is watched. `is_marked` says that a shell leaves a marker of it, `was_cut_short` that a cancellation came when the command itself had ended, and was not passed on.
+    `left` are processes that could not be ended, `doubt` says why it may still be at work, after it was to be ended. `pipes` are those of a command that is watched. `is_marked` says that a shell leaves a marker of it, `was_cut_short` that a cancellation came when the command itself had ended, and was not passed on.
     """
 
     attempt: Attempt
@@ -127,6 +130,8 @@ class Run:
     was_cut_short: bool = False
     is_marked: bool = False
     pipes: Pipes | None = None
+    left: list[int] = Factory(list)
+    doubt: str | None = None
 
     async def to_its_end(self, stdin: bytes | None) -> int:
         """The exit code. When cancelled, ends the process and all its descendants first, unless the attempt is let go.
@@ -211,17 +216,18 @@ class Run:
             self.background = "background processes in a session of their own held the output open, and were left alone"
 
     async def _abandon(self) -> None:
+        self.doubt = family.NOT_SURE
         with CancelScope(shield=True):
             async with create_task_group() as tasks:
                 # A process that is asked to end may have something to say, and must not block on saying it.
                 tasks.start_soon(self._read)
                 await self.tree.end(self.settings.kill_grace_s)
                 tasks.cancel_scope.cancel()
-        left = {*self.tree.untouchable, *([self.process.pid] if self.process.returncode is None else [])}
-        if left:
-            _log.warning(
-                "processes %s could not be ended: they are another user's, or hang in the system", sorted(left)
-            )
+        leader = [self.process.pid] if self.process.returncode is None else []
+        self.left = sorted({*leader, *(one.pid for one in family.living(self.tree.untouchable))})
+        self.doubt = family.could_not_be_ended(self.left) if self.left else None
+        if self.doubt is not None:
+            _log.warning("%s", self.doubt)
 
     async def _release(self) -> None:
         process = self.process
@@ -231,6 +237,7 @@ class Run:
             if process.returncode is not None:
                 await process.aclose()
             else:  # it could not be ended, and would be waited for
+                forget(process)
                 for stream in (process.stdin, process.stdout, process.stderr):
                     if stream is not None:
                         await stream.aclose()

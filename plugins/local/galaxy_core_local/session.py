@@ -11,10 +11,11 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from anyio import CancelScope, CapacityLimiter, to_thread
+from anyio import CapacityLimiter, to_thread
 from attrs import evolve
 
 from galaxy_core import Command
+from galaxy_core.extension.adapter.fetched import command_of
 from galaxy_core.extension.adapter.marks import LET_GO, is_marked, run_of, why_unmarked
 from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.adapter.posix import NOT_STARTED
@@ -110,16 +111,16 @@ class LocalSession:
         try:
             exit_code = await run.to_its_end(None if pipes is not None else launch.stdin)
         except BaseException:
-            said = _outcome(run, process.returncode or 0, exchange)
-            attempt.partial = Unknown(LET_GO, evolve(said, exit_code=None, error=None)) if attempt.is_let_go else said
+            said = _outcome(run, process.returncode or 0)
+            doubt = LET_GO if attempt.is_let_go else run.doubt
+            attempt.partial = said if doubt is None else Unknown(doubt, evolve(said, exit_code=None, error=None))
+            self.markers.could_not_end(attempt.mark, run.left)
             raise
         if is_marked and (why := self._why_not_begun(run, exit_code)) is not None:
             return Refused(why)
         if pipes is not None:
             pipes.read_whole()
-        with CancelScope(shield=True):  # what the command has left is part of what it has done
-            await exchange.collect()
-        outcome = _outcome(run, exit_code, exchange)
+        outcome = await exchange.collect(_outcome(run, exit_code))
         if run.was_cut_short:  # then the outcome of a command that failed does not count, but what it said does
             attempt.partial = outcome
         return outcome
@@ -143,7 +144,19 @@ class LocalSession:
         """See `SessionThatSettles.settle`."""
         if not is_marked(attempt):
             return Unknown("it has left no marker on this machine")
-        return await self.markers.settle(attempt)
+        return await self.markers.settle(attempt, self._with_files)
+
+    async def _with_files(self, attempt: Attempt, said: Outcome) -> Outcome:
+        """The end of a command that was settled, with what it has left, as if somebody had been there. Not to be cancelled."""
+        command = command_of(attempt)
+        if not isinstance(said, Completed) or command is None or not command.outputs:
+            return said
+        cwd = self._root if command.cwd is None else self._root / command.cwd
+        try:
+            exchange = Exchange(attempt, command, self._root, cwd, self._threads)
+        except (OSError, ValueError) as error:  # there is no place for them
+            return said if said.exit_code else Unknown(f"it ended well, but its files cannot be kept: {error}", said)
+        return await exchange.collect(said)
 
     async def stop(self, attempt: Attempt, /) -> None:
         """See `SessionThatSettles.stop`."""
@@ -185,27 +198,19 @@ class LocalSession:
         return Capture(attempt, output, self._threads)
 
 
-def _outcome(run: Run, exit_code: int, exchange: Exchange) -> Completed:
-    files = dict(exchange.files)
+def _outcome(run: Run, exit_code: int) -> Completed:
+    files: dict[str, str] = {}
     metadata: dict[str, Any] = {"pid": run.process.pid, **run.stdout.output.describe(), **run.stderr.output.describe()}
     for output in (run.stdout.output, run.stderr.output):
         if output.spilled_to is not None:
             files.setdefault(output.spilled_to.name, str(output.spilled_to))
-    if exchange.collected:
-        metadata["collected"] = exchange.collected
-    if exchange.lost:
-        metadata["not_collected"] = exchange.lost
     if run.background is not None:
         metadata["background"] = run.background
     return Completed(
         exit_code=exit_code,
         stdout=run.stdout.output.text,
         stderr=run.stderr.output.text,
-        error=signal_text(exit_code)
-        if exit_code < 0 or (run.is_marked and exit_code > 128)
-        else exchange.complaint()
-        if exit_code == 0
-        else None,
+        error=signal_text(exit_code) if exit_code < 0 or (run.is_marked and exit_code > 128) else None,
         files=files or None,
         metadata=metadata,
         truncated=run.stdout.output.is_cut or run.stderr.output.is_cut,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -10,7 +11,12 @@ from pathlib import Path
 import anyio
 import pytest
 
+from galaxy_core import Command, Completed
+from galaxy_core_local.child import Child
+from galaxy_core_local.launch import Launch
 from galaxy_core_local.run import forget
+
+from .left_behind import attempt_at, opened
 
 if sys.platform == "win32":
     pytest.skip("there are no markers on Windows", allow_module_level=True)
@@ -79,6 +85,52 @@ async def test_a_command_that_is_let_go_outlives_the_program(
     assert await anyio.Path("paid").read_text() == "x\n"
 
 
+#: The program lives on, and lets the command end. Its event loop is closed by then.
+LIVES_ON = (
+    PROGRAM
+    + """
+import os, time
+def held():
+    return sorted(os.readlink(f"/proc/self/fd/{fd}").partition(":")[0] for fd in os.listdir("/proc/self/fd") if os.path.islink(f"/proc/self/fd/{fd}"))
+def has_children():
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+print(has_children(), [name for name in held() if name == "pipe" or "pidfd" in name])
+with open("go", "w") as go:
+    go.write("thanks")
+until = time.monotonic() + 20
+while has_children() and time.monotonic() < until:
+    time.sleep(0.01)
+print(has_children(), os.path.exists("ended"))
+"""
+)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is held open, and whose child is what, is found in /proc")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+async def test_a_program_that_lives_on_keeps_nothing_of_a_command_that_is_let_go(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    os.mkfifo("go")
+    with (tmp_path / "said").open("wb") as said:  # what it holds open itself is no pipe
+        await anyio.run_process(
+            [sys.executable, "-c", LIVES_ON, backend],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
+        )
+    told = (tmp_path / "said").read_text()
+    assert told == "{'pay': 'here'}\nTrue []\nFalse True\n", (
+        "no descriptor, no dead child, and nothing on its error output"
+    )
+
+
 async def test_asyncio_does_not_kill_what_it_is_made_to_forget(anyio_backend_name: str) -> None:
     """It does when it lets go of a process that it takes for alive, which is when its loop is closed, at the latest."""
     if anyio_backend_name != "asyncio":
@@ -87,6 +139,29 @@ async def test_asyncio_does_not_kill_what_it_is_made_to_forget(anyio_backend_nam
         forget(process)
         process._process._transport.close()  # type: ignore[attr-defined]  # of asyncio
         assert await process.wait() == 3, "its input has ended with that, and nothing else"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="commands are watched on Linux")
+async def test_without_descriptors_a_command_that_may_run_once_is_waited_for_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_pid: int) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "pidfd_open", none_left)
+    async with opened(tmp_path) as session:
+        done = await session.execute(attempt_at(Command(["sh", "-c", "echo out; sleep 0.1; exit 3"])))
+    assert isinstance(done, Completed)
+    assert (done.exit_code, done.stdout) == (3, "out\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="commands are watched on Linux")
+async def test_an_exit_code_that_somebody_else_has_fetched_is_no_success(tmp_path: Path) -> None:
+    out = os.open(os.devnull, os.O_RDWR)
+    child = Child.start(Launch(["sh", "-c", "exit 0"], tmp_path, os.environ, None), [out, out, out])
+    os.close(out)
+    await anyio.to_thread.run_sync(os.waitpid, child.pid, 0)
+    assert await child.wait() == 255
 
 
 async def test_what_was_forgotten_leaves_no_dead_child_in_a_program_that_lives_on() -> None:

@@ -16,7 +16,6 @@ import anyio
 import pytest
 
 from galaxy_core import (
-    Attempt,
     Command,
     Completed,
     ConstellationDeviceManager,
@@ -292,16 +291,6 @@ async def test_of_a_marker_of_another_life_of_the_machine_nothing_is_concluded(t
         (tmp_path / "marks" / RUN / "boot").write_text("another\n")
         assert isinstance(await session.settle(restored("true", 9)), Unknown)
         assert isinstance(await session.settle(restored("true", 7)), Completed)
-
-
-async def test_a_command_that_was_to_leave_files_is_not_settled_as_a_success(tmp_path: Path) -> None:
-    request = Command(["touch", "made"], outputs=("made",))
-    async with opened(tmp_path) as session:
-        attempt = Attempt.restored("run", TaskStar("task", request=request), "here", 1, 7, f"{RUN}-00000007")
-        ended(tmp_path, "exit 0\n")
-        found = await session.settle(attempt)
-    assert isinstance(found, Unknown)
-    assert "'made'" in found.reason
 
 
 @pytest.mark.parametrize("text", ["", "exit", "exit 0", "exit zero\n", "\0\n", "exit 1 2\n"])

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import anyio
 import pytest
 
-from galaxy_core import Command
-from galaxy_core.extension.interfaces import Completed, Outcome, Refused, Unknown
+from galaxy_core import Command, TaskStar
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
+from galaxy_core_ssh.remote.helper import Helper
 from galaxy_core_ssh.simulate.daemon import Daemon
 from galaxy_core_ssh.simulate.far_side import processes_with
 
@@ -205,3 +208,30 @@ async def test_a_command_that_says_what_we_say_of_a_missing_folder_has_run(lab: 
         outcome = await session.execute(lab.attempt(Command(None, "echo 'galaxy: no such folder: /x' >&2; exit 126")))
     assert isinstance(outcome, Completed)
     assert outcome.exit_code == 126
+
+
+async def test_when_asking_about_a_command_fails_it_goes_on(
+    lab: Lab, daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run(helper: Helper, text: str) -> tuple[int, str]:
+        if "galaxy-settled" in text:
+            raise OSError(24, "Too many open files")
+        return await ask(helper, text)
+
+    ask, on, go, run_mark = Helper.run, tmp_path / "on", tmp_path / "go", token_hex(8)
+    request = sh(f"touch {on}; while [ ! -e {go} ]; do sleep 0.02; done; exit 3")
+    task = TaskStar("task", request=request)
+    attempt = Attempt("run", task, "host", 1, 7, request, None, None, None, run_mark, leaves_marker=True)
+    async with lab.opened(daemon) as session, anyio.create_task_group() as group:
+        await session.expect(run_mark)
+        group.start_soon(session.execute, attempt)
+        await until(on.exists)
+        asked = Attempt.restored("run", task, "host", 1, 7, attempt.mark)
+        with monkeypatch.context() as patched:
+            patched.setattr(Helper, "run", run)
+            with pytest.raises(OSError, match="open files"):
+                await session.settle(asked)
+        assert asked.partial is None
+        assert processes_with(f"GALAXY_MARK={attempt.mark}")
+        go.touch()
+        assert await session.settle(asked) == Completed(exit_code=3, stdout="", stderr="", metadata={"settled": True})

@@ -256,10 +256,7 @@ async def test_a_full_disk_of_this_machine_is_an_error_and_leaves_no_part(
         def __init__(self, path: Path) -> None:
             path.touch()
 
-        def __enter__(self) -> Full:
-            return self
-
-        def __exit__(self, *_error: object) -> None: ...
+        def close(self) -> None: ...
 
         def write(self, _data: bytes) -> int:
             raise OSError(28, "No space left on device")

@@ -11,7 +11,7 @@ import logging
 from secrets import token_hex
 from typing import Any, Final
 
-from anyio import CancelScope, Lock, move_on_after
+from anyio import CancelScope, Lock, get_cancelled_exc_class, move_on_after
 from attrs import define, field
 
 from galaxy_core import Action, Command, DeviceLostError
@@ -130,9 +130,7 @@ class Markers:
                 if outcome is not None:
                     await self._let_go(attempt.mark)
                     return marks.without_outputs(attempt, outcome)
-        except DeviceLostError:
-            raise
-        except BaseException:  # goes on to the kernel
+        except get_cancelled_exc_class():  # whatever else keeps us from asking is no reason to stop it
             if attempt.is_let_go:
                 attempt.partial = Unknown(marks.LET_GO)
             else:

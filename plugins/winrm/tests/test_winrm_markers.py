@@ -16,6 +16,8 @@ import pytest
 
 from galaxy_core import Action, Attempt, Command, Completed, Refused, TaskStar, Unknown
 from galaxy_core.extension.interfaces import Outcome
+from galaxy_core_winrm import markers
+from galaxy_core_winrm.facts import ask_script
 from galaxy_core_winrm.simulate.host import WindowsHost, windows_host
 
 from .conftest import Desk
@@ -151,6 +153,28 @@ async def test_a_command_whose_orchestrator_was_killed_can_be_stopped(
         found = await session.settle(marked.restored())
         assert isinstance(found, Unknown)
         assert "without saying how" in found.reason
+
+
+async def test_when_asking_about_a_command_fails_it_goes_on(
+    desk: Desk, host: WindowsHost, marked: Marked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(host: Any, program: str, name: str, parameters: Any) -> dict[str, Any]:
+        if name == "settle":
+            raise OSError(24, "Too many open files")
+        return await ask_script(host, program, name, parameters)
+
+    go = tmp_path / "go"
+    script = f'sh -c "echo begun; while [ ! -e {go} ]; do sleep 0.02; done; exit 4"'
+    async with killed_orchestrator(host, marked.run, script), desk.open(host) as session:
+        attempt = marked.restored()
+        with monkeypatch.context() as patched:
+            patched.setattr(markers, "ask_script", failing)
+            with pytest.raises(OSError, match="open files"):
+                await session.settle(attempt)
+        assert attempt.partial is None
+        assert (await host.truth(attempt.mark)).running
+        go.touch()
+        assert await session.settle(attempt) == Completed(exit_code=4, metadata={"settled": True})
 
 
 async def test_what_goes_on_without_its_link_is_left_alone_until_it_is_asked_for(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from galaxy_core import Command
 from galaxy_core.errors import TransferError
 from galaxy_core.extension.adapter import marks
+from galaxy_core.extension.adapter.fetched import Fetched
 from galaxy_core.extension.adapter.names import far_parts, plain_names, remote_path
 from galaxy_core.extension.adapter.posix import below, kill_script, wrap
 from galaxy_core.extension.adapter.sources import Sources, files_root
@@ -16,7 +17,7 @@ from galaxy_core_ssh import scripts
 from galaxy_core_ssh.remote.channel import ChannelRefusedError
 from galaxy_core_ssh.remote.command import Running
 from galaxy_core_ssh.remote.faults import LinkLostError
-from galaxy_core_ssh.remote.files import Copied, Files, NotCopiedError, NotReadError
+from galaxy_core_ssh.remote.files import Copied, Files, NotCopiedError, NotReadError, NotWrittenError
 from galaxy_core_ssh.remote.link import Link
 from galaxy_core_ssh.requests import Pull, Push
 
@@ -39,9 +40,7 @@ class CommandAttempt:
         self._command = command
         self._sources = sources_of(host, attempt)
         self._cwd = below(host.root, command.cwd) or host.root
-        self._collected: dict[str, dict[str, Any]] = {}
-        self._files: dict[str, str] = {}
-        self._lost: dict[str, str] = {}
+        self._fetched = Fetched()
 
     async def run(self) -> Outcome:
         try:
@@ -76,12 +75,26 @@ class CommandAttempt:
         outcome = running.outcome()
         if isinstance(outcome, Completed) and targets:
             try:
-                await self._collect(targets)
-            finally:  # a cancellation that comes now leaves what the command has said, and what there is of its files
-                outcome = attempt.partial = self._with_files(outcome, targets)
+                return await self._collected(outcome, targets)
+            except LinkLostError as error:
+                return self._with_files(outcome, targets, str(error))
         elif isinstance(outcome, Unknown):
             self._owe_unless_marked()
         return outcome
+
+    async def settled(self, said: Completed) -> Outcome:
+        """The end of a command that was settled, with what it has left, as if somebody had been there.
+
+        Raises:
+            LinkLostError: the connection went meanwhile.
+        """
+        try:
+            targets = self._targets()
+        except (OSError, ValueError) as error:  # there is no place for them
+            return (
+                Unknown(f"it ended well, but its files cannot be kept: {error}", said) if not said.exit_code else said
+            )
+        return await self._collected(said, targets)
 
     def _prepared(self) -> tuple[str, bytes, bool]:
         """The text for the shell, what follows on its standard input, and whether the text has to travel there, too.
@@ -109,7 +122,7 @@ class CommandAttempt:
         covered = bool(env or command.env) or not host.is_posix or size > scripts.LONGEST or not is_plain
         return text, data, covered
 
-    def _targets(self) -> dict[str, Any]:
+    def _targets(self) -> dict[str, Path]:
         """Asked for now, because a run that cannot keep what the command makes should not start it."""
         plain = plain_names(self._command.outputs)
         return {name: self._host.bridge.ask(self._sources.target, plain[name]) for name in self._command.outputs}
@@ -124,36 +137,45 @@ class CommandAttempt:
                         f"{str(source)!r} cannot be put into the working folder as {name!r}: {error}"
                     ) from error
 
-    async def _collect(self, targets: dict[str, Any]) -> None:
+    async def _collected(self, outcome: Completed, targets: dict[str, Path]) -> Outcome:
+        """How it ended, with what it has left. A cancellation leaves in `partial` what there is.
+
+        Raises:
+            LinkLostError: the connection went meanwhile.
+        """
+        fetched = self._fetched
         try:
             async with Files(self._host, self._link) as files:
                 for name, target in targets.items():
                     try:
                         copied = await files.pull(self._cwd, far_parts(name), target)
+                    except NotWrittenError as error:
+                        fetched.unkept[name] = f"{error} (in {str(target.parent)!r})"
                     except NotCopiedError as error:
-                        self._lost[name] = str(error)
+                        fetched.lost[name] = str(error)
                     else:
-                        self._files[name] = str(target)
-                        self._collected[name] = copied.told()
-        except (LinkLostError, ChannelRefusedError) as error:
-            for name in targets.keys() - self._files.keys() - self._lost.keys():
-                self._lost[name] = str(error)
+                        fetched.files[name] = str(target)
+                        fetched.collected[name] = copied.told()
+        except LinkLostError:
+            raise
+        except ChannelRefusedError as error:
+            fetched.lost |= dict.fromkeys(self._missing(targets), str(error))
+        except BaseException:  # goes on to the kernel
+            said = self._with_files(outcome, targets, "the task was stopped before")
+            self._attempt.partial = said.said if isinstance(said, Unknown) else said
+            raise
+        return fetched.added_to(outcome, self._cwd)
 
-    def _with_files(self, outcome: Completed, targets: Mapping[str, Any]) -> Completed:
-        metadata = dict(outcome.metadata or {})
-        for name in targets.keys() - self._files.keys() - self._lost.keys():
-            self._lost[name] = "the task was stopped before"
-        if self._collected:
-            metadata["collected"] = self._collected
-        if self._lost:
-            metadata["not_collected"] = self._lost
-        error = outcome.error
-        if self._lost and error is None and outcome.exit_code == 0:
-            each = "; ".join(f"{name!r}: {why}" for name, why in self._lost.items())
-            error = f"the command ended well, but not every output could be collected from {self._cwd!r}: {each}"
-        outcome.files = {**(outcome.files or {}), **self._files} or None
-        outcome.metadata, outcome.error = metadata, error
-        return outcome
+    def _with_files(self, outcome: Completed, targets: dict[str, Path], why: str) -> Completed | Unknown:
+        """How it ended, with what there is of its files, and why there are no more."""
+        self._fetched.unkept |= dict.fromkeys(self._missing(targets), why)
+        return self._fetched.added_to(outcome, self._cwd)
+
+    def _missing(self, targets: dict[str, Path]) -> list[str]:
+        fetched = self._fetched
+        return [
+            name for name in targets if not any(name in one for one in (fetched.files, fetched.lost, fetched.unkept))
+        ]
 
     async def _stop(self, running: Running) -> None:
         """Cancelled after it was asked for."""

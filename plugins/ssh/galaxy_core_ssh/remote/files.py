@@ -14,13 +14,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TypeVar
 
 import asyncssh
 from anyio import CancelScope, move_on_after, to_thread
 from attrs import frozen
 
-from galaxy_core.extension.adapter.folder import create
+from galaxy_core.extension.adapter.folder import NotKeptError, create, keeping
 from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core_ssh import scripts
 from galaxy_core_ssh.remote import blocks
@@ -36,6 +36,8 @@ TIDY_S: Final = 0.7
 HASH_S: Final = 10.0
 HASH_BYTES_PER_S: Final = 20e6
 
+T = TypeVar("T")
+
 
 class NotCopiedError(Exception):
     """A file was not copied, and what stood at its target still does; the message says why, without naming the file."""
@@ -43,6 +45,10 @@ class NotCopiedError(Exception):
 
 class NotReadError(NotCopiedError):
     """Because its source, on this machine, cannot be read."""
+
+
+class NotWrittenError(NotCopiedError):
+    """Because the copy cannot be written on this machine, which says nothing about the file."""
 
 
 @frozen
@@ -134,9 +140,7 @@ class Files:
         try:
             async with self._told():
                 copied = await self._read(path, part)
-            await to_thread.run_sync(os.replace, part, target)
-        except OSError as error:
-            raise NotCopiedError(explain(error)) from error
+            await _kept(os.replace, part, target)
         finally:
             with suppress(OSError):
                 part.unlink()
@@ -166,11 +170,16 @@ class Files:
         digest, size = hashlib.sha256(), 0
         async with self._sftp.open(path, "rb", encoding=None, block_size=blocks.ONE_BY_ONE) as origin:
             wanted = (await origin.stat()).size
-            with await to_thread.run_sync(create, part) as copy:
+            copy = await _kept(create, part)
+            try:
                 while (wanted is None or size <= wanted) and (chunk := await blocks.read(self._sftp, origin, size)):
-                    await to_thread.run_sync(copy.write, chunk)
+                    await _kept(copy.write, chunk)
                     digest.update(chunk)
                     size += len(chunk)
+                await _kept(copy.close)  # may write what is left
+            finally:
+                with suppress(OSError):
+                    copy.close()
             if wanted is not None and (size != wanted or (await origin.stat()).size != wanted):
                 raise NotCopiedError(f"it was changed while it was copied: it had {wanted} bytes")
         return await self._compared(path, Copied(size, digest.hexdigest(), ""))
@@ -251,6 +260,23 @@ class Files:
             raise NotCopiedError(explain(error)) from error
         except OSError as error:
             raise NotCopiedError(explain(error)) from error
+
+
+async def _kept(function: Callable[..., T], *args: Any) -> T:
+    """The answer of what writes a copy on this machine, in a thread.
+
+    Raises:
+        NotWrittenError: it cannot.
+    """
+
+    def call() -> T:
+        with keeping():
+            return function(*args)
+
+    try:
+        return await to_thread.run_sync(call)
+    except NotKeptError as error:
+        raise NotWrittenError(explain(error)) from error
 
 
 def _opened(sources: Sources, source: str) -> BinaryIO:

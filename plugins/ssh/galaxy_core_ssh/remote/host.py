@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from anyio import CancelScope, Event, Lock, move_on_after
+from anyio import CancelScope, Event, Lock, get_cancelled_exc_class, move_on_after
 
 from galaxy_core import Action, Command, Device
 from galaxy_core.errors import DeviceLostError
 from galaxy_core.extension.adapter import marks
+from galaxy_core.extension.adapter.fetched import command_of
 from galaxy_core.extension.adapter.posix import kill_script
-from galaxy_core.extension.interfaces import Attempt, Outcome, Refused, Unknown
+from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core.extension.models import validated, with_paths
 from galaxy_core.extension.redaction import secrets_in
 from galaxy_core_ssh.bridge import Bridge
@@ -174,17 +175,24 @@ class Host:
                     outcome = marks.settled(said)
                     if outcome is not None:
                         outcome = await self._with_output(link, attempt, outcome, marks.kept(said))
-                        return marks.without_outputs(attempt, outcome)
+                        if marks.is_past(said):
+                            return marks.without_outputs(attempt, outcome, marks.PAST)
+                        return await self._with_files(link, attempt, outcome)
         except LinkLostError as error:
             raise DeviceLostError(self.device.device_id, str(error)) from error
-        except DeviceLostError:
-            raise
-        except BaseException:  # goes on to the kernel
+        except get_cancelled_exc_class():  # whatever else keeps us from asking is no reason to stop it
             if attempt.is_let_go:
                 attempt.partial = Unknown(marks.LET_GO)
-            else:
+            elif not isinstance(attempt.partial, Completed):  # else it has ended, and its files were being fetched
                 await self.stop(attempt)
             raise
+
+    async def _with_files(self, link: Link, attempt: Attempt, outcome: Outcome) -> Outcome:
+        """With what it was to leave, and whoever ran it did not fetch. Cancelled meanwhile, it leaves its end in `partial`."""
+        command = command_of(attempt)
+        if not isinstance(outcome, Completed) or command is None or not command.outputs:
+            return outcome
+        return await CommandAttempt(self, link, attempt, command).settled(outcome)
 
     async def _with_output(self, link: Link, attempt: Attempt, outcome: Outcome, kept: str | None) -> Outcome:
         """On a channel of its own: it may be more than a helper says. When the host opens none, the end has to do."""

@@ -14,7 +14,11 @@ foreach ($name in @($released)) {
 if ([IO.Directory]::Exists($marks)) {
     foreach ($folder in [IO.Directory]::GetDirectories($marks)) {
         if ([IO.Directory]::GetLastWriteTimeUtc($folder) -lt [DateTime]::UtcNow.AddDays(-$days)) {
-            try { [IO.Directory]::Delete($folder, $true) } catch { continue }
+            # Whoever asks while it goes, or after that was cut short, is told nothing by what is missing, without `boot`.
+            try {
+                [IO.File]::Delete([IO.Path]::Combine($folder, 'boot'))
+                [IO.Directory]::Delete($folder, $true)
+            } catch { continue }
         }
     }
 }
@@ -31,8 +35,9 @@ foreach ($run in $runs.Keys) {
 $expected = $false
 if ($expect) {
     $folder = [IO.Path]::Combine($marks, $expect)
-    [void][IO.Directory]::CreateDirectory($folder)
-    if (-not [IO.File]::Exists("$folder\boot")) {
+    # A folder that is there without `boot` may be on its way out: it is left as it is.
+    if (-not [IO.Directory]::Exists($folder)) {
+        [void][IO.Directory]::CreateDirectory($folder)
         $first = Get-CimInstance -ClassName Win32_Process -Filter "Name = 'wininit.exe'" -ErrorAction SilentlyContinue
         if ($first) {
             [IO.File]::WriteAllText("$folder\boot", $first.CreationDate.ToUniversalTime().Ticks.ToString() + "`r`n")

@@ -84,10 +84,12 @@ def marks(process: Process, parameters: Mapping[str, Any]) -> None:
     runs = _remove(folder, parameters.get("released"))
     if folder.is_dir():
         for run in list(folder.iterdir()):
-            if run.stat().st_mtime < time.time() - parameters["days"] * _DAY_S:
-                for file in list(run.iterdir()):
-                    file.unlink(missing_ok=True)
-                run.rmdir()
+            with suppress(OSError):
+                if run.stat().st_mtime < time.time() - parameters["days"] * _DAY_S:
+                    (run / "boot").unlink(missing_ok=True)
+                    for file in list(run.iterdir()):
+                        file.unlink(missing_ok=True)
+                    run.rmdir()
     for name in runs:
         with suppress(OSError):
             if {file.name for file in (folder / name).iterdir()} <= {"boot"}:
@@ -96,8 +98,8 @@ def marks(process: Process, parameters: Mapping[str, Any]) -> None:
     expected = False
     if parameters["expect"]:
         run = folder / parameters["expect"]
-        run.mkdir(parents=True, exist_ok=True)
-        if not (run / "boot").exists():
+        if not run.exists():
+            run.mkdir(parents=True, exist_ok=True)
             (run / "boot").write_text(_boot(), encoding="ascii", newline="")
         expected = (run / "boot").exists()
     _say(process.console, {"expected": expected})
@@ -197,7 +199,10 @@ def _text(path: Path) -> str:
 
 def _is_held(path: Path) -> bool:
     """Whether who made it still has it open."""
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # removed meanwhile: it cannot be opened, as one that is held
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
