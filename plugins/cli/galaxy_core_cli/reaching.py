@@ -18,12 +18,11 @@ from galaxy_core import ControlError, ask_run, reachable_runs, watch_run
 from galaxy_core.errors import UnknownRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
-from galaxy_core_cli.hints import command
 from galaxy_core_cli.reasons import no_task
 from galaxy_core_cli.running.following import Follower
 from galaxy_core_cli.running.jsonl import encoded
 from galaxy_core_cli.streams import Lines
-from galaxy_core_cli.text import duration, safe_line, table
+from galaxy_core_cli.text import duration, fitted, room, safe_line, table
 
 #: Seconds that a run may take to answer before it is asked whether it is alive at all, and that it has for that.
 PATIENCE_S, ALIVE_S = 10.0, 2.0
@@ -131,6 +130,17 @@ async def _is_alive(run: str) -> bool:
     return False
 
 
+async def _is_gone(run: str) -> bool:
+    with anyio.move_on_after(ALIVE_S):
+        try:
+            await ask_run(run, {"do": "status"})
+        except UnknownRunError:
+            return True
+        except ControlError:
+            return False
+    return False
+
+
 def _silent(run: str, more: str = "") -> ControlError:
     return ControlError(f"the run {run!r} does not answer: its process may be stopped, or busy{more}")
 
@@ -148,26 +158,44 @@ def _why(refused: RefusedError, document: Mapping[str, Any]) -> str:
     """Why a run refuses; of a task that it does not have, as of one that a kept run does not have."""
     if refused.answer.get("code") != "unknown task" or "task" not in document:
         return str(refused)
-    near = [str(name) for one in refused.answer.get("problems") or [] for name in one.get("near", ())]
-    return no_task(document["task"], near)
+    near, known = (
+        [str(name) for one in refused.answer.get("problems") or [] for name in one.get(what, ())]
+        for what in ("near", "known")
+    )
+    return no_task(document["task"], near, known)
 
 
 HEADING = ("RUN", "PLAN", "STATUS", "TASKS", "SINCE", "PID")
 
 
-def show_reached(found: Sequence[Mapping[str, Any]], more: Sequence[Sequence[str]] = ()) -> None:
-    """Show runs that can be reached, and rows of others."""
-    for line in table([*map(reached_row, found), *more], HEADING):
+#: Characters of the name of a plan that are shown where there is no room for more.
+_NAME = 6
+
+
+def show_reached(
+    found: Sequence[Mapping[str, Any]],
+    more: Sequence[Sequence[str]] = (),
+    known: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Show runs that can be reached, and rows of others; `known` are rows of runs by id, for those that do not answer."""
+    rows: Sequence[Sequence[str]] = [*(reached_row(one, (known or {}).get(str(one["run"]))) for one in found), *more]
+    width = room()
+    rows = fitted(rows, HEADING, width, (1, _NAME))
+    lines = list(table(rows, HEADING))
+    if width is not None and max(map(len, lines)) > width:
+        lines = list(table([[*row[:3], row[3].removesuffix(" done"), *row[4:]] for row in rows], HEADING))
+    for line in lines:
         click.echo(line)
     for one in found:
         if not one["ok"]:
             say.note(f"{safe_line(one['run'])}: {safe_line(one.get('error', ''))}")
 
 
-def reached_row(one: Mapping[str, Any]) -> tuple[str, ...]:
-    """A run in columns as `HEADING` names them."""
+def reached_row(one: Mapping[str, Any], known: Sequence[str] | None = None) -> tuple[str, ...]:
+    """A run in columns as `HEADING` names them; `known` is the row of one that is kept."""
     if not one["ok"]:
-        return safe_line(one["run"]), "?", "no answer", "", "", ""
+        _, plan, _, *more = known or ("", "?", "", "", "", "")
+        return safe_line(one["run"]), plan, "no answer", *more
     since = "" if one["started"] is None else duration(time.time() - one["started"])
     tasks = f"{one['counts'].get('completed', 0):,} of {one['total_tasks']:,} done"
     return safe_line(one["run"]), safe_line(one["name"]), safe_line(one["status"]), tasks, since, str(one["pid"])
@@ -191,7 +219,7 @@ def follow_any(output: bool, as_json: bool) -> int:
 
 def follow(run: str, output: bool, as_json: bool) -> int:
     """Show what happens in a run until it is over."""
-    lines = Lines(sys.stdout)
+    lines, status = Lines(sys.stdout), status_now(run)  # afterwards nobody says where it is kept
     try:
         result = anyio.run(partial(_follow, run, output, as_json, lines))
     except RefusedError as refused:
@@ -205,6 +233,12 @@ def follow(run: str, output: bool, as_json: bool) -> int:
         from galaxy_core_cli.kept.steering import not_under_way
 
         raise not_under_way(run, error) from None
+    except ControlError as error:
+        if status.get("journal") and anyio.run(_is_gone, str(status["run"])):
+            from galaxy_core_cli.kept.journals import Here
+
+            error.add_note(f"to go on with it: {Here.found().again(status)}")
+        raise
     except KeyboardInterrupt:
         say.note("no longer watching; the run goes on")
         raise
@@ -213,7 +247,9 @@ def follow(run: str, output: bool, as_json: bool) -> int:
     if result is None:
         raise ControlError(f"the run {run!r} ended without a result")
     if result["status"] == "stopped":
-        say.note(f"to go on: {command('resume', str(result['run']))}")
+        from galaxy_core_cli.kept.journals import Here
+
+        say.note(f"to go on: {Here.found().again({**status, 'run': result['run']})}")
         return Exit.STOPPED
     return Exit.OK if result["status"] == "completed" else Exit.NOT_ALL
 

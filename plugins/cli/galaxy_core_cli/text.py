@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -125,6 +127,28 @@ def own_name(task: TaskStar) -> str | None:
     """The name that somebody gave it; None when there is none, or it is the id."""
     task_id, name = task.task_id, task.name  # where there is none, the kernel makes one of the id
     return None if name in {task_id, f"task_{task_id[:8]}"} else name
+
+
+def room() -> int | None:
+    """The width of the terminal that standard output is; None of a file or a pipe, in which lines may be as long as they are."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def fitted(
+    rows: Sequence[Sequence[str]], heading: Sequence[str], width: int | None, *least: tuple[int, int]
+) -> Sequence[Sequence[str]]:
+    """Rows of a table that fits `width`, as far as may be: cells are shortened, of one column after the other.
+
+    `least` are the columns, by number, each with the characters that it keeps.
+    """
+    widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
+    over = 0 if width is None else sum(widths) + 2 * (len(widths) - 1) - width
+    for column, characters in least:
+        if over > 0 and widths[column] > characters:
+            most = max(characters, len(heading[column]), widths[column] - over)
+            over -= widths[column] - most
+            rows = [[*row[:column], shortened(row[column], most), *row[column + 1 :]] for row in rows]
+    return rows
 
 
 def table(rows: Sequence[Sequence[str]], heading: Sequence[str] = (), indent: str = "") -> Iterator[str]:

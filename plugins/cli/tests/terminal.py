@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -49,7 +50,10 @@ WILLING = """
 class Terminal:
     """`shown` is everything that was written to it so far."""
 
-    def __init__(self, *arguments: str, width: int = 100, height: int = 30) -> None:
+    def __init__(
+        self, *arguments: str, width: int = 100, height: int = 30, program: Sequence[str] | None = None
+    ) -> None:
+        """`program` is another one than the command."""
         self.shown = ""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
@@ -57,7 +61,7 @@ class Terminal:
         for name in ("NO_COLOR", "COLUMNS", "LINES"):  # the size is that of the terminal, not of where the tests run
             environment.pop(name, None)
         self.process = subprocess.Popen(
-            [sys.executable, "-c", _TAKE, *command(*arguments)],
+            [sys.executable, "-c", _TAKE, *(command(*arguments) if program is None else [*program, *arguments])],
             stdin=slave,
             stdout=slave,
             stderr=slave,

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import pytest
-from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from galaxy_core import (
     ConstellationEvent,
-    Effect,
-    Event,
     EventType,
-    ExecutionResult,
     TaskConstellation,
-    TaskEvent,
     TaskStar,
     TaskStarLine,
     Why,
@@ -26,71 +18,22 @@ from galaxy_core import (
 from galaxy_core.errors import RunError, TaskFailedError, TaskSkippedError
 from galaxy_core_cli.running.board import RECENT, SMALL, Board, error_line
 from galaxy_core_cli.running.picture import ASCII, UNICODE, Painter, signs_for
-from galaxy_core_cli.running.plain import FOUND, PlainLines
 
-STARTED, OUTPUT = EventType.TASK_STARTED, EventType.TASK_OUTPUT
-BEGIN = 1000.0
-
-
-@frozen
-class Waits:
-    """What a run answers that is asked for what a task waits."""
-
-    task_id: str
-    kind: str
-
-    def __str__(self) -> str:
-        return f"task {self.task_id!r} waits for 'it'"
-
-
-def plan(size: int, name: str = "plan") -> TaskConstellation:
-    constellation = TaskConstellation(name=name)
-    for number in range(size):
-        constellation.add_task(TaskStar(f"t{number}", description="x", target_device_id="here"))
-    return constellation
-
-
-def event(
-    kind: EventType, task_id: str, status: str, at: float, error: Any = None, result: Any = None, **data: Any
-) -> TaskEvent:
-    return TaskEvent(kind, "test", BEGIN + at, data, task_id, status, result, error)
-
-
-def run_started() -> ConstellationEvent:
-    return ConstellationEvent(EventType.CONSTELLATION_STARTED, "test", BEGIN, {}, "c", "executing")
-
-
-def start(constellation: TaskConstellation, task_id: str, at: float) -> TaskEvent:
-    task = constellation.get_task(task_id)
-    assert task is not None
-    task.start_execution()
-    return event(STARTED, task_id, "running", at)
-
-
-def complete(constellation: TaskConstellation, task_id: str, at: float, stdout: str = "") -> TaskEvent:
-    task = constellation.get_task(task_id)
-    assert task is not None
-    task.complete_with_success()
-    result = ExecutionResult(task_id, "completed", stdout=stdout, device_id="there")
-    return event(EventType.TASK_COMPLETED, task_id, "completed", at, result=result)
-
-
-def fail(constellation: TaskConstellation, task_id: str, at: float) -> TaskEvent:
-    task = constellation.get_task(task_id)
-    assert task is not None
-    error = TaskFailedError(task_id, "exit status 2")
-    task.complete_with_failure(error)
-    return event(EventType.TASK_FAILED, task_id, "failed", at, error)
-
-
-def picture(board: Board, at: float, width: int = 100, height: int = 30) -> list[str]:
-    return [line.plain.rstrip() for line in Painter(board, UNICODE).frame(BEGIN + at, width, height)]
-
-
-def heard(constellation: TaskConstellation, events: Sequence[Event]) -> Board:
-    board = Board(constellation)
-    board.hear(events)
-    return board
+from .boards import (
+    BEGIN,
+    OUTPUT,
+    STARTED,
+    Waits,
+    complete,
+    event,
+    fail,
+    heard,
+    looked,
+    picture,
+    plan,
+    run_started,
+    start,
+)
 
 
 def test_a_row_follows_its_task_from_start_to_end() -> None:
@@ -172,7 +115,7 @@ def test_of_a_run_that_is_being_stopped_every_row_says_what_becomes_of_its_task(
     heading, first, second, third, _ = [line.plain.rstrip() for line in painter.frame(BEGIN + 2, 100, 30)]
     assert heading.endswith("  stopping")
     assert first.endswith("the run waits for its end: half way")
-    assert second.endswith("runs again when the run is resumed")
+    assert second.endswith("runs when the run is resumed")
     assert third.endswith("  waits for 'it'")  # as the run says
     board.hear([ConstellationEvent(EventType.CONSTELLATION_STOPPED, "kernel", BEGIN + 3, {}, "c", "stopped")])
     over = [line.plain.rstrip() for line in painter.frame(BEGIN + 4, 100, 30)]
@@ -285,12 +228,6 @@ def test_a_terminal_that_cannot_show_the_signs_gets_plainer_ones(encoding: str |
 # ------------------------------------------------------------------------------------------- devices that are away
 
 
-def looked(board: Board, at: float, **statuses: str) -> bool:
-    """Have the board look at devices as `get_all_devices` tells of them."""
-    error = "device 'it' is lost: the wire was cut"
-    return board.look({name: {"status": status, "error": error} for name, status in statuses.items()}, BEGIN + at)
-
-
 def test_a_device_that_is_gone_is_told_of_with_who_waits_for_it_until_it_is_back() -> None:
     constellation = TaskConstellation(name="plan")
     for name, device in (("a", "it"), ("b", "it"), ("c", "here")):
@@ -344,60 +281,3 @@ def test_a_name_stands_beside_the_id_if_it_says_more() -> None:
         constellation.add_task(TaskStar(task_id, name, target_device_id="here"))
     rows = [line.split("waiting")[0].strip() for line in picture(heard(constellation, [run_started()]), 1)[1:4]]
     assert rows == [r"· a (Fetch\x1b[2J it)", "· fetch-it", "· c"]
-
-
-# ------------------------------------------------------------------------------------------- a run that goes on
-def under_way(size: int, effect: str = "once") -> tuple[TaskConstellation, ConstellationEvent]:
-    """A plan whose tasks but the last were under way when its process died, and the event with which it goes on."""
-    constellation = TaskConstellation(name="plan")
-    for number in range(size):
-        constellation.add_task(TaskStar(f"t{number}", target_device_id="pi", effect=Effect(effect)))
-    for task in constellation.get_all_tasks()[:-1]:
-        constellation.begin(task, BEGIN - 60)
-    data = {"constellation": constellation, "total_tasks": size}
-    return constellation, ConstellationEvent(EventType.CONSTELLATION_STARTED, "test", BEGIN, data, "c", "executing")
-
-
-@pytest.mark.parametrize(
-    ("effect", "said"),
-    [("once", "waits for its end"), ("read", "it is ended first"), ("idempotent", "it is ended first")],
-)
-def test_what_was_under_way_before_a_run_went_on_is_at_work(effect: str, said: str) -> None:
-    _, begun = under_way(2, effect)
-    board = heard(TaskConstellation(name="plan"), [begun])
-    _, first, second, footer = picture(board, 5)
-    assert first.split()[1:5] == ["t0", "pi", "running", "1:05"]
-    assert first.endswith(f"at work since before; {said}")
-    assert (second.split()[2], footer) == ("waiting", "  1 running · 1 waiting")
-    looked(board, 5, pi="disconnected")
-    assert picture(board, 7)[1].endswith("at work since before; waits for device 'pi'")
-    board.hear([event(EventType.TASK_COMPLETED, "t0", "completed", 6)])
-    assert "at work" not in picture(board, 8)[1]
-
-
-def test_what_is_left_at_work_is_not_told_as_not_started() -> None:
-    _, begun = under_way(2)
-    board = heard(TaskConstellation(name="plan"), [begun])
-    board.hear([ConstellationEvent(EventType.CONSTELLATION_STOPPED, "kernel", BEGIN + 3, {}, "c", "stopped")])
-    _, first, second, footer = picture(board, 5)
-    assert first.split()[:5] == ["…", "t0", "pi", "at", "work"]
-    assert first.endswith("left at work on pi; a resume asks what became of it")
-    assert second.endswith("not started")
-    assert footer == "  1 left at work · 1 waiting"
-
-
-def test_what_starts_while_a_run_goes_on_was_not_under_way_before() -> None:
-    constellation, begun = under_way(2)
-    constellation.begin(constellation.get_all_tasks()[-1], BEGIN + 1)
-    board = heard(TaskConstellation(name="plan"), [begun])
-    assert list(board.running) == ["t0"]
-
-
-def test_plain_lines_begin_with_what_was_under_way_before() -> None:
-    _, begun = under_way(2)
-    lines = list(PlainLines(TaskConstellation(name="plan")).of([begun]))
-    assert lines == ["plan: 2 tasks", "was under way: t0 on pi (asking what became of it)"]
-    _, begun = under_way(FOUND + 4, "read")
-    lines = list(PlainLines(TaskConstellation(name="plan")).of([begun]))
-    assert lines[1] == "was under way: t0 on pi (ending it first, and running it again)"
-    assert (len(lines), lines[-1]) == (FOUND + 2, "and 3 more tasks")

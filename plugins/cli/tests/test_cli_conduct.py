@@ -11,6 +11,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from galaxy_core import DeviceEvent, Event, EventType, TaskConstellation
+from galaxy_core.errors import JournalFailedError
 from galaxy_core_cli.files import read_inventory, registry
 from galaxy_core_cli.running.conduct import Order, conduct
 from galaxy_core_cli.running.reporter import Devices
@@ -38,6 +39,9 @@ class Slow:
         """Nothing moves here."""
 
     def reachable(self, run: str, socket: Path) -> None:
+        """Nobody wants to know."""
+
+    def journal_failed(self, error: JournalFailedError) -> None:
         """Nobody wants to know."""
 
     def tell(self, text: str) -> None:

@@ -5,7 +5,9 @@ The effects are counted in files on another file system.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -18,10 +20,12 @@ import pytest
 
 from galaxy_core_cli.exits import Exit
 
-from .asking import TIMEOUT_S, Write, command
+from .asking import TIMEOUT_S, Galaxy, Write, command
 
 if sys.platform != "linux":
     pytest.skip("small file systems are made as Linux makes them", allow_module_level=True)
+
+from .terminal import Terminal
 
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 #: `pay` waits in the pipe `go`; `look` may run again; `fill` takes all room once; and `next` waits for all of them.
@@ -128,6 +132,27 @@ def test_where_nothing_can_be_written_that_is_said_with_a_remedy(small: Path) ->
         assert line.count("constellation_") <= 2, "the run is named, and stands in the name of its folder"
 
 
+def test_where_there_is_no_room_to_begin_with_that_is_said_with_a_remedy(small: Path) -> None:
+    done = inside(
+        """
+        echo 'tasks: {a: {effect: read, shell: "touch began; sleep 1000"}}' > plan.yaml
+        "$@" run plan.yaml 2> /dev/null & run=$!
+        until test -e began; do sleep 0.05; done
+        kill $run; wait $run
+        cat /dev/zero > small/filler 2> /dev/null
+        for what in "run plan.yaml" "resume last"; do
+          "$@" $what > /dev/null 2> said; echo "code $?"; cat said
+        done
+        ls -A small/journal | grep "^.order-"
+        """
+    )
+    first, new, second, old = [line for line in done.stdout.splitlines() if line.startswith(("code ", "error: "))]
+    assert (first, second) == ("code 2", "code 2"), done
+    assert new.endswith("; make room there, or set GALAXY_JOURNAL to a folder on another disk")
+    assert old.endswith("; make room there")
+    assert ".order-" not in done.stdout
+
+
 #: The command, whose journal fails from when there is a file `full`.
 FAILING = """
 import os, runpy
@@ -140,6 +165,31 @@ async def fail(self, records, /):
 Writer.write = fail
 runpy.run_module("galaxy_core_cli", run_name="__main__")
 """
+
+
+@pytest.mark.parametrize("durability", ["sync", "batched"])
+def test_a_terminal_shows_no_more_as_done_than_the_journal_has(
+    durability: str, folder: Path, galaxy: Galaxy, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GALAXY_JOURNAL", str(folder / "journal"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder / "state"))
+    write("devices.yaml", DEVICES)
+    tasks = ["  t0: {effect: read, run: [sleep, '0.3']}"]
+    tasks += [
+        f"  t{number}: {{effect: read, run: [touch, {'full' if number == 2 else 'x'}], needs: [t{number - 1}]}}"
+        for number in range(1, 6)
+    ]
+    write("plan.yaml", "\n".join(["name: filled", "tasks:", *tasks]))
+    words = ["run", "plan.yaml", "--devices", "devices.yaml", "--durability", durability]
+    with Terminal(*words, program=[sys.executable, "-c", FAILING]) as terminal:
+        assert terminal.to_the_end() == Exit.BROKEN
+    last = terminal.text[terminal.text.rindex("filled  ") :]
+    kept = json.loads(galaxy("show", "last", "--json").out)
+    done = [task["task"] for task in kept["tasks"] if task["status"] == "completed"]
+    assert "t0" in done or durability == "batched"
+    assert (re.findall(r"✓ (\w+)", last), f"  {len(done)}/6  " in last) == (done, True)
+    assert "left at work" not in last
+    assert re.search(r"↻ t2 .* retry +runs when the run is resumed", last), "it began, and may run again"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGQUIT])
@@ -185,7 +235,10 @@ def test_who_insists_while_others_are_waited_for_kills_nobody_who_was_left_at_wo
             assert next(line for line in galaxy.stderr if "cancelling" in line)
         galaxy.send_signal(number)
         assert galaxy.wait(TIMEOUT_S) == (Exit.CANCELLED if number == signal.SIGINT else Exit.QUIT)
-        assert "killed; left at work, to be found again by whoever resumes: pay\n" in galaxy.stderr.read()
+        assert (
+            "killed; left at work, to be found again by whoever resumes: pay; what is kept of it: galaxy show"
+            in galaxy.stderr.read()
+        )
     while not is_over(alive):
         time.sleep(0.05)
     os.close(alive)

@@ -54,9 +54,12 @@ def test_a_run_is_shown_with_its_tasks_and_what_came_of_them(ran: str, galaxy: G
     assert "galaxy resume" not in done.out
 
 
-def test_a_run_is_found_by_any_part_of_its_id_that_no_other_has(ran: str, galaxy: Galaxy) -> None:
+def test_a_run_is_found_by_the_beginning_or_the_end_of_its_id(ran: str, galaxy: Galaxy) -> None:
     for wanted in (ran, ran[:-1], ran[-6:]):
         assert json.loads(galaxy("show", wanted, "--json").out)["run"] == ran
+    for little in (ran[-3:], ran[:3], ran[-12:-2]):  # too short, or in the middle
+        done = galaxy("show", little, "--json")
+        assert (done.code, done.out, f"no run {little!r} is recorded" in done.err) == (2, "", True)
 
 
 def test_all_of_a_run_is_told_to_programs(ran: str, galaxy: Galaxy) -> None:

@@ -162,6 +162,42 @@ def test_a_run_is_resumed_by_the_name_of_its_plan_when_no_other_of_it_can_be(
     assert galaxy("show", "nightly").err.startswith("error: 3 runs of plan 'nightly' are kept: ")
 
 
+def test_the_name_of_a_plan_is_meant_before_a_part_of_the_id_of_a_run_of_another(
+    start: Start, galaxy: Galaxy, write: Write
+) -> None:
+    one = stopped(start)
+    name = one[-8:]
+    assert json.loads(galaxy("show", name, "--json").out)["run"] == one
+    write("plan.yaml", PLAN.replace("nightly", f"'{name}'").replace("last:", "late:"))
+    other = stopped(start)
+    for verb in ("show", "replay", "export"):
+        assert other in galaxy(verb, name).out
+        assert one not in galaxy(verb, name).out
+    assert "task 'late' is pending" in galaxy("resolve", name, "late", "--as", "retry").err
+    refused = galaxy("pause", name)  # neither is under way: the plan is meant all the same
+    assert f"run {other!r} is not under way: stopped" in refused.err
+    assert galaxy("resume", name).out == "end\n"
+    assert json.loads(galaxy("show", one, "--json").out)["status"] == "stopped"
+
+
+@pytest.mark.parametrize("is_kept", [True, False])
+def test_a_run_under_way_is_meant_by_the_name_of_its_plan_before_a_part_of_the_id_of_another(
+    start: Start, galaxy: Galaxy, write: Write, is_kept: bool
+) -> None:
+    one = stopped(start) if is_kept else ""
+    first = None if is_kept else start()
+    name = (one if first is None else first.name)[-8:]
+    write("plan.yaml", PLAN.replace("nightly", f"'{name}'"))
+    run = start()
+    assert galaxy("pause", name).out.startswith(f"paused: {run.name}")
+    assert galaxy("continue", name).out == f"goes on: {run.name}\n"
+    assert json.loads(galaxy("why", name, "wait", "--json").out)["kind"] == "running"
+    assert f"run {run.name!r}" not in galaxy("resolve", name, "wait", "--as", "retry").err
+    for each in filter(None, (first, run)):
+        each.process.send_signal(signal.SIGINT)
+        assert each.to_the_end()[0] == Exit.CANCELLED
+
+
 def test_of_a_run_that_another_process_has_only_that_is_told(start: Start, galaxy: Galaxy) -> None:
     run = start()
     done = galaxy("resume", run.name)

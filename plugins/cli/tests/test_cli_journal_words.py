@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
+from galaxy_core.runtime.control import client
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.kept import listing
 from galaxy_core_cli.reaching import reached_row
 
-from .asking import Galaxy, Install, Write
-from .reached import ADD, Put, Start
+from .asking import TIMEOUT_S, Galaxy, Install, Write
+from .reached import ADD, Put, Start, watching
 from .terminal import Terminal
 from .test_cli_journal_steering import FORGETFUL, PAYING
 
@@ -90,12 +92,63 @@ def test_a_paused_run_is_shown_as_paused(start: Start, galaxy: Galaxy) -> None:
     assert json.loads(galaxy("show", "last", "--json").out)["status"] == "paused"
 
 
+def test_of_a_run_that_does_not_answer_what_its_journal_knows_is_listed(
+    start: Start, galaxy: Galaxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "PATIENCE_S", 0.1)
+    run = start()
+    run.process.send_signal(signal.SIGSTOP)
+    listed = galaxy("runs")
+    run.process.send_signal(signal.SIGCONT)
+    row = rf"{run.name}  nightly  no answer  1 of 3 done  \S+ +{run.process.pid}"
+    assert re.fullmatch(row, listed.out.splitlines()[1]), listed.out
+    assert "may be stopped, or busy" in listed.err
+    run.go()
+    assert run.to_the_end()[0] == 0
+
+
+def test_who_watches_a_run_whose_process_is_killed_is_told_how_to_go_on_with_it(
+    start: Start, monkeypatch: pytest.MonkeyPatch, folder: Path, journal: Path
+) -> None:
+    run = start()
+    monkeypatch.setenv("GALAXY_JOURNAL", str(folder / "another one"))
+    with watching(run.name) as (watch, _):
+        run.process.kill()
+        _, said = watch.communicate(timeout=TIMEOUT_S)
+        run.process.communicate(timeout=TIMEOUT_S)
+    assert watch.returncode == Exit.REFUSED
+    assert said.endswith(f"to go on with it: GALAXY_JOURNAL={journal} galaxy resume {run.name}\n"), said
+
+
+def test_a_run_without_a_control_socket_can_be_killed_and_resumed(start: Start, galaxy: Galaxy) -> None:
+    run = start("--no-control")
+    for words in (("stop", "last"), ("pause", "nightly"), ("watch", run.name)):
+        told = galaxy(*words).err
+        assert told.endswith(f"it cannot be reached. kill {run.process.pid} stops it, so that it can be resumed\n"), (
+            told
+        )
+    run.process.terminate()
+    run.go()
+    assert run.to_the_end()[0] == Exit.STOPPED
+    assert galaxy("resume", "last").out == "end\n"
+
+
+def test_who_would_resume_a_run_that_is_under_way_is_told_how_to_follow_it(start: Start, galaxy: Galaxy) -> None:
+    run = start()
+    told = galaxy("resume", "nightly").err
+    assert re.search(rf"the only one is .* \(under way, .*\); to follow it: galaxy watch {run.name}\n$", told), told
+    run.go()
+    assert run.to_the_end()[0] == 0
+
+
 def test_a_task_that_a_run_does_not_have_is_told_alike_under_way_and_kept(start: Start, galaxy: Galaxy) -> None:
     run = start()
     expected = "error: no task 'lsat'; did you mean 'last'?\n"
     words = (("why", run.name, "lsat"), ("resolve", run.name, "lsat", "--as", "retry"), ("show", run.name, "lsat"))
     for line in words:
         assert (galaxy(*line).err, galaxy(*line).code) == (expected, Exit.REFUSED)
+        far = (line[0], line[1], "nobody", *line[3:])
+        assert galaxy(*far).err == "error: no task 'nobody'; there are 'first', 'wait', 'last'\n"
     run.go()
     assert run.to_the_end()[0] == 0
     for line in words[1:]:

@@ -335,7 +335,8 @@ def test_the_same_signal_twice_kills(number: signal.Signals, write: Write, folde
         running.send_signal(number)
         running.stderr.readline()
         running.send_signal(number)
-        out, _ = running.communicate(timeout=TIMEOUT_S)
+        out, err = running.communicate(timeout=TIMEOUT_S)
+    assert err.endswith("killed\n"), "nothing is kept that could be shown"
     assert running.returncode == {signal.SIGINT: Exit.CANCELLED, signal.SIGTERM: Exit.TERMINATED}[number]
     assert "run_result" not in out
     assert witness.all_gone()

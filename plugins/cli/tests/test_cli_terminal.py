@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.running.kill import Process, family, processes
 
-from .asking import LEAN, TIMEOUT_S, Install, Write
+from .asking import LEAN, TIMEOUT_S, Galaxy, Install, Write
 
 if sys.platform == "win32":
     pytest.skip("there are neither pseudo-terminals nor named pipes", allow_module_level=True)
@@ -112,7 +113,7 @@ def test_ctrl_c_cancels_the_run_and_ends_what_it_started(backend: str, write: Wr
     assert "willing cancelled: 0 of 2 tasks done, 2 cancelled" in terminal.text
 
 
-def test_a_second_ctrl_c_kills_at_once_everything_that_was_started(write: Write, folder: Path) -> None:
+def test_a_second_ctrl_c_kills_at_once_everything_that_was_started(write: Write, folder: Path, galaxy: Galaxy) -> None:
     write("plan.yaml", STUBBORN)
     write("devices.yaml", "devices: {here: {settings: {kill_grace_s: 1000}}}")
     witness = Witness(folder / "alive")
@@ -122,7 +123,9 @@ def test_a_second_ctrl_c_kills_at_once_everything_that_was_started(write: Write,
         terminal.until("cancelling; press Ctrl-C again to kill")
         terminal.press(CTRL_C)
         assert terminal.to_the_end() == Exit.CANCELLED
-    assert "killed" in terminal.text
+    told = re.search(r"killed; what is kept of it: galaxy show (\S+), to go on: galaxy resume (\S+)", terminal.text)
+    assert told is not None
+    assert told[1] == told[2] == json.loads(galaxy("runs", "--json").out)[0]["run"]
     assert witness.all_gone()
     assert terminal.shown.rindex(SHOW_CURSOR) > terminal.shown.rindex(HIDE_CURSOR)
     assert "Traceback" not in terminal.shown

@@ -27,7 +27,7 @@ def edit(
 ) -> int:
     """Edit the plan of a run that another process runs.
 
-    RUN is the id of a run under way, or a part of it that no other has, or the name of its plan, or `last`. FILE holds a
+    RUN is the id of a run under way, or the name of its plan, or the end of its id, or `last`. FILE holds a
     transaction as JSON, or is - for standard input. All of it takes effect at once, or nothing: then the exit code is 1, and every reason is told.
     Without --preview and --apply the preview is shown, and in a terminal it is asked whether to go on; elsewhere the exit
     code is 2. `galaxy schema transaction` says what a transaction may hold.

@@ -19,8 +19,8 @@ def export(run: str, journal: str | None, jsonl: bool, output: str | None, force
 
     Each is a line of JSON, in the order in which they were kept.
 
-    RUN is the id of a run, or a part of it that no other has, or `last`, or the name of its plan
-    if only one run of that is kept.
+    RUN is the id of a run, or `last`, or the name of its plan if only one run of that is kept, or
+    the end of its id.
     """
     from galaxy_core_cli.kept.exporting import export_run
 

@@ -19,8 +19,8 @@ from galaxy_core_cli import options
 def replay(run: str, journal: str | None, until: int | None, mermaid: bool, as_json: bool, sound: bool) -> int:
     """Show the plan of a run as it was.
 
-    RUN is the id of a run, or a part of it that no other has, or `last`, or the name of its plan
-    if only one run of that is kept. Without --until it is shown as it was last.
+    RUN is the id of a run, or `last`, or the name of its plan if only one run of that is kept, or
+    the end of its id. Without --until it is shown as it was last.
     """
     from galaxy_core_cli.kept.replaying import Look, replay_run
 

@@ -25,8 +25,8 @@ def resolve(run: str, journal: str | None, task: str, outcome: str, as_json: boo
     Nobody could tell whether the task was done: its device or its run went while it was at it. What was left out because
     of that is judged anew: in a run under way at once, otherwise when the run is resumed.
 
-    RUN is the id of a run, or a part of it that no other has, or `last`, or the name of its plan if only one run of that is
-    under way, or else kept; TASK is the id of a task.
+    RUN is the id of a run, or `last`, or the name of its plan if only one run of that is under way, or else kept, or the end
+    of its id; TASK is the id of a task.
     """
     from galaxy_core_cli.kept.resolving import resolve_task
 

@@ -38,8 +38,7 @@ def resume(
     by its effect. The run goes on in the folder in which it was under way; files that are named here are seen from the
     current one. Everything else is as with `galaxy run`.
 
-    RUN is the id of a run, or a part of it that no other has, or `last`, or the name of its plan if only one run of that can
-    be resumed.
+    RUN is the id of a run, or `last`, or the name of its plan if only one run of that can be resumed, or the end of its id.
     """
     from galaxy_core_cli.running.performing import View
     from galaxy_core_cli.running.resuming import Again, go_on

@@ -18,8 +18,8 @@ def show(run: str, task: str | None, journal: str | None, as_json: bool) -> int:
     How it ended or where it stands, its tasks with attempts, devices, durations and results, its edits, and who ran it when.
     With TASK, the whole of what that task left.
 
-    RUN is the id of a run, or a part of it that no other has, or `last`, or the name of its plan
-    if only one run of that is kept.
+    RUN is the id of a run, or `last`, or the name of its plan if only one run of that is kept, or
+    the end of its id.
     """
     from galaxy_core_cli.kept.page import show_run, show_task
 

@@ -14,8 +14,8 @@ from galaxy_core_cli import options
 def pause(run: str, as_json: bool) -> int:
     """Have a run start nothing more for now.
 
-    What runs goes on to its end. `galaxy continue` ends the pause. RUN is the id of a run under way, or a part of it that no
-    other has, or the name of its plan, or `last`.
+    What runs goes on to its end. `galaxy continue` ends the pause. RUN is the id of a run under way, or the name of its plan,
+    or the end of its id, or `last`.
     """
     from galaxy_core_cli.kept.steering import steer
 
@@ -29,7 +29,7 @@ def pause(run: str, as_json: bool) -> int:
 def proceed(run: str, as_json: bool) -> int:
     """Have a run go on that was paused.
 
-    RUN is the id of a run under way, or a part of it that no other has, or the name of its plan, or `last`. A run whose
+    RUN is the id of a run under way, or the name of its plan, or the end of its id, or `last`. A run whose
     process has ended goes on with `galaxy resume`.
     """
     from galaxy_core_cli.kept.steering import steer
@@ -46,8 +46,7 @@ def stop(run: str, no_wait: bool, as_json: bool) -> int:
     """Have a run leave, so that it can be resumed.
 
     What runs goes on to its end, nothing more is started, and the process of the run ends. `galaxy resume` goes on, on this
-    machine, when you like. RUN is the id of a run under way, or a part of it that no other has, or the name of its plan, or
-    `last`.
+    machine, when you like. RUN is the id of a run under way, or the name of its plan, or the end of its id, or `last`.
     """
     from galaxy_core_cli.kept.steering import steer, stop_run
 

@@ -17,7 +17,7 @@ def watch(run: str | None, output: bool, as_json: bool) -> int:
 
     It is followed to its end, on standard output.
 
-    RUN is the id of a run under way, or a part of it that no other has, or the name of its plan, or `last`. It can be left
+    RUN is the id of a run under way, or the name of its plan, or the end of its id, or `last`. It can be left
     out while there is only one run. Ctrl-C stops watching, and not the run.
     """
     from galaxy_core_cli.kept.newest import meant

@@ -17,7 +17,7 @@ def why(run: str, task: str, as_json: bool) -> int:
 
     What it waits for, where it runs, or how it ended.
 
-    RUN is the id of a run under way, or a part of it that no other has, or the name of its plan, or `last`; TASK is the id of a task.
+    RUN is the id of a run under way, or the name of its plan, or the end of its id, or `last`; TASK is the id of a task.
     """
     from galaxy_core_cli.kept.newest import meant
     from galaxy_core_cli.kept.steering import reaching

@@ -173,7 +173,11 @@ def list_runs(journal: str | None, everything: bool, as_json: bool) -> int:
     if not reached and not shown:
         say.note(f"no run is under way that can be reached, and none is kept{_in_folder(journal)}")
         return Exit.OK
-    show_reached(list(reached.values()), [_row(run) for run in shown if run.run_id not in reached])
+    show_reached(
+        list(reached.values()),
+        [_row(run) for run in shown if run.run_id not in reached],
+        {run.run_id: _row(run) for run in shown if run.run_id in reached},
+    )
     here = Here.found(journal)
     for one in reached.values():
         if not here.keeps(one):

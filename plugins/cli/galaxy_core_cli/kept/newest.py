@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
 
 import anyio
 import click
@@ -11,14 +13,16 @@ import click
 from galaxy_core import ControlError, reachable_runs
 from galaxy_core.errors import GalaxyError, UnknownRecordedRunError
 from galaxy_core_cli import say
-from galaxy_core_cli.kept.finding import LAST, by_id
+from galaxy_core_cli.kept.finding import LAST, by_id, is_part
 from galaxy_core_cli.kept.journals import Here, Status, other_journal
-from galaxy_core_cli.kept.listing import looked_up
+from galaxy_core_cli.kept.listing import looked_up, of_plan
+from galaxy_core_cli.kept.standing import UNDER_WAY
 from galaxy_core_cli.text import safe_line
 
 
-def meant(run: str) -> str:
-    """The id of the run that is meant: by `last`, the newest that is kept here or nowhere; by a name, one under way.
+def meant(run: str, *, of_kept: bool = False) -> str:
+    """The id of the run that is meant: by an id, or else by `last`, the newest that is kept here or nowhere, or else by the name
+    of a plan, one under way or the newest that is kept here, or else by a part of an id; `of_kept`, of one that is kept first.
 
     Where that cannot be said it is `run` itself. A run that another journal keeps is meant by its id, or where no other fits.
 
@@ -28,13 +32,35 @@ def meant(run: str) -> str:
     if not run or os.sep in run:
         return run
     here = Here.found()
-    if run != LAST and _newest_kept(here, run) == run:
+    if run == LAST:
+        return _last(_reached(), here)
+    ids = _kept_ids(here)
+    if run in ids:
         return run
+    reached = _reached()
+    if any(one["run"] == run for one in reached):
+        return run
+    if named := [one for one in reached if one.get("name") == run]:
+        return _chosen(run, named, here)
+    if (kept := _of_plan(here, run)) is not None:
+        return kept
+    if of_kept and len(parts := [one for one in ids if is_part(run, one)]) == 1:
+        return parts[0]
+    return _chosen(run, [one for one in reached if is_part(run, str(one["run"]))], here)
+
+
+def under_way(plan: str) -> str | None:
+    """The id of the run under way that the name of its plan means; None when there is none, or that cannot be said."""
+    named = [one for one in _reached() if one.get("name") == plan]
+    found = _chosen("", named, Here.found())
+    return found or None
+
+
+def _reached() -> list[dict[str, Any]]:
     try:
-        reached = anyio.run(reachable_runs)
+        return anyio.run(reachable_runs)
     except ControlError:  # there can be none on this system, or its folder is not safe
-        reached = []
-    return _last(reached, here) if run == LAST else _named(run, reached, here)
+        return []
 
 
 def _last(reached: Sequence[Status], here: Here) -> str:
@@ -56,8 +82,8 @@ def _last(reached: Sequence[Status], here: Here) -> str:
     return chosen
 
 
-def _named(run: str, reached: Sequence[Status], here: Here) -> str:
-    fits = _fitting(run, reached)
+def _chosen(run: str, fits: Sequence[Status], here: Here) -> str:
+    """The only one, or the only one that is kept here or nowhere; `run` itself where there is none."""
     own = [one for one in fits if here.keeps(one)]
     if len(own) == 1 or len(fits) == 1:
         [found] = own if len(own) == 1 else fits
@@ -67,14 +93,18 @@ def _named(run: str, reached: Sequence[Status], here: Here) -> str:
     return run
 
 
-def _fitting(run: str, reached: Sequence[Status]) -> list[Status]:
-    """As `ask_run` finds them: the id, or else the name of a plan and parts of ids."""
-    exact = [one for one in reached if one["run"] == run]
-    named = [one for one in reached if one.get("name") == run]
-    if exact or named:
-        return exact or [one for one in reached if one in named or run in str(one["run"])]
-    beginning = [one for one in reached if str(one["run"]).startswith(run)]
-    return beginning or [one for one in reached if run in str(one["run"])]
+def _kept_ids(here: Here) -> Sequence[str]:
+    with suppress(GalaxyError, OSError):
+        return [] if here.journal is None else here.journal.runs()
+    return []
+
+
+def _of_plan(here: Here, name: str) -> str | None:
+    """The id of a run of that plan which is kept here: one that somebody is at, or else the newest."""
+    with suppress(GalaxyError, OSError):
+        runs = [] if here.journal is None else of_plan(here.journal, name)
+        return next((one.run_id for one in runs if one.status == UNDER_WAY), runs[0].run_id if runs else None)
+    return None
 
 
 def _newest_kept(here: Here, wanted: str) -> str | None:

@@ -17,16 +17,18 @@ from galaxy_core.errors import UnknownTaskError
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.hints import command, to_resolve
 from galaxy_core_cli.kept.ages import ago
+from galaxy_core_cli.kept.cutting import how_cut, is_cut
 from galaxy_core_cli.kept.finding import found
 from galaxy_core_cli.kept.journals import journal_of
 from galaxy_core_cli.kept.listing import Listed, looked_up
 from galaxy_core_cli.kept.reading import Beginning, Kept, read
-from galaxy_core_cli.kept.standing import UNDER_WAY, advice, words
+from galaxy_core_cli.kept.standing import UNDER_WAY, to_go_on, words
 from galaxy_core_cli.reaching import print_json, status_now
 from galaxy_core_cli.running.board import error_line
-from galaxy_core_cli.text import count, duration, found_out, label, safe, safe_line, shortened, table
+from galaxy_core_cli.text import count, duration, fitted, found_out, label, room, safe, safe_line, shortened, table
 
-RESULT = 60
+#: Characters that are shown of what a task left, where there is room for any number, and at least.
+RESULT, LEAST = 60, 20
 #: Tasks whose long output is named.
 NAMED = 3
 HEADING = ("TASK", "STATUS", "DEVICE", "ATTEMPTS", "TOOK", "RESULT")
@@ -57,24 +59,17 @@ def page(kept: Kept, one: Listed) -> Iterator[str]:
     """The lines."""
     yield from table(list(_facts(kept, one)))
     yield ""
-    yield from table([row(task, kept) for task in kept.constellation.get_all_tasks()], HEADING)
+    yield from tasks(kept)
     edits = [_edit(edit) for edit in kept.replay.edits]
     if edits:
         yield ""
-        yield from table(edits, ("REVISION", "EDIT", "BY"))
+        heading = ("REVISION", "EDIT", "BY")
+        yield from table(fitted(edits, heading, room(), (1, LEAST)), heading)
     where = kept.journal.name
-    told = [*long_texts(kept), to_resolve(kept.constellation, where), _to_go_on(kept, one)]
+    told = [*long_texts(kept), to_resolve(kept.constellation, where), to_go_on(kept, one.status)]
     if hints := [hint for hint in told if hint]:
         yield ""
         yield from hints
-
-
-def _to_go_on(kept: Kept, one: Listed) -> str:
-    hint = advice(one.status, kept.run_id, kept.journal.name)
-    calls = [task for task in kept.constellation.get_all_tasks() if task.task_id in kept.replay.calls]
-    if not hint or all(task.is_terminal for task in calls):
-        return hint
-    return "to go on with it: have the program that made it resume it, because tasks of it call Python functions"
 
 
 def _facts(kept: Kept, one: Listed) -> Iterator[tuple[str, str]]:
@@ -117,8 +112,17 @@ def _moment(at: float | None) -> str:
     return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S %z} ({ago(time.time() - at)} ago)"
 
 
-def row(task: TaskStar, kept: Kept) -> tuple[str, ...]:
-    """A task in columns as `HEADING` names them."""
+def tasks(kept: Kept) -> Iterator[str]:
+    """The lines of a table of all tasks, which ends where the terminal ends."""
+    width = room()
+    rows = [
+        row(task, kept, RESULT if width is None else max(width, LEAST)) for task in kept.constellation.get_all_tasks()
+    ]
+    return table(fitted(rows, HEADING, width, (len(HEADING) - 1, LEAST)), HEADING)
+
+
+def row(task: TaskStar, kept: Kept, most: int = RESULT) -> tuple[str, ...]:
+    """A task in columns as `HEADING` names them; what it left with at most so many characters, and a few of explanation."""
     result = task.result if isinstance(task.result, ExecutionResult) else None
     device = (
         (result.device_id if result is not None else None) or (task.target_device_id if task.attempts else "") or ""
@@ -130,7 +134,7 @@ def row(task: TaskStar, kept: Kept) -> tuple[str, ...]:
         safe_line(device),
         str(task.attempts or ""),
         "" if took is None or not task.is_terminal else f"{'<' if found_out(result) else ''}{duration(took)}",
-        _result(task, result),
+        _result(task, result, most),
     )
 
 
@@ -138,20 +142,23 @@ def _status(task: TaskStar, kept: Kept) -> str:
     return "under way" if task.task_id in kept.replay.in_flight else task.status.value.replace("_", " ")
 
 
-def _result(task: TaskStar, result: ExecutionResult | None) -> str:
+def _result(task: TaskStar, result: ExecutionResult | None, most: int) -> str:
     """How it ended, or what it printed last, in a few words."""
     if task.error is not None:
-        return shortened(error_line(task.task_id, task.error), RESULT)
+        return shortened(error_line(task.task_id, task.error), most)
     if result is None:
         return ""
     if result.files:
-        return f"{count(len(result.files), 'file')}: {shortened(', '.join(map(safe_line, result.files)), RESULT)}"
+        return f"{count(len(result.files), 'file')}: {shortened(', '.join(map(safe_line, result.files)), most)}"
     if isinstance(result.stdout, Beginning):
         return f"{result.stdout.length:,} characters"
     said = (result.stdout or "").strip() or _value(result)
     last = said.rsplit("\n", 1)[-1]
     more = "… " if last != said else ""
-    return more + shortened(safe_line(last), RESULT)
+    if is_cut(result, "stdout"):  # what is its last line here was not the last that it printed
+        last = shortened(safe_line(last), most)
+        return more + (last if last.endswith("…") else f"{last}…")
+    return more + shortened(safe_line(last), most)
 
 
 def long_texts(kept: Kept) -> Iterator[str]:
@@ -252,6 +259,8 @@ def show_task(wanted: str, task_id: str, journal: str | None, as_json: bool) -> 
     for name, text in () if result is None else (("stdout", result.stdout), ("stderr", result.stderr)):
         if text:
             click.echo(f"\n==> {name} <==\n{safe(text)}", nl=not text.endswith("\n"))
+            if result is not None and is_cut(result, name):
+                click.echo(f"… {how_cut(result, name)}")
             if isinstance(text, Beginning):
                 click.echo(f"… {text.length:,} characters in all: {safe_line(text.where)}")
     if result is not None and not result.stdout and (value := _value(result)):

@@ -17,7 +17,9 @@ from galaxy_core_cli.kept.listing import Listed, listed
 from galaxy_core_cli.kept.standing import UNDER_WAY, UNREADABLE
 from galaxy_core_cli.reaching import print_json
 from galaxy_core_cli.streams import is_terminal
-from galaxy_core_cli.text import count, safe_line, table
+from galaxy_core_cli.text import count, fitted, room, safe_line, table
+
+HEADING = ("RUN", "PLAN", "STATUS", "LAST", "SIZE")
 
 
 @frozen
@@ -49,7 +51,7 @@ def prune_runs(wanted: Wanted, journal: str | None, *, dry_run: bool, yes: bool,
     runs = listed(kept_in)
     going = list(wanted.of(runs, time.time()))
     if not as_json:
-        _show(going, len(runs))
+        _show(going, len(runs), f"would remove {count(len(going), 'run')}:" if dry_run else "")
     if going and not dry_run and not yes and not _agreed(going, as_json):
         return Exit.REFUSED if not _can_ask(as_json) else Exit.OK
     problems: list[str] = []
@@ -80,7 +82,7 @@ def prune_runs(wanted: Wanted, journal: str | None, *, dry_run: bool, yes: bool,
     return Exit.OK
 
 
-def _show(going: Sequence[Listed], total: int) -> None:
+def _show(going: Sequence[Listed], total: int, what: str) -> None:
     if not going:
         say.note(f"nothing to remove: {count(total, 'run')} kept")
         return
@@ -95,7 +97,9 @@ def _show(going: Sequence[Listed], total: int) -> None:
         )
         for run in going
     ]
-    for line in table(rows, ("RUN", "PLAN", "STATUS", "LAST", "SIZE")):
+    if what:
+        say.note(what)
+    for line in table(fitted(rows, HEADING, room(), (1, 6)), HEADING):
         click.echo(line)
 
 

@@ -117,10 +117,9 @@ def advising(journal: Journal, run_id: str) -> Iterator[None]:
         yield
     except JournalDamagedError as error:
         if error.sound and hasattr(journal, "salvage"):
-            show, export = (
-                command(verb, run_id, journal=journal.name, options="--sound") for verb in ("replay", "export")
-            )
-            error.add_note(f"to see what is sound: {show}\nto write it to a file: {export} -o sound.jsonl")
+            show = command("replay", run_id, journal=journal.name, options="--sound")
+            export = command("export", run_id, journal=journal.name, options="--sound -o sound.jsonl")
+            error.add_note(f"to see what is sound: {show}\nto write it to a file: {export}")
         raise
 
 

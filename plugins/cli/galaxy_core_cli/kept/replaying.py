@@ -12,9 +12,9 @@ from galaxy_core_cli.drawing.mermaid import mermaid
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.kept.finding import found
 from galaxy_core_cli.kept.journals import journal_of
-from galaxy_core_cli.kept.page import HEADING, long_texts, row
+from galaxy_core_cli.kept.page import long_texts, tasks
 from galaxy_core_cli.kept.reading import Kept, read
-from galaxy_core_cli.text import count, safe_line, table
+from galaxy_core_cli.text import count, safe_line
 
 
 @frozen
@@ -44,9 +44,7 @@ def replay_run(wanted: str, journal: str | None, until: int | None, look: Look) 
             f"{safe_line(kept.name)}, run {safe_line(kept.run_id)}, after record {kept.replay.count - 1:,} of {kept.records - 1:,}: "
             f"revision {kept.constellation.revision}, {count(kept.constellation.task_count, 'task')}"
         )
-        for line in table([row(task, kept) for task in kept.constellation.get_all_tasks()], HEADING):
-            click.echo(line)
-        for line in long_texts(kept):
+        for line in (*tasks(kept), *long_texts(kept)):
             click.echo(line)
     if kept.damage is not None:
         say.warning(f"damaged after that: {kept.damage.why}")

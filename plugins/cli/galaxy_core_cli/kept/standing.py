@@ -32,6 +32,15 @@ def words(status: str, unknown: int = 0) -> str:
     return f"{status.replace('_', ' ')}{waits}"
 
 
+def to_go_on(kept: Kept, status: str) -> str:
+    """What goes on with a run that stands so; empty when nothing does."""
+    hint = advice(status, kept.run_id, kept.journal.name)
+    calls = [task for task in kept.constellation.get_all_tasks() if task.task_id in kept.replay.calls]
+    if not hint or all(task.is_terminal for task in calls):
+        return hint
+    return "to go on with it: have the program that made it resume it, because tasks of it call Python functions"
+
+
 def advice(status: str, run_id: str, journal: str | None = None) -> str:
     """What can be done about it, in that journal; empty when there is nothing to be done."""
     if status in OPEN:

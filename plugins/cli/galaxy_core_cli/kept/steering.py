@@ -13,11 +13,11 @@ import anyio
 import click
 
 from galaxy_core import ControlError, Journal, watch_run
-from galaxy_core.errors import GalaxyError, UnknownRecordedRunError, UnknownRunError
+from galaxy_core.errors import GalaxyError, UnknownRunError
 from galaxy_core_cli import say
 from galaxy_core_cli.exits import Exit
 from galaxy_core_cli.hints import command
-from galaxy_core_cli.kept.finding import LAST, by_id, found
+from galaxy_core_cli.kept.finding import found
 from galaxy_core_cli.kept.journals import Here, journal_of
 from galaxy_core_cli.kept.listing import looked_up
 from galaxy_core_cli.kept.newest import meant
@@ -45,12 +45,7 @@ def _asked(what: str, wanted: str) -> tuple[str, Mapping[str, Any]]:
 
 def _reachable(wanted: str) -> str:
     """By what a run under way is reached: what was wanted, or the id of the run that it may mean."""
-    if wanted == LAST:
-        return meant(wanted)
-    try:
-        return by_id(wanted, journal_of(None))
-    except (UnknownRecordedRunError, click.ClickException):  # it may be the name of a plan; or nothing is kept here
-        return meant(wanted)
+    return meant(wanted, of_kept=True)
 
 
 def not_under_way(run: str, error: UnknownRunError) -> Exception:
@@ -70,8 +65,9 @@ def not_under_way(run: str, error: UnknownRunError) -> Exception:
             f"run {run!r} is under way in {one.holder}, and belongs to user {owner}: do it as that user{kill}"
         )
     if one.status == UNDER_WAY:
+        kill = f". kill {one.pid} stops it, so that it can be resumed" if one.pid is not None else ""
         return ControlError(
-            f"run {run!r} is under way in {one.holder}, and has no control socket: it cannot be reached"
+            f"run {run!r} is under way in {one.holder}, and has no control socket: it cannot be reached{kill}"
         )
     hint = advice(one.status, run)
     if not hint and one.status not in {NOT_BEGUN, UNREADABLE}:

@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import define, field
 
-from galaxy_core import Event, EventType, ExecutionResult, TaskConstellation, TaskEvent, TaskStar, TaskStatus
+from galaxy_core import Effect, Event, EventType, ExecutionResult, TaskConstellation, TaskEvent, TaskStar, TaskStatus
+from galaxy_core.errors import JournalFailedError
 from galaxy_core_cli.reasons import why
 from galaxy_core_cli.text import found_out, label, safe_line
 
@@ -59,10 +60,14 @@ _OVER = frozenset(
 #: What they are told as.
 PAUSES = {EventType.CONSTELLATION_PAUSED: "paused", EventType.CONSTELLATION_PROCEEDED: "continued"}
 #: Of an attempt that was ended because the run is being stopped.
-STOPPED = "runs again when the run is resumed"
+STOPPED = "runs when the run is resumed"
 _STATUSES = ("completed", "failed", "unknown", "skipped", "cancelled")
+#: Of an attempt whose end came when the journal had failed.
+_ASKS = "how it ended is not kept; a resume asks what became of it"
+#: What stands behind the last line of an output of which only the beginning is known.
+CUT = " …"
 #: Of an attempt that an earlier process has begun.
-ASKED, ENDED_FIRST = "asking what became of it", "ending it first, and running it again"
+ASKED, ENDED_FIRST = "asking what became of it", "ending what is found of it, and running it again"
 #: Of a device.
 _AWAY = frozenset({"connecting", "disconnected", "failed"})
 _BREAK = re.compile(r"[\r\n]+")
@@ -130,6 +135,7 @@ class Board:
     is_paused: bool = False
     done_before: int = 0  # of a run that goes on, the tasks that had ended when it did
     completed_before: int = 0  # and those of them that had completed
+    kept_counts: dict[str, int] | None = None  # of a run whose journal has failed
 
     @property
     def total(self) -> int:
@@ -142,13 +148,17 @@ class Board:
         return self.total <= SMALL
 
     def counts(self) -> dict[str, int]:
-        """How many tasks ended in which way, and are running."""
+        """How many tasks ended in which way, are running, are to be tried again, and have ended without that being kept."""
+        if self.kept_counts is not None:
+            return self.kept_counts
         found = {status: self.constellation.count(TaskStatus(status)) for status in _STATUSES}
-        return {**found, "running": self.constellation.count(TaskStatus.RUNNING)}
+        running = self.constellation.count(TaskStatus.RUNNING)
+        return {**found, "running": running, "retrying": len(self.retrying), "not kept": 0}
 
     def done(self) -> int:
         """The number of tasks that have ended."""
-        return sum(self.constellation.count(TaskStatus(status)) for status in _STATUSES)
+        counts = self.counts()
+        return sum(counts[status] for status in _STATUSES)
 
     def eta_s(self, now: float) -> float | None:
         """Seconds that are left if the rest goes as fast as what has ended; None when too little is known.
@@ -188,6 +198,54 @@ class Board:
                 self.phase, self.ended = "over", event.timestamp
                 self.away = {}
 
+    def journal_failed(self, error: JournalFailedError) -> list[Row]:
+        """The run is over because of `error`: show and count as ended only what is kept as that.
+
+        Gives rows of those that began, may have been told as ended, and run again all the same, in the order of their starts.
+        """
+        counts = self.counts()
+        for task_id in error.unkept | error.ended.keys():
+            task = self.constellation.get_task(task_id)
+            if task is not None and task.status.value in _STATUSES:
+                counts[task.status.value] -= 1
+        for task_id, words in error.ended.items():
+            self._leave(self._row(task_id), "not kept", f"{words}; kept nowhere")
+        moved = error.unkept | self.running.keys() | self.retrying.keys()
+        again = {
+            task_id for task_id in moved - error.left.keys() - error.ended.keys() if self._show_kept(task_id, error)
+        }
+        unkept = sum(row.status == "not kept" for row in self.rows.values())
+        more = {"running": len(error.left), "retrying": len(self.retrying), "not kept": unkept}
+        self.kept_counts = {**counts, **more}
+        return [row for task_id, row in self.rows.items() if task_id in again]
+
+    def _show_kept(self, task_id: str, error: JournalFailedError) -> bool:
+        """Show a task as whoever resumes finds it; whether it began, and nothing was told of that yet."""
+        task, row = self.constellation.get_task(task_id), self.rows.get(task_id)
+        if row is None:  # of a large plan, it may have ended
+            row = self._row(task_id)
+            has_begun = not self.is_small and task is not None and task.attempts > 0
+        else:
+            has_begun = row.started is not None
+        if not has_begun:
+            self._leave(row, "waiting", "")
+        elif row.status != "retrying" or task_id in error.unkept or not error.is_kept:
+            is_once = task is not None and task.effect == Effect.ONCE
+            if not error.is_kept:
+                self._leave(row, "not kept", "that it ran is kept nowhere")
+            else:
+                self._leave(row, *(("not kept", _ASKS) if is_once else ("retrying", STOPPED)))
+            return True
+        return False
+
+    def _leave(self, row: Row, status: str, note: str) -> None:
+        row.status, row.note, row.line, row.partial = status, note, "", ""
+        row.started = row.ended = None  # how long it took, nobody has kept
+        self.running.pop(row.task_id, None)
+        self.retrying.pop(row.task_id, None)
+        if status == "retrying":
+            self.retrying[row.task_id] = row
+
     def _take_over(self, constellation: object, at: float) -> None:
         """Of a run that goes on, the plan is known when it starts, and what had ended by then is there already."""
         if isinstance(constellation, TaskConstellation) and constellation is not self.constellation:
@@ -220,8 +278,7 @@ class Board:
         row.ended = None if ended is None else ended.timestamp()
         if isinstance(result, ExecutionResult):
             row.device, row.is_bound = result.device_id or row.device, found_out(result)
-            row.hear((result.stdout or "")[-LINE_CHARACTERS:])
-            row.partial = ""
+            _show_last(row, result)
         if task.error is not None:
             row.note = error_line(task.task_id, task.error)
         if row.status in {"failed", "unknown"}:
@@ -248,7 +305,7 @@ class Board:
             task = self.constellation.get_task(event.task_id)
             row.status, row.started, row.ended, row.note = "running", event.timestamp, None, ""
             row.device = (task.target_device_id if task is not None else None) or ""
-            row.attempts += 1
+            row.attempts = event.data.get("attempt") or row.attempts + 1  # of a run that goes on, not all were heard of
             self.away.pop(row.device, None)
             row.line = row.partial = row.found = ""
             self.retrying.pop(event.task_id, None)
@@ -271,8 +328,8 @@ class Board:
         if isinstance(result, ExecutionResult):
             row.device = result.device_id or row.device
             row.attempts, row.is_bound = result.attempts, found_out(result)
-            if not row.line and result.stdout:
-                row.hear(result.stdout[-LINE_CHARACTERS:])
+            if not row.line:
+                _show_last(row, result)
         row.partial = ""
         self.running.pop(row.task_id, None)
         self.retrying.pop(row.task_id, None)
@@ -281,6 +338,22 @@ class Board:
             self.failed.append(row)
         if not self.is_small:
             self.rows.pop(row.task_id, None)
+
+
+def _show_last(row: Row, result: ExecutionResult) -> None:
+    """The last line that it printed, as far as the result has it."""
+    row.hear((result.stdout or "")[-LINE_CHARACTERS:])
+    row.partial = ""
+    if row.line and is_cut(result, "stdout"):
+        row.line += CUT
+
+
+def is_cut(result: ExecutionResult, stream: str) -> bool:
+    """Whether only the beginning of "stdout" or "stderr" is there; what does not say which of them it is may be either."""
+    told = result.metadata
+    if f"{stream}_kept_bytes" in told:
+        return True
+    return bool(told.get("truncated")) and not any(f"{name}_kept_bytes" in told for name in ("stdout", "stderr"))
 
 
 def is_stopped(event: TaskEvent) -> bool:

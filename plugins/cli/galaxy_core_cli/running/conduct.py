@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -89,7 +90,7 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
     )
     stopper = Stopper(orchestrator, reporter, ending)
     failure: Exception | None = None
-    with sparing(_left_at_work(orchestrator, ending)):
+    with sparing(_left_at_work(orchestrator, ending), lambda: ending.last_words):
         async with anyio.create_task_group() as group:
             await group.start(stopper.watch_signals)
             group.start_soon(
@@ -117,7 +118,10 @@ async def conduct(order: Order, reporter: Reporter) -> Ending:
                 await bus.drain(math.inf)
             group.cancel_scope.cancel()
     if failure is not None:
-        _fail(single(failure), order, ending)
+        cause = single(failure)
+        if ending.has_begun and isinstance(cause, JournalFailedError):
+            reporter.journal_failed(cause)
+        _fail(cause, order, ending)
     return ending
 
 
@@ -144,7 +148,7 @@ def _fail(error: BaseException, order: Order, ending: Ending) -> NoReturn:
     text = str(error)
     if isinstance(error, JournalFailedError):  # which knows of no journal that has to be named
         again = command("resume", error.run_id, journal=order.journal)
-        text = text.replace(f"galaxy resume {error.run_id}", again)
+        text = text.replace(f"galaxy resume {shlex.quote(error.run_id)}", again)
     raise RunError(text) from error
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from attrs import Factory, define
+from attrs import Factory, define, field
 
 from galaxy_core import Event, EventType, TaskConstellation
 from galaxy_core_cli.exits import Exit
+from galaxy_core_cli.hints import command
 
 
 @define(eq=False)
@@ -29,6 +30,19 @@ class Ending:
     journal: str | None = None
     resumes: bool = False
     at_beginning: list[Callable[[], None]] = Factory(list)
+    #: What is said of a run that is kept when all is killed; empty before there is one.
+    last_words: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.last_words = self._last_words() if self.resumes else ""
+
+    def _last_words(self) -> str:
+        if not self.is_kept:
+            return ""
+        show, again = (
+            command(verb, self.constellation.constellation_id, journal=self.journal) for verb in ("show", "resume")
+        )
+        return f"; what is kept of it: {show}, to go on: {again}"
 
     heard = frozenset({EventType.CONSTELLATION_STARTED})
 
@@ -36,6 +50,7 @@ class Ending:
         """Take the plan that runs."""
         self.constellation = event.data["constellation"]
         self.has_begun, self.began_at = True, event.timestamp
+        self.last_words = self._last_words()
         for tell in self.at_beginning:
             tell()
 

@@ -48,7 +48,8 @@ class Follower:
             yield f"{safe_line(status['name'])} has not started yet"
             return
         done = [f"{status['counts'][name]:,} {name}" for name in _ENDS if status["counts"].get(name)]
-        yield f"{safe_line(status['name'])}: {', '.join([count(status['total_tasks'], 'task'), *done])}"
+        held = [status["status"]] if status.get("status") in ("paused", "stopping") else []
+        yield f"{safe_line(status['name'])}: {', '.join([count(status['total_tasks'], 'task'), *done, *held])}"
         for task in status["running"]:
             event = self._task(
                 {"type": "task_started", "status": "running", "time": task["since"] or time.time(), **task}

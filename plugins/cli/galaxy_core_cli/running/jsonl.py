@@ -13,6 +13,7 @@ import anyio.to_thread
 import click
 
 from galaxy_core import Event, EventType, TaskConstellation, event_document
+from galaxy_core.errors import JournalFailedError
 from galaxy_core_cli import say
 from galaxy_core_cli.reasons import single, why
 from galaxy_core_cli.running.reporter import Devices
@@ -70,6 +71,9 @@ class JsonReporter:
         self, why: Callable[[str], object], devices: Callable[[], Devices], is_stopping: Callable[[], bool]
     ) -> None:
         """Nothing moves here."""
+
+    def journal_failed(self, error: JournalFailedError) -> None:
+        """The error is told."""
 
     def tell(self, text: str) -> None:
         say.note(text)

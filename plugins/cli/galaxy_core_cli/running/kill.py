@@ -22,6 +22,8 @@ PROC = "/proc"
 BRAND = token_hex(8)
 #: Asked for what was left at work and is not killed: by the marks of attempts, the ids of their tasks.
 SPARED: list[Callable[[], Mapping[str, str]]] = []
+#: Asked for what stands then behind the last word, made before, such as how to go on.
+LAST_WORDS: list[Callable[[], str]] = []
 #: Who was being started while we looked is found by looking again; so often at most.
 ROUNDS = 5
 #: Tasks that are named.
@@ -46,7 +48,7 @@ def kill_now(code: int, restore: Callable[[], None]) -> NoReturn:
     more = f" and {len(spared) - NAMED:,} more" if len(spared) > NAMED else ""
     but = f"; left at work, to be found again by whoever resumes: {names}{more}" if names else ""
     with suppress(OSError):  # past Python's streams, which may be in use just now
-        os.write(2, f"killed{but}\n".encode(errors="replace"))
+        os.write(2, f"killed{but}{''.join(each() for each in LAST_WORDS)}\n".encode(errors="replace"))
     os._exit(code)
 
 
@@ -96,13 +98,15 @@ def dying_at_quit(restore: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def sparing(left: Callable[[], Mapping[str, str]]) -> Iterator[None]:
-    """Kill nothing meanwhile that `left` names, by the marks of attempts."""
+def sparing(left: Callable[[], Mapping[str, str]], last_words: Callable[[], str] = str) -> Iterator[None]:
+    """Kill nothing meanwhile that `left` names, by the marks of attempts; who kills ends with `last_words`."""
     SPARED.append(left)
+    LAST_WORDS.append(last_words)
     try:
         yield
     finally:
         SPARED.remove(left)
+        LAST_WORDS.remove(last_words)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from rich.live import Live
 from rich.text import Text
 
 from galaxy_core import ConstellationEvent, Event, EventType, TaskConstellation, TaskEvent
+from galaxy_core.errors import JournalFailedError
 from galaxy_core_cli.running.board import HEARD, Board
 from galaxy_core_cli.running.edits import EDITS, edit_line
 from galaxy_core_cli.running.picture import Painter, signs_for
@@ -113,6 +114,9 @@ class LiveReporter:
         text = f"galaxy watch, why or edit {safe_line(run)}"
         if len(text) < self._console.width:
             self._reachable = [Text(text, style="dim")]
+
+    def journal_failed(self, error: JournalFailedError) -> None:
+        self._board.journal_failed(error)
 
     def tell(self, text: str) -> None:
         if not self._is_gone:

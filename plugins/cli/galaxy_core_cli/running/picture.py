@@ -33,6 +33,7 @@ _STYLES: Final = {
     "skipped": "yellow",
     "cancelled": "yellow",
     "unknown": "bold magenta",
+    "not kept": "bold magenta",
     "waiting": "dim",
 }
 
@@ -58,6 +59,7 @@ _OF = {
     "unknown": "?",
     "waiting": "·",
     "left": "…",
+    "not kept": "?",
 }
 _ASCII_OF = {
     "completed": "+",
@@ -68,6 +70,7 @@ _ASCII_OF = {
     "unknown": "?",
     "waiting": ".",
     "left": ":",
+    "not kept": "?",
 }
 UNICODE: Final = Signs(_OF, "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "━", "─", "·", "→")
 ASCII: Final = Signs(_ASCII_OF, "|/-\\", "#", "-", "|", "->")
@@ -191,15 +194,16 @@ class Painter:
     def _footer(self, rows: Sequence[Row]) -> Text:
         board = self._board
         counts = board.counts()
-        waiting = board.total - board.done() - counts["running"] - len(board.retrying)
+        waiting = board.total - board.done() - counts["running"] - counts["retrying"] - counts["not kept"]
         parts = [
             (counts["completed"], "done", "green"),
             (counts["running"], "left at work" if board.phase == "over" else "running", "cyan"),
-            (len(board.retrying), "to be retried", "yellow"),
+            (counts["retrying"], "to be retried", "yellow"),
             (max(0, waiting), "waiting", "dim"),
             (counts["skipped"], "skipped", "yellow"),
             (counts["failed"], "failed", "bold red"),
             (counts["unknown"], "unknown", "bold magenta"),
+            (counts["not kept"], "ended, which is not kept", "bold magenta"),
             (counts["cancelled"], "cancelled", "yellow"),
         ]
         told = [(f"{number:,} {word}", style) for number, word, style in parts if number]
@@ -256,7 +260,7 @@ class Painter:
         if row.found and row.status == "running" and not row.line:
             return f"at work since before; {'waits for its end' if row.found == ASKED else 'it is ended first'}", "dim"
         if row.note:
-            return row.note, "red" if row.status in {"failed", "unknown"} else "dim"
+            return row.note, "red" if row.status in {"failed", "unknown", "not kept"} else "dim"
         return row.line, "dim"
 
     def _waits(self, row: Row) -> str:

@@ -11,13 +11,14 @@ from typing import Self
 import anyio.to_thread
 
 from galaxy_core import ConstellationEvent, Event, EventType, TaskConstellation, TaskEvent
+from galaxy_core.errors import JournalFailedError
 from galaxy_core_cli.running.board import ENDED, HEARD, PAUSES, Board, is_stopped
 from galaxy_core_cli.running.edits import EDITS, edit_line
 from galaxy_core_cli.running.reporter import Devices
 from galaxy_core_cli.streams import Lines
 from galaxy_core_cli.text import count, duration, safe, safe_line
 
-#: Tasks that were under way before, and are told of, one a line.
+#: Tasks that were under way before, or of which is not kept how they ended, and that are told of, one a line.
 FOUND = 20
 _WORDS = {
     "completed": "done",
@@ -61,6 +62,15 @@ class PlainLines:
                 yield from self._rest(event.task_id)
             yield f"{self._since_start(event)}{self._line_of(event)}"
 
+    def journal_failed(self, error: JournalFailedError) -> Iterator[str]:
+        """What runs again, though it may have been told as done."""
+        again = self.board.journal_failed(error)
+        for row in again[:FOUND]:
+            where = f" on {safe_line(row.device)}" if row.device else ""
+            yield f"not kept  {row.label}{where}: {row.note}"
+        if len(again) > FOUND:
+            yield f"and {count(len(again) - FOUND, 'more task')}"
+
     def _found(self) -> Iterator[str]:
         """What was under way when the run went on."""
         found = [row for row in self.board.running.values() if row.found]
@@ -90,7 +100,8 @@ class PlainLines:
             return f"start     {task}{where}{again}"
         if event.event_type is EventType.TASK_RETRYING:
             if is_stopped(event):
-                return f"stopped   {task}{where}: {row.note}"
+                word = "waiting" if row.started is None else "stopped"  # it was about to start
+                return f"{word:<9} {task}{where}: {row.note}"
             if self._told.get(event.task_id) == row.reason:
                 return f"retry     {task}{where} again in {row.again_at - event.timestamp:.1f}s: the same once more"
             self._told[event.task_id] = row.reason
@@ -137,6 +148,9 @@ class PlainReporter:
 
     def reachable(self, run: str, socket: Path) -> None:
         """`galaxy runs` tells of it: a log need not."""
+
+    def journal_failed(self, error: JournalFailedError) -> None:
+        self._lines.write(list(self._plain.journal_failed(error)))
 
     def tell(self, text: str) -> None:
         started = self._plain.board.started

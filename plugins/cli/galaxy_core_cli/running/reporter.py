@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from galaxy_core import Event, EventType
+from galaxy_core.errors import JournalFailedError
 
 #: What is known of each device, by id.
 Devices = Mapping[str, Mapping[str, Any]]
@@ -41,6 +42,9 @@ class Reporter(Protocol):
 
     def reachable(self, run: str, socket: Path) -> None:
         """The run can be asked, watched and edited by this name, through this socket. Told before the run starts."""
+
+    def journal_failed(self, error: JournalFailedError) -> None:
+        """The run is over because of that: what was told as done may not be kept, and runs again. Called before it is left."""
 
     def tell(self, text: str) -> None:
         """Say something that is no event, such as what was logged. Called in the event loop's thread, or any other."""

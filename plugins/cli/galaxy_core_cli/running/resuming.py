@@ -65,7 +65,7 @@ def _order(again: Again, view: View) -> Order:
         elif (
             isinstance(error.__cause__, OSError)
             and isinstance(error, JournalError)
-            and "GALAXY_JOURNAL" not in str(error)
+            and not any(said in str(error) for said in ("GALAXY_JOURNAL", "make room"))
         ):
             raise JournalError(
                 f"{error}. A run that goes on has to be written: make that folder writable, or copy the folder of all runs to "

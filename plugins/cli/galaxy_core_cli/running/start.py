@@ -54,7 +54,9 @@ def _order(options: Options, view: View) -> Order:
         """The kernel says what is wrong; the files say where."""
         if isinstance(error, PlanError | AssignmentError | DeviceError):
             Case(plan, options.plan, inventory, options.devices, plugins, strategy).refuse()
-        if isinstance(error, JournalError) and isinstance(error.__cause__, OSError):
+        import sqlite3  # takes a while, and is there already where a journal has failed
+
+        if isinstance(error, JournalError) and isinstance(error.__cause__, OSError | sqlite3.Error):
             where = "" if "GALAXY_JOURNAL" in str(error) else "Set GALAXY_JOURNAL to a folder that can be written. "
             more = "Or keep this run nowhere, so that it cannot go on after a crash: --journal none"
             raise JournalError(f"{error}. {where}{more}") from error

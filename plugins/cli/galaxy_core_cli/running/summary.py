@@ -86,7 +86,8 @@ def _hint(constellation: TaskConstellation, ending: Ending) -> str:
     if status == "stopped":
         return f"to go on: {command('resume', run, journal=ending.journal)}"
     if status == "cancelled":
-        return "it is over; to leave a run so that it can be resumed: galaxy stop"
+        over = "it is over; to leave a run so that it can be resumed: galaxy stop"
+        return "\n".join(filter(None, [over, to_resolve(constellation, ending.journal)]))
     return to_resolve(constellation, ending.journal)
 
 
@@ -160,28 +161,35 @@ def _files(results: Mapping[str, ExecutionResult]) -> Iterator[Text]:
 def _cut(results: Mapping[str, ExecutionResult]) -> Iterator[Text]:
     """Whose output is not kept whole: what is shown of it looks like all there is."""
     found = [
-        (task_id, name, one) for task_id, one in results.items() for name in ("stdout", "stderr") if _is_cut(one, name)
+        (task_id, name, one)
+        for task_id, one in results.items()
+        for name in ("stdout", "stderr")
+        if isinstance(one.metadata.get(f"{name}_kept_bytes"), int) and not _says_nothing(one, name)
     ]
     for task_id, name, one in found[:MOST]:
-        told = one.metadata
-        size, in_file = told[f"{name}_bytes"], told.get(f"{name}_file_bytes", 0)
-        if f"{name}_file_error" in told:
-            rest = f"the rest is lost, because no file could be written: {safe_line(told[f'{name}_file_error'])}"
-        elif in_file >= size:
-            rest = "a file has all of it"
-        else:
-            rest = f"a file has the first {in_file:,}" if in_file else "the rest is lost"
-        yield Text(
-            f"{safe_line(task_id)}: {name} is cut to the first {told[f'{name}_kept_bytes']:,} of {size:,} bytes; {rest}"
-        )
+        yield Text(f"{safe_line(task_id)}: {name} is cut to {_what_is_kept(one.metadata, name)}")
     if len(found) > MOST:
         yield Text(f"  and {len(found) - MOST:,} more outputs are cut; --json tells of each", style="dim")
 
 
-def _is_cut(result: ExecutionResult, name: str) -> bool:
-    return isinstance(result.metadata.get(f"{name}_kept_bytes"), int) and isinstance(
-        result.metadata.get(f"{name}_bytes"), int
-    )
+def _says_nothing(result: ExecutionResult, name: str) -> bool:
+    """Whether nothing is there of a stream of unknown length, which may have been empty, and more of the other one."""
+    told, other = result.metadata, "stderr" if name == "stdout" else "stdout"
+    return not told[f"{name}_kept_bytes"] and f"{name}_bytes" not in told and bool(told.get(f"{other}_kept_bytes"))
+
+
+def _what_is_kept(told: Mapping[str, Any], name: str) -> str:
+    kept, size, in_file = told[f"{name}_kept_bytes"], told.get(f"{name}_bytes"), told.get(f"{name}_file_bytes", 0)
+    if not isinstance(size, int):  # how long it was, only its reader knew
+        gone = "went with the process that read it" if told.get("settled") else "is lost"
+        return f"its first {kept:,} bytes; the rest {gone}"
+    if f"{name}_file_error" in told:
+        rest = f"the rest is lost, because no file could be written: {safe_line(told[f'{name}_file_error'])}"
+    elif in_file >= size:
+        rest = "a file has all of it"
+    else:
+        rest = f"a file has the first {in_file:,}" if in_file else "the rest is lost"
+    return f"the first {kept:,} of {size:,} bytes; {rest}"
 
 
 def _figures(result: Mapping[str, Any], signs: Signs, *, has_gap: bool) -> Iterator[Text]:
