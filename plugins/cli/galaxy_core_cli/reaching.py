@@ -26,6 +26,8 @@ from galaxy_core_cli.text import duration, fitted, room, safe_line, table
 
 #: Seconds that a run may take to answer before it is asked whether it is alive at all, and that it has for that.
 PATIENCE_S, ALIVE_S = 10.0, 2.0
+#: Seconds between two looks whether a process has gone.
+LOOK_S = 0.05
 #: Seconds after which an edit is given up, however long plugins review it.
 EDIT_S = 600.0
 _NONE = "no run can be reached: none is under way that this user has started with a control socket"
@@ -131,13 +133,17 @@ async def _is_alive(run: str) -> bool:
 
 
 async def _is_gone(run: str) -> bool:
+    """Whether its process has ended; what a process held is closed one after the other, so it may take a moment."""
     with anyio.move_on_after(ALIVE_S):
-        try:
-            await ask_run(run, {"do": "status"})
-        except UnknownRunError:
-            return True
-        except ControlError:
-            return False
+        while True:
+            try:
+                await ask_run(run, {"do": "status"})
+            except UnknownRunError:
+                return True
+            except ControlError:
+                await anyio.sleep(LOOK_S)
+            else:
+                return False
     return False
 
 
