@@ -70,7 +70,9 @@ class Attempt:
     what a device does for one lease is not mistaken for another's. `timeout_s` is what the task allows for one
     attempt, or None; the kernel enforces it by cancelling `execute`, so a session needs it only for its far side.
     A session that is cancelled may leave in `partial` what the attempt had said until then; it stands in the result. If it
-    could not make sure that the work has stopped, it leaves `Unknown` there, with what was said in `said`.
+    could not make sure that the work has stopped, it leaves `Unknown` there, with what was said in `said`. If the command
+    had ended well, and only its files were being fetched, it leaves `Completed` with `not_collected` in the metadata: then
+    a deadline has the device asked again, and nothing runs again.
 
     `leaves_marker` asks a session that settles for a marker on the far side, see `SessionThatSettles`: the run is journalled,
     or its kernel wants to ask, and the task may run once only. `is_let_go` is set before it is cancelled in order to go on without

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from galaxy_core.errors import DeviceLostError, InputError, RequestError, TaskTimeoutError
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
@@ -17,6 +17,7 @@ from galaxy_core.runtime.flow import RUN_CANCELLED, cancellation
 from galaxy_core.runtime.inputs import prepare_request
 from galaxy_core.runtime.lanes import Lane
 from galaxy_core.runtime.settling import Settling
+from galaxy_core.runtime.unheard import is_unfetched
 from galaxy_core.runtime.worker import Worker
 
 if TYPE_CHECKING:
@@ -104,8 +105,9 @@ class Attempting(Settling):
             if type(outcome) is Unknown and worker.reason == "timeout":
                 stands = True  # a deadline is no reason to run again what may have run
             if not stands:
-                if type(outcome) is Unknown and worker.attempt is not None:
-                    worker.attempt.partial = outcome  # as if it had been cancelled properly
+                if type(outcome) is Unknown and worker.attempt is not None:  # as if it had been cancelled properly
+                    is_over = worker.reason == "cancel" and is_unfetched(outcome)
+                    worker.attempt.partial = outcome.said if is_over else outcome
                 return  # the interruption decides, once the scope is left
         worker.lease, worker.task = 0, None
         if not worker.was_at(task):
@@ -186,13 +188,8 @@ class Attempting(Settling):
         doubt = said.reason if isinstance(said, Unknown) else None
         kept = said.said if isinstance(said, Unknown) else said
         if reason == "timeout":
-            assert task._timeout is not None
-            error = TaskTimeoutError(task.task_id, task._timeout)
-            if doubt is not None and task._effect is Effect.ONCE:  # it may not be run again while it may still run
-                late = Unknown(f"{error}, and it may still run: {doubt}", kept)
-                self._failed(task, lane, late, worker.attempt, is_late=True)
-            else:
-                self._settle_failure(task, lane, "timeout", error, kept, doubt)
+            if self._timed_out(task, lane, worker.attempt, doubt, kept):
+                return
         elif reason == "stop":
             self._left(task, lane, doubt)
         elif reason == "lost":
@@ -208,6 +205,30 @@ class Attempting(Settling):
             lane.release()
         if doubt is None and reason != "lost":
             self._release_marker(worker.attempt, lane, None)
+
+    def _timed_out(
+        self, task: TaskStar, lane: Lane, attempt: Attempt | None, doubt: str | None, kept: Completed | None
+    ) -> bool:
+        """An attempt was cancelled at its deadline. Whether its device is to be asked, because it had ended well before."""
+        assert task._timeout is not None
+        error = TaskTimeoutError(task.task_id, task._timeout)
+        if task._effect is not _ONCE:
+            self._settle_failure(task, lane, "timeout", error, kept, doubt)
+            return False
+        ended = Unknown(f"{error}; but it had ended well, and its files were being fetched", kept)
+        if is_unfetched(ended) or (_is_success(kept) and "collected" in (kept.metadata or {})):
+            self._failed(task, lane, ended, attempt)
+            return True
+        if doubt is None:
+            self._settle_failure(task, lane, "timeout", error, kept)
+        else:  # it may not be run again while it may still run
+            late = Unknown(f"{error}, and it may still run: {doubt}", kept)
+            self._failed(task, lane, late, attempt, is_late=True)
+        return False
+
+
+def _is_success(said: Completed | None) -> TypeGuard[Completed]:
+    return said is not None and said.exit_code == 0 and said.error is None
 
 
 def _went(lane: Lane) -> str:

@@ -199,9 +199,9 @@ class Run(Attempting):
             self.cancel(why)
 
     def cancel_task(self, task_id: str, why: str = TASK_CANCELLED) -> bool:
-        """Cancel one task; False when there is none of that id, or it has ended."""
+        """Cancel one task; False when there is none of that id, it has ended, or it was left at work, as without a journal."""
         task = self.constellation._tasks.get(task_id)
-        if task is None or task.is_terminal:
+        if task is None or task.is_terminal or (task in self.let_go and self.is_without_journal):
             return False
         worker = self.worker_of(task)
         if worker is not None and worker.was_at(task):
@@ -209,6 +209,8 @@ class Run(Attempting):
             return True
         if task in self.settling:
             self.settling[task].interrupt()
+            return True
+        if self._end_doubts(task, why) or self.settler.end_left(task):
             return True
         self._end(task, _CANCELLED, cancellation(task, why), self.wall())
         return True

@@ -145,13 +145,17 @@ class Settler:
         assert run._group is not None, "a run settles while it runs"
         run._group.start_soon(self._settle, case)
 
-    def end_left(self) -> None:
-        """The run was being stopped, and is cancelled now: what was left to whoever resumes it ends as if it had been cancelled."""
-        left, self._run.left_cases = self._run.left_cases, ()
+    def end_left(self, only: TaskStar | None = None) -> bool:
+        """The run was being stopped, and it, or that task, is cancelled now: what was left to whoever resumes it ends as if it had
+        been cancelled. Whether there was any.
+        """
+        left = [case for case in self._run.left_cases if only is None or case.task is only]
+        self._run.left_cases = [case for case in self._run.left_cases if case not in left]
         for case in left:
             self._run.let_go.pop(case.task, None)
             case.has_slot = False
             self._conclude(case, None)
+        return bool(left)
 
     # ------------------------------------------------------------------------------------------- finding out
     async def _settle(self, case: Case) -> None:

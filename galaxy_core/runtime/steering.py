@@ -10,6 +10,7 @@ from galaxy_core.model.events import EventType
 from galaxy_core.model.policy import Effect
 from galaxy_core.model.reasons import text_of
 from galaxy_core.model.records import encode
+from galaxy_core.model.records.fold import ENDED
 from galaxy_core.model.result import UNSTARTED, TaskStatus
 from galaxy_core.runtime.answers import MAY_STILL_RUN
 from galaxy_core.runtime.blaming import blamed
@@ -104,15 +105,20 @@ class Steering(Flow):
             self.in_doubt = {**self.in_doubt, task: (lane, doubt)}
         lane.release()
 
-    def _end_doubts(self) -> None:
-        """The run was being stopped, and is cancelled now: whoever resumes will not ask about what may still run."""
-        doubts, self.in_doubt = self.in_doubt, {}
+    def _end_doubts(self, only: TaskStar | None = None, why: str = RUN_CANCELLED) -> bool:
+        """The run was being stopped, and it, or that task, is cancelled now: whoever resumes will not ask about what may still run.
+
+        Whether there was any.
+        """
+        doubts = {task: doubt for task, doubt in self.in_doubt.items() if only is None or task is only}
+        self.in_doubt = {task: doubt for task, doubt in self.in_doubt.items() if task not in doubts}
         for task, (lane, doubt) in doubts.items():
             if task._status is TaskStatus.RUNNING:
-                cancelled = cancellation(task, RUN_CANCELLED)
+                cancelled = cancellation(task, why)
                 result = self._result(task, lane, TaskStatus.CANCELLED, cancelled, None)
                 result.metadata[MAY_STILL_RUN] = doubt
                 self._end(task, TaskStatus.CANCELLED, cancelled, self.wall(), result)
+        return bool(doubts)
 
     def _check_complete(self) -> None:
         if self.constellation.is_complete() or self.is_halted:
@@ -194,16 +200,19 @@ class Steering(Flow):
 
         False when nobody could: then nobody knows what became of it.
         """
-        is_kept = self.ledger is not None and case.attempt.leaves_marker and self.will_be_asked(case)
-        if not is_kept or self.cancelled or self._closed or case.task._effect is not Effect.ONCE:
+        is_kept = case.attempt.leaves_marker and self.will_be_asked(case)
+        if self.ledger is None or not is_kept or self.cancelled or self._closed or case.task._effect is not Effect.ONCE:
             return False
         self._logger.error(
-            "run %r is stopped, because what task %r has left on %r cannot be kept: %s. Whoever resumes the run fetches it",
+            "run %r is stopped, because what task %r has left on %r cannot be kept: %s. Whoever resumes the run fetches it, "
+            "so make room, or have it kept elsewhere (galaxy resume --artifacts DIR); or say what became of the task (galaxy resolve)",
             self.constellation.constellation_id,
             case.task._task_id,
             case.lane.device_id,
             outcome.reason,
         )
+        # That it has ended is certain: somebody may say how, even if nobody ever fetches what it has left.
+        self.ledger.note(encode.settled, case.task._task_id, case.attempt.lease, ENDED, outcome.reason)
         self.stop(f"files of {case.task._task_id!r} that could not be kept")
         return True
 

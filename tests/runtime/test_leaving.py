@@ -171,3 +171,36 @@ async def test_what_is_waited_for_can_still_be_cancelled() -> None:
             assert house.device().running
             await house.orchestrator.cancel_execution("p")
     assert (found["status"], house.device().cancelled) == ("cancelled", ["a"])
+
+
+async def test_what_may_still_run_is_told_so_when_it_alone_is_cancelled() -> None:
+    async def stubborn(attempt: Attempt) -> Outcome:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            attempt.partial = Unknown("it did not confirm that it was ended")
+        raise AssertionError("unreachable: nothing wakes it")
+
+    async with kept_rig() as (house, journal):
+        house.transport.script("a", stubborn)
+        house.transport.script("b", takes(50, Completed("paid")))
+        constellation = mixed("a b", "a")
+        found: dict[str, Any] = {}
+
+        async def run() -> None:
+            found.update(await house.run(constellation, None))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+            await until(lambda: len(house.device().running) == 2)
+            run_of = house.orchestrator.run_of("p")
+            assert run_of is not None
+            run_of.stop("me", interrupt=True)
+            await until(lambda: run_of.in_doubt)
+            assert house.orchestrator.cancel_task("a", "p")
+            assert not house.orchestrator.cancel_task("a", "p")
+        assert house.slots_are_free()
+    result = found["results"]["a"]
+    assert (result.status, result.device_id) == (TaskStatus.CANCELLED, "d1")
+    assert result.metadata["may_still_run"] == "it did not confirm that it was ended"
+    assert kept(journal).document() == constellation.to_dict()

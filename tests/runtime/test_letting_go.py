@@ -378,3 +378,21 @@ async def test_an_edit_that_is_made_as_the_journal_fails_is_told_as_not_kept_and
     assert EventType.EDIT_COMMITTED not in [event.event_type for event in rigged.house.recorder.events]
     plan_kept = replay(rigged.journal.kept["p"].records).constellation()
     assert [task.task_id for task in plan_kept.get_all_tasks()] == ["once"]
+
+
+async def test_what_was_left_at_work_is_not_told_as_cancelled_when_it_is_to_be() -> None:
+    async with failing("batched") as rigged, anyio.create_task_group() as group:
+        device, constellation = rigged.house.device(), mixed("pay first slow", "first>slow")
+        rigged.house.transport.script("pay", hang)
+        rigged.house.transport.script("first", takes(1))
+        rigged.house.transport.script("slow", hang)
+        group.start_soon(rigged.run, constellation)
+        await until(lambda: "slow" in device.running)
+        rigged.fill()
+        await until(lambda: run_of(rigged).let_go)
+        run = run_of(rigged)
+        assert [run.cancel_task(task_id) for task_id in ("pay", "slow")] == [False, True]
+        await until(lambda: rigged.error is not None)
+        assert rigged.error is not None
+        assert rigged.error.left == {"pay": "d1"}
+    assert statuses(constellation)["pay"] == "running"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterable
 from typing import Any
 
 from attrs import define, field
 
 from galaxy_core.extension.attempts import Attempt, Completed, Unknown
 from galaxy_core.model.request import Command
+
+#: Why this machine could not even look at a file of its own: that says nothing about the file.
+OWN_TROUBLES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN})
 
 
 @define
@@ -16,13 +21,25 @@ class Fetched:
 
     `lost` says why there is no such file on the device, and makes a failure of a command that ended well. `unkept` says why
     one that may well be there is not kept here, such as by a full disk of this machine or a lost link: that says nothing
-    about the command.
+    about the command. A session that is stopped meanwhile leaves in `Attempt.partial` how the command ended, with the rest in
+    `unkept`: by that the kernel sees that a command which ended well did so before its deadline.
     """
 
     files: dict[str, str] = field(factory=dict)
     collected: dict[str, dict[str, Any]] = field(factory=dict)
     lost: dict[str, str] = field(factory=dict)
     unkept: dict[str, str] = field(factory=dict)
+
+    @classmethod
+    def nowhere(
+        cls, said: Completed, outputs: Iterable[str], error: OSError | ValueError, folder: str
+    ) -> Completed | Unknown:
+        """How a command ended for whose `outputs` there is no place, for `error`: of the system, there may be one later."""
+        if isinstance(error, OSError):
+            where = "" if error.filename is None else f" ({str(error.filename)!r})"
+            why = f"there is no place for it: {error.strerror or error}{where}"
+            return cls(unkept=dict.fromkeys(outputs, why)).added_to(said, folder)
+        return said if said.exit_code else Unknown(f"it ended well, but its files cannot be kept: {error}", said)
 
     def added_to(self, said: Completed, folder: str) -> Completed | Unknown:
         """How the command ended, `said`, with its files from its working folder. Adds to `said` itself."""

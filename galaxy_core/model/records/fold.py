@@ -23,11 +23,16 @@ _PENDING, _RUNNING, _COMPLETED = TaskStatus.PENDING, TaskStatus.RUNNING, TaskSta
 _SKIPPED, _CANCELLED = TaskStatus.SKIPPED, TaskStatus.CANCELLED
 _PLAIN_SUCCESS: Final[tuple[Any, ...]] = ("completed", {}, None, False)
 _ENDS: Final = {status.value: status for status in TERMINAL}
+#: The outcome that is kept of an attempt which has ended, for all that its device knows.
+ENDED: Final = "Completed"
 
 
 @define
 class InFlight:
-    """An attempt whose end no record tells. `mark` is `Attempt.mark`; `progress` is "started", "sent" or "acknowledged"."""
+    """An attempt whose end no record tells. `mark` is `Attempt.mark`; `progress` is "started", "sent" or "acknowledged".
+
+    `has_ended`: its device has said so, and what it has left could not be kept.
+    """
 
     task_id: str
     attempt: int
@@ -36,6 +41,7 @@ class InFlight:
     device_id: str
     at: float
     progress: str = "started"
+    has_ended: bool = False
 
 
 @frozen
@@ -248,6 +254,9 @@ class Fold:
 
     def _settled(self, task_id: str, lease: int, outcome: str, said: str) -> None:
         self._task(task_id)
+        flight = self.in_flight.get(task_id)
+        if flight is not None and flight.lease == lease and outcome == ENDED:
+            flight.has_ended = True
         self.settlements.append({"n": self.count, "task": task_id, "lease": lease, "outcome": outcome, "said": said})
 
     # ------------------------------------------------------------------------------------------- what follows

@@ -73,11 +73,13 @@ async def run_command(session: AdbSession, attempt: Attempt, command: Command) -
     said = _completed(exit_code, stdout.output, stderr.output)
     if not exchange.outputs_wanted:
         return said
-    attempt.partial = said
     try:
         return await exchange.collect(said)
     except AdbFailureError as error:
         return exchange.broken_off(said, error)
+    except BaseException:  # goes on to the kernel
+        attempt.partial = exchange.stopped(said)
+        raise
 
 
 def _secrets(session: AdbSession) -> tuple[str, bytes]:

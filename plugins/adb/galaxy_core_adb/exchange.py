@@ -86,8 +86,16 @@ class Exchange:
 
     def broken_off(self, said: Completed, error: AdbFailureError) -> Completed | Unknown:
         """The device was lost on the way: how the command ended, with the files that had been fetched by then."""
+        return self._not_whole(said, f"the way to the device broke off: {error}")
+
+    def stopped(self, said: Completed) -> Completed:
+        """The attempt was stopped on the way: likewise."""
+        outcome = self._not_whole(said, "the task was stopped before")
+        return said if isinstance(outcome, Unknown) else outcome
+
+    def _not_whole(self, said: Completed, why: str) -> Completed | Unknown:
         fetched = self._fetched
         for name in self._targets:
             if name not in fetched.files and name not in fetched.lost and name not in fetched.unkept:
-                fetched.unkept[name] = f"the way to the device broke off: {error}"
+                fetched.unkept[name] = why
         return fetched.added_to(said, self._folder)

@@ -12,7 +12,7 @@ from attrs import define, field
 from galaxy_core import Action, Command, Device
 from galaxy_core.errors import DeviceLostError
 from galaxy_core.extension.adapter import marks
-from galaxy_core.extension.adapter.fetched import command_of
+from galaxy_core.extension.adapter.fetched import Fetched, command_of
 from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
 from galaxy_core_adb.actions import perform
@@ -162,8 +162,7 @@ class AdbSession:
         try:
             exchange = Exchange(self, attempt, command, Sources(attempt, self.files_root))
         except (OSError, ValueError) as error:  # there is no place for them
-            why = f"it ended well, but its files cannot be kept: {error}"
-            return outcome if outcome.exit_code else Unknown(why, outcome)
+            return Fetched.nowhere(outcome, command.outputs, error, self.settings.root)
         attempt.partial = outcome
         return await exchange.collect(outcome)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -89,6 +91,29 @@ async def test_a_full_disk_of_this_machine_is_no_failure_of_the_command_and_its_
     assert (found.error, set(found.files or ())) == (None, {"out"})
 
 
+def no_room(_attempt: Attempt, name: str) -> Path:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+async def test_files_for_which_no_folder_can_be_made_are_fetched_later(
+    bench: Bench, tmp_path: Path, exit_code: int
+) -> None:
+    attempt = marked(sh(f"echo made >out; exit {exit_code}", "out"), tmp_path)
+    async with bench.open() as session:
+        await session.expect("run")
+        await session.execute(attempt)
+        without = await session.settle(Attempt.restored("run", attempt.task, "phone", 1, 7, attempt.mark, no_room))
+        found = await session.settle(later(attempt, tmp_path))
+    assert isinstance(without, Completed if exit_code else Unknown)
+    said = without.said if isinstance(without, Unknown) else without
+    assert said is not None
+    assert (said.exit_code, said.error) == (exit_code, None)
+    assert "No space left" in (said.metadata or {})["not_collected"]["out"]
+    assert isinstance(found, Completed)
+    assert set(found.files or ()) == {"out"}
+
+
 async def test_a_phone_that_goes_while_its_files_are_fetched_is_no_failure_of_the_command(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,8 +146,9 @@ async def test_a_phone_that_goes_while_its_files_are_fetched_is_no_failure_of_th
     assert (found.error, set(found.files or ())) == (None, {"out"})
 
 
-async def test_settling_that_is_cancelled_while_it_fetches_keeps_what_it_knows(
-    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("settled", [False, True])
+async def test_whoever_is_cancelled_while_it_fetches_keeps_what_it_knows(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settled: bool
 ) -> None:
     at_it = anyio.Event()
 
@@ -133,13 +159,16 @@ async def test_settling_that_is_cancelled_while_it_fetches_keeps_what_it_knows(
     attempt = marked(sh("echo said; echo made >out", "out"), tmp_path)
     async with bench.open() as session:
         await session.expect("run")
-        await session.execute(attempt)
-        asked = later(attempt, tmp_path)
+        asked = attempt
+        if settled:
+            await session.execute(attempt)
+            asked = later(attempt, tmp_path)
         monkeypatch.setattr(module.Files, "_receive", hang)
         async with anyio.create_task_group() as tasks:
             tasks.cancel_scope.deadline = anyio.current_time() + 20
-            tasks.start_soon(session.settle, asked)
+            tasks.start_soon(session.settle if settled else session.execute, asked)
             await at_it.wait()
             tasks.cancel_scope.cancel()
     assert isinstance(asked.partial, Completed)
     assert (asked.partial.exit_code, asked.partial.stdout) == (0, "said\n")
+    assert ("not_collected" in (asked.partial.metadata or {})) is not settled

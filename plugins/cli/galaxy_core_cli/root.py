@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -76,6 +77,7 @@ for command in (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Standard output is for data, standard error for messages."""
     replace_closed()
+    _hear_of_children()
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError):  # a stream that a test or another program has put there
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -87,6 +89,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flush_or_drop(sys.stdout)
     flush_or_drop(sys.stderr)
     return code
+
+
+def _hear_of_children() -> None:
+    """Whoever started us may ignore SIGCHLD, which is inherited: then the system keeps no exit codes of our children."""
+    if hasattr(signal, "SIGCHLD") and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
+        with suppress(ValueError):  # not in the main thread of a program that calls us
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _run(arguments: Sequence[str] | None, state: options.State) -> int:

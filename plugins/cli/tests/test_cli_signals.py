@@ -350,3 +350,24 @@ def test_closing_the_terminal_cancels_a_run_that_nothing_keeps(write: Write, fol
         terminal.close()
         assert terminal.process.wait(TIMEOUT_S) == Exit.HUNG_UP
     assert witness.all_gone()
+
+
+@pytest.mark.parametrize("journal", ["none", "sqlite"])
+def test_who_is_started_by_a_program_that_ignores_its_children_hears_how_its_own_end(
+    journal: str, write: Write, folder: Path
+) -> None:
+    """As some containers and supervisors do: a signal that is ignored stays so in what they start."""
+    write("plan.yaml", "tasks: {a: {run: [sh, -c, exit 3]}, b: {run: [echo, done]}}")
+    done = subprocess.run(
+        command("run", "plan.yaml", "--json", "--journal", journal),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN),
+    )
+    ends = [
+        one for one in map(json.loads, done.stdout.splitlines()) if one["type"] in ("task_completed", "task_failed")
+    ]
+    codes = {one["task"]: one["exit_code"] for one in ends}
+    assert codes == {"a": 3, "b": 0}, done.stderr

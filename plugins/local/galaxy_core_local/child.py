@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from signal import Signals
 from threading import Thread
 
 from anyio import sleep, wait_readable
@@ -20,17 +19,20 @@ from galaxy_core_local.launch import Launch
 
 #: Seconds between two looks at a process for which there was no descriptor.
 LOOK_S = 0.02
-#: Exit code of a process whose own somebody else has fetched, as asyncio says it, too.
+#: Stands for the exit code of a process whose own somebody else has fetched, as asyncio has it, too.
 FETCHED = 255
-
-_log = logging.getLogger(__name__)
 
 
 @define(eq=False)
 class Child(Process):
-    """A process without streams of its own. Nothing of it is held open while nobody waits for it."""
+    """A process without streams of its own. Nothing of it is held open while nobody waits for it.
+
+    `is_unheard` says that it has ended, and that somebody else has fetched its exit code: a signal handler or a thread of the
+    program, or the system itself where SIGCHLD is ignored.
+    """
 
     _popen: subprocess.Popen[bytes]
+    is_unheard: bool = False
 
     @classmethod
     def start(cls, launch: Launch, given: Sequence[int]) -> Child:
@@ -87,8 +89,7 @@ class Child(Process):
         try:
             self._popen.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         except ChildProcessError:
-            _log.warning("somebody else has fetched the exit code of process %s: it counts as %s", self.pid, FETCHED)
-            self._popen.returncode = FETCHED
+            self._popen.returncode, self.is_unheard = FETCHED, True
 
     def forget(self) -> None:
         """It goes on, whatever becomes of us. `wait` is over; no dead child stays in a program that lives on."""
@@ -100,13 +101,15 @@ class Child(Process):
         """Nothing to close."""
 
     def terminate(self) -> None:
-        self._popen.terminate()
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        self._popen.kill()
+        self.send_signal(signal.Signals(9))  # which Windows does not name
 
-    def send_signal(self, signal: Signals) -> None:
-        self._popen.send_signal(signal)
+    def send_signal(self, signal: signal.Signals) -> None:
+        if self._popen.returncode is None:  # `Popen` would look first, and fetch the exit code, or make one up
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal)
 
     @property
     def pid(self) -> int:
@@ -127,6 +130,13 @@ class Child(Process):
     @property
     def stderr(self) -> None:
         return None
+
+
+def is_unheard(process: Process) -> bool:
+    """Whether the exit code of a process that has ended is not its own. Of what asyncio or trio has started, they do not say it."""
+    if isinstance(process, Child):
+        return process.is_unheard
+    return sys.platform != "win32" and signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN
 
 
 def _nobody() -> bool:

@@ -10,7 +10,7 @@ from attrs import asdict
 
 from galaxy_core import Command
 from galaxy_core.extension.adapter import folder
-from galaxy_core.extension.adapter.fetched import Fetched
+from galaxy_core.extension.adapter.fetched import OWN_TROUBLES, Fetched
 from galaxy_core.extension.adapter.names import plain_names
 from galaxy_core.extension.adapter.sources import Sources
 from galaxy_core.extension.interfaces import Attempt, Completed, Unknown
@@ -68,7 +68,8 @@ class Exchange:
         except folder.NotKeptError as error:
             fetched.unkept[name] = f"{error.strerror} (in {str(target.parent)!r})"
         except (OSError, ValueError) as error:
-            fetched.lost[name] = folder.explain(error)
+            is_ours = isinstance(error, OSError) and error.errno in OWN_TROUBLES
+            (fetched.unkept if is_ours else fetched.lost)[name] = folder.explain(error)
         else:
             fetched.files[name] = str(target)
             fetched.collected[name] = asdict(copied)

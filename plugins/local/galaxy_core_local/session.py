@@ -15,11 +15,12 @@ from anyio import CapacityLimiter, to_thread
 from attrs import evolve
 
 from galaxy_core import Command
-from galaxy_core.extension.adapter.fetched import command_of
+from galaxy_core.extension.adapter.fetched import Fetched, command_of
 from galaxy_core.extension.adapter.marks import LET_GO, is_marked, run_of, why_unmarked
 from galaxy_core.extension.adapter.output import Output
 from galaxy_core.extension.adapter.posix import NOT_STARTED
 from galaxy_core.extension.interfaces import Attempt, Completed, Outcome, Refused, Unknown
+from galaxy_core_local.child import is_unheard
 from galaxy_core_local.exchange import Exchange
 from galaxy_core_local.launch import Launch, prepare, why_not_started
 from galaxy_core_local.markers import Markers, default_folder
@@ -29,6 +30,8 @@ from galaxy_core_local.signals import signal_text
 from galaxy_core_local.streams import Capture
 from galaxy_core_local.tree import Tree
 from galaxy_core_local.watched import Pipes
+
+_UNHEARD = "it has ended, and somebody else in this process, or the system, has taken its exit code"
 
 #: Worker threads of one session: for files, for looking into /proc, for explaining what could not be started.
 THREADS = 8
@@ -120,6 +123,8 @@ class LocalSession:
             return Refused(why)
         if pipes is not None:
             pipes.read_whole()
+        if is_unheard(process):
+            return Unknown(_UNHEARD, evolve(_outcome(run, exit_code), exit_code=None, error=None))
         outcome = await exchange.collect(_outcome(run, exit_code))
         if run.was_cut_short:  # then the outcome of a command that failed does not count, but what it said does
             attempt.partial = outcome
@@ -155,7 +160,7 @@ class LocalSession:
         try:
             exchange = Exchange(attempt, command, self._root, cwd, self._threads)
         except (OSError, ValueError) as error:  # there is no place for them
-            return said if said.exit_code else Unknown(f"it ended well, but its files cannot be kept: {error}", said)
+            return Fetched.nowhere(said, command.outputs, error, str(cwd))
         return await exchange.collect(said)
 
     async def stop(self, attempt: Attempt, /) -> None:

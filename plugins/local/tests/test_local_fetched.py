@@ -153,6 +153,27 @@ async def test_a_success_without_a_place_for_its_files_is_unknown(tmp_path: Path
     assert found.said.exit_code == 0
 
 
+def no_room(_attempt: Attempt, name: str) -> Path:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+async def test_files_for_which_no_folder_can_be_made_are_fetched_later(tmp_path: Path, exit_code: int) -> None:
+    request = sh(f"echo made >out; exit {exit_code}", "out")
+    async with opened(tmp_path) as session:
+        await session.execute(attempt_of(request, tmp_path))
+        asked = Attempt.restored("run", TaskStar("task", request=request), "here", 1, 7, f"{RUN}-00000007", no_room)
+        without = await session.settle(asked)
+        found = await session.settle(later(request, tmp_path))
+    assert isinstance(without, Completed if exit_code else Unknown)
+    said = without.said if isinstance(without, Unknown) else without
+    assert said is not None
+    assert (said.exit_code, said.error) == (exit_code, None)
+    assert "No space left" in (said.metadata or {})["not_collected"]["out"]
+    assert isinstance(found, Completed)
+    assert set(found.files or ()) == {"out"}
+
+
 async def test_a_full_disk_of_ours_is_no_failure_of_the_command_and_its_files_are_fetched_later(tmp_path: Path) -> None:
     request = sh("echo said; echo made >out", "out")
     async with opened(tmp_path) as session:
@@ -193,6 +214,25 @@ async def test_a_file_that_cannot_be_read_is_a_failure_of_the_command(
         done = await session.execute(attempt_of(sh("echo made >out", "out"), tmp_path))
     assert isinstance(done, Completed)
     assert "Input/output error" in str(done.error)
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR, errno.EAGAIN])
+async def test_what_this_machine_has_run_out_of_is_no_failure_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def broken(_where: Path, _parts: Any) -> Any:
+        raise OSError(number, os.strerror(number))
+
+    request = sh("echo made >out", "out")
+    async with opened(tmp_path) as session:
+        with monkeypatch.context() as patched:
+            patched.setattr(folder, "_open", broken)
+            done = await session.execute(attempt_of(request, tmp_path))
+        found = await session.settle(later(request, tmp_path))
+    assert isinstance(done, Unknown)
+    assert os.strerror(number) in done.reason
+    assert isinstance(found, Completed)
+    assert set(found.files or ()) == {"out"}
 
 
 @pytest.mark.parametrize(("script", "exit_code"), [("echo made >a", 0), ("echo made >a; exit 3", 3)])
@@ -241,6 +281,26 @@ async def test_a_run_without_room_for_files_is_stopped_and_whoever_resumes_it_fe
     assert [one["status"] for one in (found, still, after)] == ["stopped", "stopped", "completed"]
     assert "what task 'make' has left on 'here' cannot be kept" in caplog.text
     assert after["results"]["read"].stdout == "made\n"
+    assert (tmp_path / "log").read_text() == "o\n"
+
+
+async def test_a_run_that_is_resumed_where_no_folder_can_be_made_stays_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    while_full(tmp_path, monkeypatch)
+    plan, journal, taken = plan_in(tmp_path, Effect.ONCE), MemoryJournal(), tmp_path / "taken"
+    taken.mkdir()
+    (taken / plan.constellation_id).touch()
+    async with ConstellationDeviceManager() as devices:
+        devices.add_device(Device("here", settings={"root": str(tmp_path), "marks": str(tmp_path / "marks")}))
+        orchestrators = [
+            TaskConstellationOrchestrator(devices, journal=journal, artifacts=one)
+            for one in (taken, tmp_path / "files")
+        ]
+        await orchestrators[1].orchestrate_constellation(plan, assignment_strategy="round_robin")
+        (tmp_path / "full").unlink()
+        found = [await one.resume(plan.constellation_id) for one in orchestrators]
+    assert [one["status"] for one in found] == ["stopped", "completed"]
     assert (tmp_path / "log").read_text() == "o\n"
 
 

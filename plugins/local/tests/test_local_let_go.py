@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from galaxy_core import Command, Completed
+from galaxy_core import Command, Completed, Unknown
 from galaxy_core_local.child import Child
 from galaxy_core_local.launch import Launch
 from galaxy_core_local.run import forget
@@ -161,7 +162,32 @@ async def test_an_exit_code_that_somebody_else_has_fetched_is_no_success(tmp_pat
     child = Child.start(Launch(["sh", "-c", "exit 0"], tmp_path, os.environ, None), [out, out, out])
     os.close(out)
     await anyio.to_thread.run_sync(os.waitpid, child.pid, 0)
-    assert await child.wait() == 255
+    assert (await child.wait(), child.is_unheard) == (255, True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="commands are watched on Linux")
+async def test_where_the_system_keeps_no_exit_codes_the_marker_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a program that ignores SIGCHLD, or was started by one that does."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        async with opened(tmp_path) as session:
+            attempt = attempt_at(Command(["sh", "-c", "echo out; exit 3"]))
+            outcome = await session.execute(attempt)
+            assert isinstance(outcome, Unknown)
+            assert outcome.said is not None
+            assert (outcome.said.exit_code, outcome.said.stdout) == (None, "out\n")
+            assert "exit code" in outcome.reason
+            settled = await session.settle(attempt)
+            other = attempt_at(Command(["sh", "-c", "exit 3"]), 8)
+            other.leaves_marker = False
+            unmarked = await session.execute(other)
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert isinstance(settled, Completed)
+    assert (settled.exit_code, settled.stdout) == (3, "out\n")
+    assert isinstance(unmarked, Unknown)
 
 
 async def test_what_was_forgotten_leaves_no_dead_child_in_a_program_that_lives_on() -> None:

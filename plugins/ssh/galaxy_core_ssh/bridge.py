@@ -45,13 +45,18 @@ class Bridge:
                 raise
         if crossing.error is not None:
             raise crossing.error
+        if not crossing.answers:
+            raise ConnectionError("the loop of asyncio ended before there was an answer")
         return crossing.answers[0]
 
     def _send(self, function: Callable[..., Any], *args: Any) -> None:
         """Have `function` called over there, in the order of the calls. Does not wait, as a portal would."""
         assert self._there is not None
-        # Without the context of here, in which it stands that the loop is one of trio.
-        self._there.call_soon_threadsafe(function, *args, context=contextvars.Context())
+        try:
+            # Without the context of here, in which it stands that the loop is one of trio.
+            self._there.call_soon_threadsafe(function, *args, context=contextvars.Context())
+        except RuntimeError as error:  # it has ended
+            raise ConnectionError(str(error)) from error
 
     def tell(self, function: Callable[..., Any], *args: Any) -> None:
         """Have `function` called here, in the order of the calls. From over there; does not wait."""
@@ -88,8 +93,13 @@ class _Crossing(Generic[T]):
                 if self._is_cancelled:
                     self._scope.cancel()
                 self.answers.append(await function(*args))
-        except Exception as error:  # whoever awaits `Bridge.run` receives it
+        except asyncio.CancelledError as error:  # not by us: of that the scope has heard
+            self.error = ConnectionError("what was waited for over there was cancelled")
+            self.error.__cause__ = error
+        except BaseException as error:  # whoever awaits `Bridge.run` receives it
             self.error = error
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
         finally:
             done()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
@@ -106,3 +107,23 @@ async def test_what_is_cancelled_cleans_up_over_there_before_it_is_over_here() -
             await began.wait()
             group.cancel_scope.cancel()
         assert ended == ["cleaned up"]
+
+
+async def test_whatever_is_raised_over_there_arrives_here() -> None:
+    async def stray() -> None:
+        cancelled = asyncio.get_running_loop().create_future()
+        cancelled.cancel()
+        await cancelled
+
+    async def group() -> None:
+        raise BaseExceptionGroup("several", [asyncio.CancelledError(), ValueError("real")])
+
+    async with bridge() as crossing:
+        if crossing._there is None:
+            return  # over there is here
+        with pytest.raises(ConnectionError, match="what was waited for over there was cancelled"):
+            await crossing.run(stray)
+        with pytest.raises(BaseExceptionGroup, match="several"):
+            await crossing.run(group)
+    with pytest.raises(ConnectionError, match="closed"):
+        await crossing.run(stray)

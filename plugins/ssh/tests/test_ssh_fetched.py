@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, BinaryIO
@@ -12,7 +15,7 @@ import pytest
 from galaxy_core import Attempt, Command, Completed, TaskStar, Unknown
 from galaxy_core.errors import DeviceLostError
 from galaxy_core_ssh.remote import files as module
-from galaxy_core_ssh.simulate.daemon import Daemon
+from galaxy_core_ssh.simulate.daemon import Daemon, find_sftp_server
 from galaxy_core_ssh.simulate.far_side import SshFarSide
 
 from .ssh_lab import Lab, until
@@ -91,6 +94,50 @@ async def test_a_full_disk_of_this_machine_is_no_failure_of_the_command_and_its_
     assert (found.error, set(found.files or ())) == (None, {"out"})
 
 
+def no_room(_attempt: Attempt, name: str) -> Path:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), name)
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+async def test_files_for_which_no_folder_can_be_made_are_fetched_later(
+    lab: Lab, daemon: Daemon, exit_code: int
+) -> None:
+    attempt = marked(lab, sh(f"echo made >out; exit {exit_code}", "out"))
+    async with lab.opened(daemon) as session:
+        await session.execute(attempt)
+        asked = Attempt.restored("run", attempt.task, "host", 1, attempt.lease, attempt.mark, no_room)
+        without = await session.settle(asked)
+        found = await session.settle(later(lab, attempt))
+    assert isinstance(without, Completed if exit_code else Unknown)
+    said = without.said if isinstance(without, Unknown) else without
+    assert said is not None
+    assert (said.exit_code, said.error) == (exit_code, None)
+    assert "No space left" in (said.metadata or {})["not_collected"]["out"]
+    assert isinstance(found, Completed)
+    assert set(found.files or ()) == {"out"}
+
+
+async def test_a_file_server_that_does_not_start_is_no_failure_of_the_command(
+    lab: Lab, own_daemon: Callable[..., Daemon], tmp_path: Path
+) -> None:
+    broken, server = tmp_path / "broken", tmp_path / "server"
+    server.write_text(f"#!/bin/sh\n[ -e '{broken}' ] || exec {find_sftp_server()}\n")
+    server.chmod(0o755)
+    daemon = own_daemon(sftp=str(server))
+    attempt = marked(lab, sh("echo made >out", "out"))
+    async with lab.opened(daemon) as session:
+        broken.touch()
+        done = await session.execute(attempt)
+        broken.unlink()
+        found = await session.settle(later(lab, attempt))
+    assert isinstance(done, Unknown)
+    assert "file server does not start" in done.reason
+    assert done.said is not None
+    assert (done.said.exit_code, done.said.error) == (0, None)
+    assert isinstance(found, Completed)
+    assert (found.error, set(found.files or ())) == (None, {"out"})
+
+
 async def test_a_link_that_goes_while_files_are_fetched_is_no_failure_of_the_command(lab: Lab, far: SshFarSide) -> None:
     attempt = marked(lab, sh("head -c 3000000 /dev/zero >big", "big"))
     found: list[Any] = []
@@ -112,6 +159,23 @@ async def test_a_link_that_goes_while_files_are_fetched_is_no_failure_of_the_com
         after = await session.settle(later(lab, attempt))
     assert isinstance(after, Completed)
     assert (after.error, set(after.files or ())) == (None, {"big"})
+
+
+async def test_a_command_that_is_cancelled_while_its_files_are_fetched_says_that_it_had_ended(
+    lab: Lab, far: SshFarSide
+) -> None:
+    attempt = marked(lab, sh("head -c 3000000 /dev/zero >big; echo made", "big"))
+    async with lab.opened(**far.settings()) as session:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(session.execute, attempt)
+            await until((far.daemon.home / "work" / "big").exists)
+            far.proxy.trickle(4096, 0.005)
+            await until(lambda: list(lab.artifacts.rglob("*.part")))
+            tasks.cancel_scope.cancel()
+        far.proxy.heal()
+    assert isinstance(attempt.partial, Completed)
+    assert (attempt.partial.exit_code, attempt.partial.error) == (0, None)
+    assert (attempt.partial.metadata or {})["not_collected"].keys() == {"big"}
 
 
 async def test_settling_that_is_cancelled_while_it_fetches_keeps_what_it_knows(lab: Lab, far: SshFarSide) -> None:

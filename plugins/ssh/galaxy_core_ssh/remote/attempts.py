@@ -91,9 +91,7 @@ class CommandAttempt:
         try:
             targets = self._targets()
         except (OSError, ValueError) as error:  # there is no place for them
-            return (
-                Unknown(f"it ended well, but its files cannot be kept: {error}", said) if not said.exit_code else said
-            )
+            return Fetched.nowhere(said, self._command.outputs, error, self._cwd)
         return await self._collected(said, targets)
 
     def _prepared(self) -> tuple[str, bytes, bool]:
@@ -159,7 +157,7 @@ class CommandAttempt:
         except LinkLostError:
             raise
         except ChannelRefusedError as error:
-            fetched.lost |= dict.fromkeys(self._missing(targets), str(error))
+            return self._with_files(outcome, targets, str(error))
         except BaseException:  # goes on to the kernel
             said = self._with_files(outcome, targets, "the task was stopped before")
             self._attempt.partial = said.said if isinstance(said, Unknown) else said
